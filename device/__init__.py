@@ -1,0 +1,1 @@
+"""The appliance: camera, decision, lids and page of a bin that sorts."""

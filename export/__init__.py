@@ -1,0 +1,1 @@
+"""Export of a trained checkpoint into the bundle that the device runs."""

@@ -1,0 +1,1 @@
+"""Training and evaluation of the material classifier on a workstation."""
