@@ -135,9 +135,7 @@ class Bundle:
         `contract.classes`, and the energy (logsumexp of the logits; Liu et al. 2020, "Energy-based
         out-of-distribution detection"), or None where the bundle does not give one.
         """
-        values = dict(
-            zip(self._outputs, self._session.run(self._outputs, {"image": image[np.newaxis]}), strict=True)
-        )
+        values = dict(zip(self._outputs, self._session.run(self._outputs, {"image": image[np.newaxis]}), strict=True))
         energy = float(values["energy"].ravel()[0]) if "energy" in values else None
         return values["probabilities"][0], energy
 
@@ -149,7 +147,7 @@ def _open_session(path: Path, threads: int) -> ort.InferenceSession:
     options.log_severity_level = 4
     try:
         return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    except Exception as fault:  # noqa: BLE001 (onnxruntime raises a class of its own for each status code)
+    except Exception as fault:
         raise BundleError(
             f"{path} cannot be loaded as an ONNX model; it may be cut short or be another kind of file: "
             f"copy it again or make it with `make model`."
@@ -177,9 +175,7 @@ def _read_contract(path: Path, metadata: dict[str, str]) -> Contract:
         wrongs = "; ".join(
             f"{'.'.join(map(str, error['loc'])) or 'metadata'}: {error['msg']}" for error in fault.errors()
         )
-        raise BundleError(
-            f"{path} does not keep the bundle's contract ({wrongs}): export the model again."
-        ) from fault
+        raise BundleError(f"{path} does not keep the bundle's contract ({wrongs}): export the model again.") from fault
 
 
 def _check_signature(path: Path, session: ort.InferenceSession, contract: Contract) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -43,9 +43,7 @@ class RegionSection(_Section):
     @model_validator(mode="after")
     def _not_empty(self) -> RegionSection:
         if self.right - self.left < 0.1 or self.bottom - self.top < 0.1:
-            raise ValueError(
-                "the region is narrower than a tenth of the frame; right/bottom must exceed left/top"
-            )
+            raise ValueError("the region is narrower than a tenth of the frame; right/bottom must exceed left/top")
         return self
 
 

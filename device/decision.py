@@ -56,9 +56,7 @@ def fuse(observations: Sequence[Observation]) -> NDArray[np.float64]:
     The mean of the log-probabilities, normalised (a logarithmic opinion pool; Genest and Zidek 1986): frames of
     an object that lies still share most of their errors, so they are averaged, not multiplied as if independent.
     """
-    logs = np.log(np.clip([one.probabilities for one in observations], _SMALLEST_PROBABILITY, 1.0)).mean(
-        axis=0
-    )
+    logs = np.log(np.clip([one.probabilities for one in observations], _SMALLEST_PROBABILITY, 1.0)).mean(axis=0)
     weights = np.exp(logs - logs.max())
     return np.asarray(weights / weights.sum(), np.float64)
 
