@@ -1,0 +1,64 @@
+# Pilah: `make help` is the map. Everything that CI does, a person can do with one target.
+PYTHON ?= python3
+VENV   ?= .venv
+DATA   ?= $(PILAH_DATA)
+NAME   ?= default
+ARGS   ?=
+
+BIN     := $(VENV)/bin
+PIP     := $(BIN)/python -m pip --disable-pip-version-check
+STAMPS  := $(VENV)/.pilah
+BASE    := $(STAMPS)/base
+DEV     := $(STAMPS)/dev
+TRAIN   := $(STAMPS)/training
+SOURCES := pyproject.toml
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint format model clean
+
+help: ## list every target in a line
+	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16 | sort
+
+$(STAMPS):
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
+	  || { echo "Pilah needs Python 3.11 to 3.13; name one with: make PYTHON=python3.12 ..."; exit 1; }
+	@echo "Making a virtual environment in $(VENV)"
+	@$(PYTHON) -m venv $(VENV) \
+	  || { echo "Python cannot make a virtual environment; on Debian: sudo apt install python3-venv"; exit 1; }
+	@mkdir -p $@
+
+$(BASE): $(SOURCES) | $(STAMPS)
+	@echo "Installing what the device needs into $(VENV) (once)"
+	@$(PIP) install --quiet --editable .
+	@touch $@
+
+$(DEV): $(SOURCES) | $(STAMPS)
+	@echo "Installing the linters into $(VENV) (once)"
+	@$(PIP) install --quiet --editable '.[dev]'
+	@touch $@
+
+$(TRAIN): $(SOURCES) | $(STAMPS)
+	@echo "Installing what training, export and the tests need into $(VENV) (once; PyTorch is 5 GB)"
+	@$(PIP) install --quiet --editable '.[dev,training]'
+	@touch $@
+
+run: $(BASE) ## start the bin with mock GPIO and a simulated camera (ARGS="--drops 5 --json")
+	@$(BIN)/pilah run --camera simulated --pins mock $(ARGS)
+
+test: $(TRAIN) ## install what tests need and run them all (ARGS="-k lids"; PILAH_DATA=folder of photos)
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: $(DEV) ## ruff (lint and format) and mypy
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+format: $(DEV) ## let ruff mend what it can
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+clean: ## remove the environment and every build product; keeps runs/ and models/
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+-include systemd/install.mk
