@@ -31,8 +31,8 @@ class ImageFolder:
     """Drops each picture of a folder on the tray: it slides in, lies still, falls when a lid opens, and so on.
 
     A picture fills the frame, which takes the picture's own format, so that the classifier is shown in the loop what
-    `pilah classify` shows it. (A picture larger than 1280 pixels is shrunk to that.) The empty tray is chequered:
-    every picture differs from it. The folder is played once, in the order of its paths.
+    `pilah classify` shows it. (A picture larger than 1280 pixels is shrunk to that.) The empty tray is
+    spotted: every picture differs from it. The folder is played once, in the order of its paths.
 
     >>> source = ImageFolder(Path("photos"), CameraSection(), SystemClock())    # doctest: +SKIP
     >>> source.read().file                                                     # doctest: +SKIP
@@ -85,7 +85,7 @@ class ImageFolder:
 
     def _play(self) -> Iterator[tuple[NDArray[np.uint8], Path | None]]:
         shown = 0
-        tray = _chequered(self._settings.height, self._settings.width)
+        tray = _patterned(self._settings.height, self._settings.width)
         for file in self._files:
             try:
                 picture = _shrunk(read_picture(file))
@@ -93,7 +93,7 @@ class ImageFolder:
                 log.warning("%s It is left out.", fault)
                 continue
             shown += 1
-            tray = _chequered(*picture.shape[:2])
+            tray = _patterned(*picture.shape[:2])
             yield from self._wait(tray)
             yield from self._drop(picture, tray, file)
         if not shown:
@@ -123,10 +123,11 @@ class ImageFolder:
             yield part
 
 
-def _chequered(height: int, width: int) -> NDArray[np.uint8]:
-    rows, columns = np.indices((height, width)) // max(8, min(height, width) // 16)
-    dark = ((rows + columns) % 2).astype(bool)[..., None]
-    return np.where(dark, np.uint8([40, 70, 160]), np.uint8([240, 200, 60])).astype(np.uint8)
+def _patterned(height: int, width: int) -> NDArray[np.uint8]:
+    """A tray like no picture: bright and dark spots, soft ones, so that it looks the same in every format."""
+    rows = np.sin(np.linspace(0, 6 * 2 * np.pi, height, dtype=np.float32))[:, None, None]
+    columns = np.sin(np.linspace(0, 8 * 2 * np.pi, width, dtype=np.float32))[None, :, None]
+    return np.asarray(128 + rows * columns * np.float32([100, 70, -100]), np.uint8)
 
 
 def _shrunk(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:

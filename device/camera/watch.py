@@ -263,7 +263,9 @@ class Grabber:
         if self._stopped or silent_s < self._settings.lost_after_s:
             return
         if silent_s > self._settings.lost_after_s + self._settings.reopen_at_most_s:
-            raise CameraError(f"The camera's driver has not answered for {silent_s:.0f} s; Pilah must be started again.")
+            raise CameraError(
+                f"The camera's driver has not answered for {silent_s:.0f} s; Pilah must be started again."
+            )
         if not self._hangs:
             self._hangs = True
             self._reports.append(CameraReport(f"The camera has not answered for {silent_s:.1f} s."))
