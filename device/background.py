@@ -40,10 +40,10 @@ _KERNEL = np.ones((3, 3), np.uint8)
 class Measurement:
     """What one frame shows, as fractions of the region.
 
-    `area`: covered by what is not the tray, 0 where that is less than the smallest thing; `motion`: changed since the frame before; `box`: (left, top, width,
-    height) around all that covers it, None where nothing does; `changed`: how much of the thing that last lay still
-    looks different now, 1 without such a thing; `is_ghost`: what differs is a hole that something left which had been
-    taken for tray.
+    `area`: covered by what is not the tray, 0 where that is less than the smallest thing; `motion`: changed since the
+    frame before; `box`: (left, top, width, height) around all that covers it, None where nothing does; `changed`: how
+    much of the thing that last lay still looks different now, 1 without such a thing; `is_ghost`: what differs is a
+    hole that something left which had been taken for tray.
     """
 
     area: float = 0.0
@@ -114,7 +114,7 @@ class Background:
             return Measurement(motion=motion)
         left, top, width, height = cv2.boundingRect(self._mask)
         box = (left / WIDTH, top / HEIGHT, width / WIDTH, height / HEIGHT)
-        is_ghost = not covers(box) and self._outline_is_remembered(picture)
+        is_ghost = not covers(box) and self._outline_is_older(picture, self._mean)
         return Measurement(area, motion, box, self._changed(picture), is_ghost)
 
     def _motion(self, picture: Floats) -> float:
@@ -139,10 +139,10 @@ class Background:
         region = (self._mask | mask) > 0
         return float(np.mean(_largest(np.abs(picture - looks))[region] > 2 * DIFFERS))
 
-    def _outline_is_remembered(self, picture: Floats) -> bool:
+    def _outline_is_older(self, picture: Floats, mean: Floats) -> bool:
         """Whether the outline of what differs is seen in the remembered tray rather than in the picture."""
         outline = cv2.morphologyEx(self._mask, cv2.MORPH_GRADIENT, _KERNEL)[1:-1, 1:-1] > 0
-        now, remembered = (float(_steps(one)[outline].mean()) for one in (picture, self._mean))
+        now, remembered = (float(_steps(one)[outline].mean()) for one in (picture, mean))
         return remembered > EDGE / 2 and remembered > 1.5 * now
 
 
@@ -188,7 +188,7 @@ def _outlined(rest: Floats, noise: float) -> Mask:
     around = 2 * (sizes[:, cv2.CC_STAT_WIDTH] + sizes[:, cv2.CC_STAT_HEIGHT])
     is_thing = (outlines > OUTLINED * around) & (sizes[:, cv2.CC_STAT_AREA] >= 6)
     is_thing[0] = False
-    return is_thing[labels].astype(np.uint8)
+    return np.asarray(is_thing[labels], np.uint8)
 
 
 def _steps(picture: Floats) -> Floats:

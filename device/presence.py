@@ -70,8 +70,9 @@ def advance(stage: Stage, measurement: Measurement, time_s: float, settings: Pre
     leaves, become tray.
     """
     is_there = measurement.area > 0
-    is_at_rest = is_there and measurement.motion <= QUIET and time_s - stage.seen_s <= GAP_S
-    at_rest_since_s = (time_s if stage.at_rest_since_s is None else stage.at_rest_since_s) if is_at_rest else None
+    was_there = stage.state != "empty"
+    is_at_rest = is_there and was_there and measurement.motion <= QUIET and time_s - stage.seen_s <= GAP_S
+    at_rest_since_s = (stage.at_rest_since_s or stage.seen_s) if is_at_rest else None
     stage = replace(stage, seen_s=time_s, at_rest_since_s=at_rest_since_s, absorbs=False, remembers=False)
     if not is_there:
         return _advance_clear(stage, time_s, settings)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import cv2
@@ -83,7 +83,7 @@ class ImageFolder:
     def close(self) -> None:
         self._frames.close()
 
-    def _play(self) -> Iterator[tuple[NDArray[np.uint8], Path | None]]:
+    def _play(self) -> Generator[tuple[NDArray[np.uint8], Path | None], None, None]:
         shown = 0
         tray = _patterned(self._settings.height, self._settings.width)
         for file in self._files:
@@ -127,7 +127,7 @@ def _patterned(height: int, width: int) -> NDArray[np.uint8]:
     """A tray like no picture: bright and dark spots, soft ones, so that it looks the same in every format."""
     rows = np.sin(np.linspace(0, 6 * 2 * np.pi, height, dtype=np.float32))[:, None, None]
     columns = np.sin(np.linspace(0, 8 * 2 * np.pi, width, dtype=np.float32))[None, :, None]
-    return np.asarray(128 + rows * columns * np.float32([100, 70, -100]), np.uint8)
+    return np.asarray(128 + rows * columns * np.array([100, 70, -100], np.float32), np.uint8)
 
 
 def _shrunk(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
