@@ -21,6 +21,8 @@ NOISE = 3.0
 """Standard deviation of the sensor's noise, of 255 levels."""
 SHADOW = 0.35
 SHADOW_OFFSET = 0.015
+DAY_STEP = 0.004
+"""Daylight changes by no less, about one level, so that not every frame is drawn anew."""
 BRUSH = 1.5
 SIZES = (0.5, 0.8)
 """A thing's longer side, as part of the tray's height."""
@@ -103,9 +105,10 @@ class Scene:
     def render(self, now_s: float, light: Light, sprites: list[Sprite]) -> Pixels:
         """The frame at `now_s`: (H, W, 3) uint8 RGB with fresh noise."""
         moving = any(sprite.is_moving(now_s) for sprite in sprites)
-        key = (light, [id(sprite) for sprite in sprites])
+        day = round(light.day / DAY_STEP) * DAY_STEP
+        key = (day, light.lamp, [id(sprite) for sprite in sprites])
         if moving or self._kept is None or self._kept[0] != key:
-            lit = cv2.addWeighted(self._day, light.day, self._lamp, float(light.lamp), 0)
+            lit = cv2.addWeighted(self._day, day, self._lamp, float(light.lamp), 0)
             picture = np.asarray(lit, np.uint8)
             for sprite in sprites:
                 _cover(picture, sprite.cutout, sprite.place(now_s), light.strength)
@@ -135,14 +138,12 @@ class Scene:
         size = self._height * chance.uniform(0.8, 1.3)
         angle = chance.uniform(0, 2 * math.pi)
         picture = _hand(round(size), chance) if chance.random() < 0.6 else _shade(round(size), chance)
-        cutout = _cutout(_turned(picture, 1.0, 90 - math.degrees(angle)), 1.0, round(SHADOW_OFFSET * self._height))
+        cutout = _cutout(_turned(picture, 1.0, -90 - math.degrees(angle)), 1.0, round(SHADOW_OFFSET * self._height))
         away = 0.5 * (math.hypot(*cutout.keeps.shape[:2]) + math.hypot(self._width, self._height))
         middle = self._width / 2, self._height / 2
         start = middle[0] - away * math.cos(angle), middle[1] - away * math.sin(angle)
-        reach = chance.uniform(0.5, 0.9)
-        return Sprite(
-            cutout, start, _between(start, middle, reach), start, now_s, chance.uniform(0.6, 1.5), passes=True
-        )
+        rest = _between(middle, start, size * chance.uniform(0.4, 1.0) / away)
+        return Sprite(cutout, start, rest, start, now_s, chance.uniform(0.6, 1.5), passes=True)
 
 
 def read_cutout(file: Path) -> Pixels:
@@ -206,12 +207,12 @@ def _trimmed(picture: Pixels) -> Pixels:
 
 
 def _hand(size: int, chance: random.Random) -> Pixels:
-    """A hand on an arm that comes from below, (size, size, 4) RGBA."""
+    """A hand, pointing up, on an arm that comes from below: (2 · size, size, 4) RGBA."""
     tone = chance.choice(((224, 172, 140), (198, 134, 96), (141, 85, 56), (90, 56, 40)))
-    picture = np.zeros((size, size, 4), np.uint8)
+    picture = np.zeros((2 * size, size, 4), np.uint8)
     colour = (*tone, 255)
     middle = size // 2
-    cv2.line(picture, (middle, size), (middle, round(0.5 * size)), colour, round(0.2 * size))
+    cv2.line(picture, (middle, 2 * size), (middle, round(0.5 * size)), colour, round(0.2 * size))
     cv2.ellipse(picture, (middle, round(0.42 * size)), (round(0.16 * size), round(0.17 * size)), 0, 0, 360, colour, -1)
     for finger in range(-2, 3):
         tip = (middle + round(0.09 * finger * size), round((0.1 + 0.03 * abs(finger)) * size))
