@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,16 +14,23 @@ class Frame:
     """One picture of the tray.
 
     `pixels`: (H, W, 3) uint8 RGB; `time_s`: when it was taken, on the appliance's monotonic clock; `file`: the
-    picture that lies on the tray where a folder feeds it.
+    picture that lies on the tray where a folder feeds it; `small`: (h, w, 3) uint8 RGB, the same view at a lower
+    resolution, where the camera delivers it for nothing.
     """
 
     pixels: NDArray[np.uint8]
     time_s: float
     file: str | None = None
+    small: NDArray[np.uint8] | None = None
 
 
 class FrameSource(Protocol):
-    """A camera, or what stands in for one."""
+    """A camera, or what stands in for one.
+
+    `is_sensor`: the frames come from a sensor, whose noise makes no two of them equal; equal frames are then a fault.
+    """
+
+    is_sensor: bool
 
     def read(self) -> Frame | None:
         """The next frame, at the source's own pace; None when the source has come to its end.
@@ -34,4 +41,20 @@ class FrameSource(Protocol):
 
     def close(self) -> None:
         """Let go of the device; closing twice is fine."""
+        ...
+
+
+@runtime_checkable
+class Tray(Protocol):
+    """A source that plays the tray as well: what lies there falls when a lid opens, and the next waits for a free bin.
+
+    A source may be told from another thread than the one that reads it.
+    """
+
+    def lid_opened(self) -> None:
+        """A lid stands open: what lies on the tray falls into its compartment."""
+        ...
+
+    def lid_closed(self) -> None:
+        """All lids are closed again: the next thing may be dropped."""
         ...

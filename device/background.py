@@ -1,0 +1,207 @@
+"""What the empty tray looks like, and what in a frame differs from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+Mask = NDArray[np.uint8]
+Box = tuple[float, float, float, float]
+
+WIDTH, HEIGHT = 160, 120
+"""Presence looks at this many pixels: averaging the frame down takes most of the sensor's noise out."""
+DARK = 16.0
+"""Added to each level before the logarithm, so that noise in the dark is not taken for a change of light."""
+DIFFERS = 0.07
+"""Of the logarithm of the level: a change by a fourteenth is something."""
+EDGE = 0.06
+"""Step across two pixels that a thing's outline has and a soft shadow lacks."""
+OUTLINED = 0.25
+"""Part of a thing's circumference that must show such steps."""
+MOVES = 0.06
+NOISES = 6.0
+"""Nothing is taken for a change that is less than so many standard deviations of the noise."""
+NOISE_AT_FIRST = 0.005
+NOISE_GROWS = 4.0
+ADAPTS_OVER_S = 8.0
+SPARSE = 5
+"""The light is fitted to every fifth pixel of each row and column."""
+
+_LEVELS = np.log(np.arange(256, dtype=np.float32) + np.float32(DARK))
+_BRIGHTEST = _LEVELS[253]
+_KERNEL = np.ones((3, 3), np.uint8)
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What one frame shows, as fractions of the region.
+
+    `area`: covered by what is not the tray, 0 where that is less than the smallest thing; `motion`: changed since the
+    frame before; `box`: (left, top, width, height) around all that covers it, None where nothing does; `changed`: how
+    much of the thing that last lay still looks different now, 1 without such a thing; `is_ghost`: what differs is a
+    hole that something left which had been taken for tray.
+    """
+
+    area: float = 0.0
+    motion: float = 0.0
+    box: Box | None = None
+    changed: float = 1.0
+    is_ghost: bool = False
+
+
+def levels(picture: NDArray[np.uint8]) -> Floats:
+    """(H, W, 3) uint8 → (120, 160, 3) float32: logarithm of the averaged levels."""
+    small = cv2.resize(picture, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.LUT(small, _LEVELS), np.float32)
+
+
+class Background:
+    """A slowly adapting picture of the empty tray.
+
+    Works on the logarithm of the levels, where a change of light is an addition: a lamp that is switched adds a
+    smooth field, which is fitted (a quadratic surface per colour) and taken away before anything is compared. What
+    still differs counts only where it has outlines, which soft shadows lack. All pictures: `levels`.
+    """
+
+    def __init__(self, smallest_area: float) -> None:
+        self._smallest_area = smallest_area
+        self._mean: Floats | None = None
+        self._learnt = 0
+        self._last: Floats | None = None
+        self._thing: tuple[Floats, Mask] | None = None
+        self._mask: Mask = np.zeros((HEIGHT, WIDTH), np.uint8)
+        self._noise = NOISE_AT_FIRST
+        self._light = _Light()
+
+    def learn(self, picture: Floats) -> float:
+        """Average `picture` into the background; the fraction of it that moved since the last."""
+        self._learnt += 1
+        if self._mean is None:
+            self._mean = picture.copy()
+        else:
+            self._mean += (picture - self._mean) / self._learnt
+        return self._motion(picture)
+
+    def forget(self) -> None:
+        """Begin anew: the next pictures are learnt."""
+        self._mean, self._learnt, self._last, self._thing = None, 0, None, None
+
+    def absorb(self, picture: Floats) -> None:
+        """From now on, all that `picture` shows is tray."""
+        self._mean, self._thing = picture.copy(), None
+
+    def remember(self, picture: Floats) -> None:
+        """Keep the looks of what covers the tray, to tell later whether it is still the same thing."""
+        self._thing = picture, self._mask
+
+    def measure(self, picture: Floats, elapsed_s: float) -> Measurement:
+        """Compare `picture` with what was learnt; an empty tray adapts by what `elapsed_s` seconds are worth."""
+        if self._mean is None:
+            raise ValueError("nothing was learnt yet")
+        motion = self._motion(picture)
+        light = self._light.fit(picture - self._mean)
+        rest = picture - np.minimum(self._mean + light, _BRIGHTEST)
+        noise = self._bounded(_noise(rest[::SPARSE, ::SPARSE]))
+        self._mask = _outlined(rest, noise)
+        area = cv2.countNonZero(self._mask) / (WIDTH * HEIGHT)
+        if area < self._smallest_area:
+            self._noise += (noise - self._noise) / 10
+            self._mean += light + rest * np.float32(min(1.0, elapsed_s / ADAPTS_OVER_S))
+            return Measurement(motion=motion)
+        left, top, width, height = cv2.boundingRect(self._mask)
+        box = (left / WIDTH, top / HEIGHT, width / WIDTH, height / HEIGHT)
+        is_ghost = not covers(box) and self._outline_is_older(picture, self._mean)
+        return Measurement(area, motion, box, self._changed(picture), is_ghost)
+
+    def _motion(self, picture: Floats) -> float:
+        last, self._last = self._last, picture
+        if last is None:
+            return 0.0
+        change = picture - last
+        sparse = change[::SPARSE, ::SPARSE].reshape(-1, 3)
+        light = np.median(sparse, axis=0)
+        moves = max(MOVES, NOISES * self._bounded(_noise(sparse - light)))
+        return float(np.count_nonzero(_largest(np.abs(change - light)) > moves)) / (WIDTH * HEIGHT)
+
+    def _bounded(self, noise: float) -> float:
+        """Noise grows when a lamp goes out, but what is many times noisier than the tray is a thing with a pattern."""
+        return min(noise, NOISE_GROWS * self._noise)
+
+    def _changed(self, picture: Floats) -> float:
+        """How much of what covers the tray, or covered it when something last lay still, looks different now."""
+        if self._thing is None:
+            return 1.0
+        looks, mask = self._thing
+        region = (self._mask | mask) > 0
+        return float(np.mean(_largest(np.abs(picture - looks))[region] > 2 * DIFFERS))
+
+    def _outline_is_older(self, picture: Floats, mean: Floats) -> bool:
+        """Whether the outline of what differs is seen in the remembered tray rather than in the picture."""
+        outline = cv2.morphologyEx(self._mask, cv2.MORPH_GRADIENT, _KERNEL)[1:-1, 1:-1] > 0
+        now, remembered = (float(_steps(one)[outline].mean()) for one in (picture, mean))
+        return remembered > EDGE / 2 and remembered > 1.5 * now
+
+
+class _Light:
+    """Fits a quadratic surface to a change, by least squares that leave out what does not follow it."""
+
+    def __init__(self) -> None:
+        rows, columns = np.mgrid[-1 : 1 : HEIGHT * 1j, -1 : 1 : WIDTH * 1j].astype(np.float32)
+        terms = (np.ones_like(rows), rows, columns, rows * columns, rows**2, columns**2)
+        self._surface = np.stack(terms, axis=2).reshape(-1, len(terms))
+        self._sparse = np.stack(terms, axis=2)[::SPARSE, ::SPARSE].reshape(-1, len(terms)).copy()
+
+    def fit(self, change: Floats) -> Floats:
+        """`change`: (120, 160, 3) float32 → the smooth part of it, same shape; nothing where most does not follow."""
+        samples = change[::SPARSE, ::SPARSE].reshape(-1, 3)
+        rest = samples - np.median(samples, axis=0)
+        for _ in range(3):
+            distance = np.abs(rest).max(axis=1)
+            follows = distance <= max(DIFFERS, 2.5 * float(np.median(distance)))
+            terms = self._sparse[follows]
+            weights = np.linalg.lstsq(terms, samples[follows], rcond=None)[0]
+            rest = samples - self._sparse @ weights
+        if np.mean(np.abs(rest).max(axis=1) <= 2 * DIFFERS) < 0.5:
+            return np.zeros_like(change)
+        return np.asarray((self._surface @ weights).reshape(change.shape), np.float32)
+
+
+def covers(box: Box) -> bool:
+    """Whether a box fills the region, but for a strip."""
+    return box[2] >= 0.85 and box[3] >= 0.85
+
+
+def _outlined(rest: Floats, noise: float) -> Mask:
+    """The parts of what is left of a picture, once tray and light are taken away, that have outlines."""
+    differs = (_largest(np.abs(rest)) > max(DIFFERS, NOISES * noise)).astype(np.uint8)
+    if not differs.any():
+        return differs
+    steps = np.zeros((HEIGHT, WIDTH), bool)
+    steps[1:-1, 1:-1] = _steps(rest) > max(EDGE, NOISES * noise)
+    closed = cv2.morphologyEx(differs, cv2.MORPH_CLOSE, _KERNEL)
+    count, labels, sizes, _ = cv2.connectedComponentsWithStats(closed)
+    outlines = np.bincount(labels[steps], minlength=count)
+    around = 2 * (sizes[:, cv2.CC_STAT_WIDTH] + sizes[:, cv2.CC_STAT_HEIGHT])
+    is_thing = (outlines > OUTLINED * around) & (sizes[:, cv2.CC_STAT_AREA] >= 6)
+    is_thing[0] = False
+    return np.asarray(is_thing[labels], np.uint8)
+
+
+def _steps(picture: Floats) -> Floats:
+    """Largest step across two pixels, to the right or down, of each inner pixel."""
+    across = _largest(np.abs(picture[1:-1, 2:] - picture[1:-1, :-2]))
+    down = _largest(np.abs(picture[2:, 1:-1] - picture[:-2, 1:-1]))
+    return np.maximum(across, down)
+
+
+def _largest(colours: Floats) -> Floats:
+    return np.maximum(np.maximum(colours[..., 0], colours[..., 1]), colours[..., 2])
+
+
+def _noise(rest: Floats) -> float:
+    """Standard deviation of what is mostly noise, from its median, which things do not sway."""
+    return 1.4826 * float(np.median(np.abs(rest)))

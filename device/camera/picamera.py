@@ -1,0 +1,105 @@
+"""The Raspberry Pi's own camera, through picamera2."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from device.camera import Frame
+from device.clock import Clock
+from device.config import CameraSection
+from device.errors import CameraError
+
+SMALL = (320, 240)
+"""Width and height of the second stream: enough for presence, and a width that the hardware needs no padding for."""
+SETTLES_S = 2.0
+ANSWERS_WITHIN_S = 2.0
+_HELD = ("ExposureTime", "AnalogueGain", "ColourGains")
+
+
+def is_installed() -> bool:
+    """Whether picamera2 is there; nothing is imported."""
+    return importlib.util.find_spec("picamera2") is not None
+
+
+class PiCamera:
+    """A camera on the Pi's ribbon connector.
+
+    The image processor scales each frame twice: `pixels` for the classifier, `small` for presence. Exposure and white
+    balance find their values in the first two seconds and are then held: a bright thing on the tray would otherwise
+    darken the whole picture.
+
+    >>> camera = PiCamera(CameraSection(), SystemClock())       # doctest: +SKIP
+    >>> camera.read().small.shape                               # doctest: +SKIP
+    (240, 320, 3)
+    """
+
+    is_sensor = True
+
+    def __init__(self, settings: CameraSection, clock: Clock) -> None:
+        """Raises `CameraError` where picamera2 or the camera is missing, or another program has it."""
+        try:
+            from picamera2 import Picamera2
+        except ImportError as fault:
+            raise CameraError(
+                "The camera needs picamera2, which is not installed; on Raspberry Pi OS: sudo apt install "
+                "python3-picamera2."
+            ) from fault
+        self._clock = clock
+        self._camera: Any = None
+        try:
+            self._camera = Picamera2()
+            period_us = round(1_000_000 / settings.rate_hz)
+            self._camera.configure(
+                self._camera.create_video_configuration(
+                    main={"size": (settings.width, settings.height), "format": "BGR888"},
+                    lores={"size": SMALL, "format": "YUV420"},
+                    controls={"FrameDurationLimits": (period_us, period_us)},
+                )
+            )
+            self._camera.start()
+        except (RuntimeError, IndexError, OSError) as fault:
+            self.close()
+            raise CameraError(
+                f"The Pi's camera cannot be opened ({fault}); check its ribbon cable, and that nobody else uses it."
+            ) from fault
+        self._settled_s: float | None = clock.now() + SETTLES_S
+
+    def read(self) -> Frame:
+        try:
+            request = self._camera.capture_request(wait=ANSWERS_WITHIN_S)
+        except (RuntimeError, OSError, TimeoutError) as fault:
+            raise CameraError(
+                f"The Pi's camera gives no picture any more ({fault}); check its ribbon cable."
+            ) from fault
+        try:
+            # libcamera names formats from the last byte to the first: BGR888 lies in memory as red, green, blue.
+            pixels = np.asarray(request.make_array("main"), np.uint8)
+            small = _rgb(np.asarray(request.make_array("lores"), np.uint8))
+            metadata = request.get_metadata()
+        finally:
+            request.release()
+        now_s = self._clock.now()
+        if self._settled_s is not None and now_s >= self._settled_s:
+            self._settled_s = None
+            # Values of their own switch the automatic control off; AeEnable would take what was in force before them.
+            self._camera.set_controls({name: metadata[name] for name in _HELD if name in metadata})
+        return Frame(pixels, now_s, small=small)
+
+    def close(self) -> None:
+        camera, self._camera = self._camera, None
+        if camera is not None:
+            with contextlib.suppress(RuntimeError, OSError):
+                camera.stop()
+            with contextlib.suppress(RuntimeError, OSError):
+                camera.close()
+
+
+def _rgb(planes: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(3/2·h, stride) planes of YUV420 → (h, w, 3) RGB."""
+    return np.ascontiguousarray(cv2.cvtColor(planes, cv2.COLOR_YUV2RGB_I420)[:, : SMALL[0]], dtype=np.uint8)

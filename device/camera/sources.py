@@ -1,0 +1,47 @@
+"""From a word in the configuration to the frame source that it names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from device.camera import FrameSource
+from device.clock import Clock
+from device.config import CameraSection
+from device.errors import CameraError
+
+KINDS = "auto, picamera2, webcam[:N], video:FILE, images:DIR, simulated"
+
+
+def open_source(spec: str, settings: CameraSection, clock: Clock, seed: int = 0) -> FrameSource:
+    """The frame source that `spec` names: one of auto, picamera2, webcam[:N], video:FILE, images:DIR, simulated.
+
+    `auto` is picamera2 where its library is installed (the Pi), otherwise `simulated`. `seed` fixes what the
+    simulated tray does. Raises `CameraError` where there is no such source or it cannot be opened.
+    """
+    kind, _, rest = spec.partition(":")
+    match kind, rest:
+        case ("auto", ""):
+            from device.camera.picamera import is_installed
+
+            return open_source("picamera2" if is_installed() else "simulated", settings, clock, seed)
+        case ("picamera2", ""):
+            from device.camera.picamera import PiCamera
+
+            return PiCamera(settings, clock)
+        case ("webcam", number) if number.isdecimal() or not number:
+            from device.camera.webcam import Webcam
+
+            return Webcam(int(number or 0), settings, clock)
+        case ("video", file) if file:
+            from device.camera.video import Video
+
+            return Video(Path(file), settings, clock)
+        case ("images", folder) if folder:
+            from device.camera.images import ImageFolder
+
+            return ImageFolder(Path(folder), settings, clock)
+        case ("simulated", ""):
+            from device.camera.simulated import SimulatedTray
+
+            return SimulatedTray(settings, clock, seed=seed)
+    raise CameraError(f"There is no camera {spec!r}; camera.source may be one of {KINDS}.")

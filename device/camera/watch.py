@@ -1,0 +1,271 @@
+"""Keeps an eye on a camera: notices that it is gone, frozen or black, says so, and opens it again for ever."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from device.camera import Frame, FrameSource, Tray
+from device.clock import Clock
+from device.config import CameraSection
+from device.errors import CameraError
+
+log = logging.getLogger(__name__)
+
+Look = Literal["good", "same", "black", "none"]
+BLACK_LEVEL = 6
+"""Out of 255. A sensor in the dark still shows noise and a hot pixel or two; a dead link shows 0."""
+SLEEP_S = 0.05
+CLOSES_WITHIN_S = 1.0
+
+
+@dataclass(frozen=True)
+class CameraReport:
+    """The camera is out of order (`is_over` False) or gives pictures again (`is_over` True)."""
+
+    message: str
+    is_over: bool = False
+
+
+class Feed(Protocol):
+    """What the appliance asks of its camera."""
+
+    has_ended: bool
+
+    def latest(self, timeout_s: float) -> Frame | None:
+        """The newest frame that was not handed over yet; None when none came in time, or the source has ended.
+
+        Raises `CameraError` when the camera's driver hangs for so long that only a restart of the program helps.
+        """
+        ...
+
+    def reports(self) -> list[CameraReport]:
+        """What has happened to the camera since the last call, oldest first."""
+        ...
+
+    def lid_opened(self) -> None: ...
+
+    def lid_closed(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class CameraHealth:
+    """Decides from the looks of frames whether the camera is well, and when to open it again.
+
+    A state machine over plain values and a given time. A camera is ill when no good frame came for `lost_after_s`;
+    it is opened again after `reopen_after_s`, twice that, and so on up to `reopen_at_most_s`, and each time it has
+    `lost_after_s` to show a good frame. The first good frame ends the fault.
+    """
+
+    def __init__(self, settings: CameraSection, now_s: float) -> None:
+        self._settings = settings
+        self._patience_from_s = now_s
+        self._attempts = 0
+        self.is_ill = False
+        self.reopen_at_s: float | None = None
+
+    def saw(self, look: Look, now_s: float) -> CameraReport | None:
+        """Take note of a frame, or of none where one was due; tells what changed for the person who looks after it."""
+        if look == "good":
+            self._patience_from_s, self._attempts, self.reopen_at_s = now_s, 0, None
+            if self.is_ill:
+                self.is_ill = False
+                return CameraReport("The camera gives pictures again.", is_over=True)
+            return None
+        if self.reopen_at_s is None and now_s - self._patience_from_s >= self._settings.lost_after_s:
+            return self.failed(_SENTENCES[look].format(s=self._settings.lost_after_s), now_s)
+        return None
+
+    def failed(self, message: str, now_s: float) -> CameraReport | None:
+        """The camera was given up: plan to open it again. Tells so once per fault."""
+        delay_s = self._settings.reopen_after_s * 2.0 ** min(self._attempts, 30)
+        self.reopen_at_s = now_s + min(delay_s, self._settings.reopen_at_most_s)
+        self._attempts += 1
+        was_ill, self.is_ill = self.is_ill, True
+        return None if was_ill else CameraReport(message)
+
+    def opened(self, now_s: float) -> None:
+        """The camera was opened again and has `lost_after_s` to show a good frame."""
+        self._patience_from_s, self.reopen_at_s = now_s, None
+
+
+_SENTENCES: dict[Look, str] = {
+    "same": "The camera is frozen: it has given the same picture for {s:g} s.",
+    "black": "The camera has given black pictures for {s:g} s; is its lens covered, or the light off?",
+    "none": "The camera has given no picture for {s:g} s.",
+}
+
+
+class Watch:
+    """Reads a source in the caller's own thread, and keeps it alive.
+
+    `reopen` opens the source anew and raises `CameraError` while that fails.
+    """
+
+    def __init__(
+        self, source: FrameSource, reopen: Callable[[], FrameSource], settings: CameraSection, clock: Clock
+    ) -> None:
+        self.has_ended = False
+        self._source: FrameSource | None = source
+        self._reopen = reopen
+        self._clock = clock
+        self._health = CameraHealth(settings, clock.now())
+        self._reports: list[CameraReport] = []
+        self._last: NDArray[np.uint8] | None = None
+
+    def latest(self, timeout_s: float) -> Frame | None:
+        if self.has_ended:
+            return None
+        now_s = self._clock.now()
+        if self._source is None:
+            due_s = now_s if self._health.reopen_at_s is None else self._health.reopen_at_s
+            if now_s < due_s:
+                self._clock.sleep(min(timeout_s, due_s - now_s))
+                return None
+            self._open()
+        return self._read() if self._source is not None else None
+
+    def reports(self) -> list[CameraReport]:
+        reports, self._reports = self._reports, []
+        return reports
+
+    def lid_opened(self) -> None:
+        if isinstance(self._source, Tray):
+            self._source.lid_opened()
+
+    def lid_closed(self) -> None:
+        if isinstance(self._source, Tray):
+            self._source.lid_closed()
+
+    def close(self) -> None:
+        source, self._source, self.has_ended = self._source, None, True
+        if source is not None:
+            source.close()
+
+    def _open(self) -> None:
+        try:
+            self._source = self._reopen()
+        except CameraError as fault:
+            self._tell(self._health.failed(str(fault), self._clock.now()))
+        else:
+            self._last = None
+            self._health.opened(self._clock.now())
+
+    def _read(self) -> Frame | None:
+        source = self._source
+        if source is None:
+            return None
+        try:
+            frame = source.read()
+        except CameraError as fault:
+            self._tell(self._health.failed(str(fault), self._clock.now()))
+            self._give_up(source)
+            return None
+        if frame is None:
+            self.has_ended = True
+            return None
+        look = self._look(frame) if source.is_sensor else "good"
+        self._tell(self._health.saw(look, self._clock.now()))
+        if self._health.reopen_at_s is not None:
+            self._give_up(source)
+        return frame if look == "good" else None
+
+    def _look(self, frame: Frame) -> Look:
+        sparse = frame.pixels[::8, ::8].copy()
+        last, self._last = self._last, sparse
+        if int(sparse.max()) <= BLACK_LEVEL:
+            return "black"
+        return "same" if last is not None and np.array_equal(sparse, last) else "good"
+
+    def _give_up(self, source: FrameSource) -> None:
+        self._source = None
+        source.close()
+
+    def _tell(self, report: CameraReport | None) -> None:
+        if report is not None:
+            self._reports.append(report)
+            log.warning("%s", report.message)
+
+
+class Grabber:
+    """Reads a source in a thread of its own and hands over the newest frame; a slow taker never sees old ones.
+
+    Notices what a reader in the caller's thread cannot: a driver whose read never returns.
+    """
+
+    def __init__(
+        self, source: FrameSource, reopen: Callable[[], FrameSource], settings: CameraSection, clock: Clock
+    ) -> None:
+        self.has_ended = False
+        self._watch = Watch(source, reopen, settings, clock)
+        self._settings = settings
+        self._clock = clock
+        self._condition = threading.Condition()
+        self._newest: Frame | None = None
+        self._returned_s = clock.now()
+        self._hangs = False
+        self._reports: list[CameraReport] = []
+        self._stopped = False
+        self._thread = threading.Thread(target=self._grab, name="camera", daemon=True)
+        self._thread.start()
+
+    def latest(self, timeout_s: float) -> Frame | None:
+        with self._condition:
+            self._condition.wait_for(lambda: self._newest is not None or self._stopped, timeout_s)
+            frame, self._newest = self._newest, None
+            if frame is None and self._stopped:
+                self.has_ended = True
+            self._notice_hang()
+        return frame
+
+    def reports(self) -> list[CameraReport]:
+        with self._condition:
+            reports, self._reports = self._reports, []
+        return reports
+
+    def lid_opened(self) -> None:
+        self._watch.lid_opened()
+
+    def lid_closed(self) -> None:
+        self._watch.lid_closed()
+
+    def close(self) -> None:
+        with self._condition:
+            self._stopped = True
+        self._thread.join(CLOSES_WITHIN_S)
+        if not self._thread.is_alive():
+            self._watch.close()
+
+    def _grab(self) -> None:
+        while not self._stopped:
+            frame = self._watch.latest(SLEEP_S)
+            with self._condition:
+                self._returned_s = self._clock.now()
+                if self._hangs:
+                    self._hangs = False
+                    self._reports.append(CameraReport("The camera answers again.", is_over=True))
+                self._reports += self._watch.reports()
+                if frame is not None:
+                    self._newest = frame
+                if self._watch.has_ended:
+                    self._stopped = True
+                self._condition.notify_all()
+
+    def _notice_hang(self) -> None:
+        silent_s = self._clock.now() - self._returned_s
+        if self._stopped or silent_s < self._settings.lost_after_s:
+            return
+        if silent_s > self._settings.lost_after_s + self._settings.reopen_at_most_s:
+            raise CameraError(
+                f"The camera's driver has not answered for {silent_s:.0f} s; Pilah must be started again."
+            )
+        if not self._hangs:
+            self._hangs = True
+            self._reports.append(CameraReport(f"The camera has not answered for {silent_s:.1f} s."))

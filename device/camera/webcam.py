@@ -1,0 +1,66 @@
+"""A USB camera, through OpenCV."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from device.camera import Frame
+from device.clock import Clock
+from device.config import CameraSection
+from device.errors import CameraError
+
+SETTLES_S = 1.0
+"""Time that a camera takes to find its exposure and white balance, which then stay as they are."""
+_MANUAL_EXPOSURE = 1
+"""What V4L2 calls V4L2_EXPOSURE_MANUAL; OpenCV hands the number on."""
+
+
+class Webcam:
+    """The camera `/dev/videoN`, plugged into USB.
+
+    Exposure and white balance find their values in the first second and are then held where the camera can hold
+    them: a bright thing on the tray would otherwise darken the whole picture.
+
+    >>> camera = Webcam(0, CameraSection(), SystemClock())      # doctest: +SKIP
+    >>> camera.read().pixels.shape                              # doctest: +SKIP
+    (480, 640, 3)
+    """
+
+    is_sensor = True
+
+    def __init__(self, number: int, settings: CameraSection, clock: Clock) -> None:
+        """`number`: as in /dev/videoN. Raises `CameraError` where there is no such camera or another program has it."""
+        self._name = f"The camera webcam:{number}"
+        self._clock = clock
+        self._capture = cv2.VideoCapture(number)
+        if not self._capture.isOpened():
+            self._capture.release()
+            raise CameraError(
+                f"{self._name} cannot be opened; is it plugged in, free, and may this user read /dev/video{number}?"
+            )
+        self._capture.set(cv2.CAP_PROP_FRAME_WIDTH, settings.width)
+        self._capture.set(cv2.CAP_PROP_FRAME_HEIGHT, settings.height)
+        self._capture.set(cv2.CAP_PROP_FPS, settings.rate_hz)
+        self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
+        self._settled_s: float | None = clock.now() + SETTLES_S
+
+    def read(self) -> Frame:
+        is_there, pixels = self._capture.read()
+        if not is_there:
+            raise CameraError(f"{self._name} gives no picture any more; is it still plugged in?")
+        now_s = self._clock.now()
+        if self._settled_s is not None and now_s >= self._settled_s:
+            self._settled_s = None
+            self._hold_exposure()
+        return Frame(np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8), now_s)
+
+    def close(self) -> None:
+        self._capture.release()
+
+    def _hold_exposure(self) -> None:
+        exposure = self._capture.get(cv2.CAP_PROP_EXPOSURE)
+        self._capture.set(cv2.CAP_PROP_AUTO_EXPOSURE, _MANUAL_EXPOSURE)
+        if exposure > 0:
+            self._capture.set(cv2.CAP_PROP_EXPOSURE, exposure)
+        self._capture.set(cv2.CAP_PROP_AUTO_WB, 0)

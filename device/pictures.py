@@ -1,0 +1,141 @@
+"""The one reader of picture files: the loop, `classify` and the page see the same pixels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from device.errors import PictureError
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
+PIXELS_AT_MOST = 64_000_000
+"""A picture of this size takes 192 MB when it is decoded, which a Pi with 1 GB can still spare."""
+BYTES_AT_MOST = 64 * 1024 * 1024
+
+_BRANDS_OF_HEIF = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1", b"avif", b"avis"}
+_START_OF_FRAME = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD8)}
+
+
+def picture_files(folder: Path) -> list[Path]:
+    """The picture files in `folder` and below it, sorted by path; hidden files are left out.
+
+    Raises `PictureError` where the folder is missing.
+    """
+    if not folder.is_dir():
+        raise PictureError(f"There is no folder {folder}; name one that holds pictures.")
+    return sorted(
+        file
+        for file in folder.rglob("*")
+        if file.suffix.lower() in SUFFIXES and not file.name.startswith(".") and file.is_file()
+    )
+
+
+def read_picture(path: Path) -> NDArray[np.uint8]:
+    """The picture in a JPEG, PNG or WebP file, upright: (H, W, 3) uint8 RGB.
+
+    Raises `PictureError` where the file is missing, no such picture, cut short or too large.
+    """
+    try:
+        if path.is_dir():
+            raise PictureError(f"{path} is a folder, not a picture.")
+        if path.stat().st_size > BYTES_AT_MOST:
+            raise PictureError(f"{path} is larger than {BYTES_AT_MOST // 2**20} MB; make the picture smaller.")
+        encoded = path.read_bytes()
+    except FileNotFoundError:
+        raise PictureError(f"There is no file {path}.") from None
+    except (OSError, ValueError) as fault:
+        raise PictureError(f"{path} cannot be read: {fault}.") from fault
+    return decode_picture(encoded, str(path))
+
+
+def decode_picture(encoded: bytes, name: str = "The picture") -> NDArray[np.uint8]:
+    """The picture that `encoded` (JPEG, PNG or WebP) holds, upright as EXIF says: (H, W, 3) uint8 RGB.
+
+    `name` stands in messages. OpenCV fills what is missing of a truncated file with grey and says nothing, so the
+    file's structure is checked first, and its size before a pixel is decoded. Raises `PictureError`.
+    """
+    width, height = _size_in_header(encoded, name)
+    if width * height > PIXELS_AT_MOST:
+        raise PictureError(
+            f"{name} has {width}×{height} pixels, more than {PIXELS_AT_MOST // 10**6} million; make it smaller."
+        )
+    try:
+        pixels = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error:
+        pixels = None
+    if pixels is None:
+        raise PictureError(f"{name} is broken: it cannot be decoded as a picture.")
+    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def _size_in_header(encoded: bytes, name: str) -> tuple[int, int]:
+    """Width and height, once the file is known to be of a kind that Pilah reads and to have its end."""
+    if not encoded:
+        raise PictureError(f"{name} is empty.")
+    if encoded[4:8] == b"ftyp" and encoded[8:12] in _BRANDS_OF_HEIF:
+        raise PictureError(f"{name} is a HEIC or AVIF picture, which Pilah does not read; save it as JPEG.")
+    if encoded.startswith(b"\xff\xd8\xff"):
+        size = _walk_jpeg(encoded)
+    elif encoded.startswith(b"\x89PNG\r\n\x1a\n"):
+        size = _walk_png(encoded)
+    elif encoded[:4] == b"RIFF" and encoded[8:12] == b"WEBP":
+        size = _walk_webp(encoded)
+    else:
+        raise PictureError(f"{name} is no JPEG, PNG or WebP picture.")
+    if size is None:
+        raise PictureError(f"{name} is truncated: the end of the picture is missing; copy the file again.")
+    return size
+
+
+def _walk_jpeg(encoded: bytes) -> tuple[int, int] | None:
+    """Size of a JPEG whose segments and scans reach the end marker (ITU-T T.81, annex B); None where they do not.
+
+    Bytes after the end marker do no harm: phones append previews and depth maps there.
+    """
+    size, at = None, 2
+    while (at := encoded.find(b"\xff", at)) >= 0:
+        while encoded[at : at + 1] == b"\xff":
+            at += 1
+        marker = encoded[at] if at < len(encoded) else None
+        at += 1
+        if marker is None:
+            return None
+        if marker == 0xD9:
+            return size
+        if marker == 0 or marker in _WITHOUT_LENGTH:
+            continue
+        if marker in _START_OF_FRAME and at + 7 <= len(encoded):
+            size = _number(encoded[at + 5 : at + 7], "big"), _number(encoded[at + 3 : at + 5], "big")
+        at += max(2, _number(encoded[at : at + 2], "big"))
+    return None
+
+
+def _walk_png(encoded: bytes) -> tuple[int, int] | None:
+    """Size of a PNG whose chunks reach IEND (W3C PNG, section 5); None where they do not."""
+    at = 8
+    while at + 12 <= len(encoded):
+        if encoded[at + 4 : at + 8] == b"IEND":
+            return _number(encoded[16:20], "big"), _number(encoded[20:24], "big")
+        at += 12 + _number(encoded[at : at + 4], "big")
+    return None
+
+
+def _walk_webp(encoded: bytes) -> tuple[int, int] | None:
+    """Size of a WebP that is as long as its RIFF header says (RFC 9649); None where it is shorter."""
+    if len(encoded) < max(30, 8 + _number(encoded[4:8], "little")):
+        return None
+    kind = encoded[12:16]
+    if kind == b"VP8X":
+        return 1 + _number(encoded[24:27], "little"), 1 + _number(encoded[27:30], "little")
+    if kind == b"VP8L":
+        bits = _number(encoded[21:25], "little")
+        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    return _number(encoded[26:28], "little") & 0x3FFF, _number(encoded[28:30], "little") & 0x3FFF
+
+
+def _number(digits: bytes, order: str) -> int:
+    return int.from_bytes(digits, "big" if order == "big" else "little")

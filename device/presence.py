@@ -1,0 +1,215 @@
+"""Whether something lies on the tray: nothing is decided before it lies still, and about each thing only once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from device.background import Background, Measurement, covers, levels
+from device.camera import Frame
+from device.config import PresenceSection, RegionSection
+
+State = Literal["empty", "arriving", "still", "leaving"]
+Box = tuple[int, int, int, int]
+
+QUIET = 0.002
+"""Part of the region that may change from frame to frame while things lie still."""
+ANOTHER = 0.35
+"""Part of a thing that must look different for it to be another one."""
+REACHES_IN = 3.0
+"""What touches the region's edge may be an arm: it must lie still so many times longer."""
+GAP_S = 1.0
+"""After so long without a frame, nobody knows whether things lay still."""
+LEARNS_S = 0.4
+LEARNS_AT_MOST_S = 10.0
+MARGIN = 0.12
+"""Of the object's longer side, left around it in the crop."""
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """What lies on the tray in one frame.
+
+    `box` (around all that lies there) and `region`: (left, top, width, height) in pixels of the frame; `since_s`: when
+    the state began; `at_rest_since_s`: since when nothing moves, None while something does; `object_id`: counts the
+    things that came to lie still, None before the first frame in which this one does.
+    """
+
+    state: State
+    time_s: float
+    since_s: float
+    region: Box
+    box: Box | None = None
+    at_rest_since_s: float | None = None
+    object_id: int | None = None
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Where the story of the tray stands; `absorbs` and `remembers` tell the background what to do about it."""
+
+    state: State = "empty"
+    since_s: float = 0.0
+    seen_s: float = 0.0
+    at_rest_since_s: float | None = None
+    clear_since_s: float | None = None
+    object_id: int = 0
+    found_s: float = 0.0
+    absorbs: bool = False
+    remembers: bool = False
+
+
+def advance(stage: Stage, measurement: Measurement, time_s: float, settings: PresenceSection) -> Stage:
+    """The next stage after what a frame at `time_s` shows; pure.
+
+    empty → arriving → still → leaving → empty. A thing keeps its id until the tray was clear for `clear_s` or
+    something that looks different lies still. What lies there for `forgotten_s`, and the hole that a forgotten thing
+    leaves, become tray.
+    """
+    is_there = measurement.area > 0
+    was_there = stage.state != "empty"
+    is_at_rest = is_there and was_there and measurement.motion <= QUIET and time_s - stage.seen_s <= GAP_S
+    at_rest_since_s = (stage.at_rest_since_s or stage.seen_s) if is_at_rest else None
+    stage = replace(stage, seen_s=time_s, at_rest_since_s=at_rest_since_s, absorbs=False, remembers=False)
+    if not is_there:
+        return _advance_clear(stage, time_s, settings)
+    stage = replace(stage, clear_since_s=None)
+    lies_still = at_rest_since_s is not None and time_s - at_rest_since_s >= settings.still_s * _patience(measurement)
+    match stage.state:
+        case "empty":
+            return _enter(stage, "arriving", time_s)
+        case "still":
+            if time_s - stage.found_s >= settings.forgotten_s and is_at_rest:
+                return replace(_enter(stage, "empty", time_s), absorbs=True)
+            return stage if is_at_rest else _enter(stage, "leaving", time_s)
+        case "leaving" if lies_still and measurement.changed <= ANOTHER:
+            return _enter(stage, "still", time_s)
+    if lies_still and measurement.is_ghost:
+        return replace(_enter(stage, "empty", time_s), absorbs=True)
+    if lies_still:
+        found = replace(stage, object_id=stage.object_id + 1, found_s=time_s, remembers=True)
+        return _enter(found, "still", time_s)
+    return stage
+
+
+def _advance_clear(stage: Stage, time_s: float, settings: PresenceSection) -> Stage:
+    clear_since_s = time_s if stage.clear_since_s is None else stage.clear_since_s
+    stage = replace(stage, clear_since_s=clear_since_s)
+    match stage.state:
+        case "still":
+            return _enter(stage, "leaving", time_s)
+        case "arriving":
+            return _enter(stage, "empty", time_s)
+        case "leaving" if time_s - clear_since_s >= settings.clear_s:
+            return _enter(stage, "empty", time_s)
+    return stage
+
+
+def _enter(stage: Stage, state: State, time_s: float) -> Stage:
+    return replace(stage, state=state, since_s=time_s)
+
+
+def _patience(measurement: Measurement) -> float:
+    if measurement.box is None or covers(measurement.box):
+        return 1.0
+    left, top, width, height = measurement.box
+    touches = min(left, top, 1 - left - width, 1 - top - height) < 0.01
+    return REACHES_IN if touches else 1.0
+
+
+class Presence:
+    """Follows the tray from frame to frame.
+
+    >>> presence = Presence(PresenceSection(), RegionSection())
+    >>> presence.update(Frame(np.zeros((480, 640, 3), np.uint8), time_s=0.0)).state
+    'empty'
+    """
+
+    def __init__(self, settings: PresenceSection, region: RegionSection) -> None:
+        self._settings = settings
+        self._region = region
+        self._background = Background(settings.smallest_area)
+        self._stage = Stage()
+        self._learns_since_s: float | None = None
+        self._learns_first_s: float | None = None
+        self._is_learning = True
+
+    def reset(self) -> None:
+        """Learn the tray anew, as after a start: the camera may have been moved while it was away."""
+        self._background.forget()
+        self._stage = Stage(object_id=self._stage.object_id)
+        self._learns_since_s = self._learns_first_s = None
+        self._is_learning = True
+
+    def update(self, frame: Frame) -> Sighting:
+        """What `frame` shows, after the frames before it. Frames come in the order of their times."""
+        view = frame.pixels if frame.small is None else frame.small
+        left, top, width, height = _in_pixels(self._region, *view.shape[:2])
+        picture = levels(view[top : top + height, left : left + width])
+        region = _in_pixels(self._region, *frame.pixels.shape[:2])
+        if self._is_learning:
+            self._learn(picture, frame.time_s)
+            return Sighting("empty", frame.time_s, self._stage.since_s, region)
+        measurement = self._background.measure(picture, frame.time_s - self._stage.seen_s)
+        self._stage = stage = advance(self._stage, measurement, frame.time_s, self._settings)
+        if stage.absorbs:
+            self._background.absorb(picture)
+        if stage.remembers:
+            self._background.remember(picture)
+        box = None if stage.state == "empty" or measurement.box is None else _placed(measurement.box, region)
+        object_id = stage.object_id if stage.state in ("still", "leaving") else None
+        return Sighting(stage.state, frame.time_s, stage.since_s, region, box, stage.at_rest_since_s, object_id)
+
+    def _learn(self, picture: NDArray[np.float32], time_s: float) -> None:
+        """Average frames until the tray was quiet for a while; a tray that never is, is taken as it is."""
+        if self._learns_first_s is None or self._learns_since_s is None:
+            self._learns_first_s = self._learns_since_s = time_s
+        if self._background.learn(picture) > QUIET:
+            self._background.absorb(picture)
+            self._learns_since_s = time_s
+        if time_s - self._learns_since_s >= LEARNS_S or time_s - self._learns_first_s >= LEARNS_AT_MOST_S:
+            self._is_learning = False
+            self._stage = replace(self._stage, since_s=time_s, seen_s=time_s)
+
+
+def crop_object(frame: Frame, sighting: Sighting) -> NDArray[np.uint8]:
+    """What the classifier is shown: a square around the object with a margin, as far as the region allows.
+
+    An object that fills the region gives the region whole, so does a sighting without one. (H, W, 3) uint8 RGB.
+    """
+    left, top, width, height = region = sighting.region
+    if sighting.box is not None and not covers(_as_fractions(sighting.box, region)):
+        side = round(max(sighting.box[2:]) * (1 + 2 * MARGIN))
+        left, width = _span(sighting.box[0], sighting.box[2], side, region[0], region[2])
+        top, height = _span(sighting.box[1], sighting.box[3], side, region[1], region[3])
+    return np.ascontiguousarray(frame.pixels[top : top + height, left : left + width])
+
+
+def _span(start: int, length: int, wanted: int, region_start: int, region_length: int) -> tuple[int, int]:
+    """Start and length of `wanted` pixels around the middle of a stretch, moved into the region."""
+    wanted = min(wanted, region_length)
+    begin = start + length // 2 - wanted // 2
+    return min(max(begin, region_start), region_start + region_length - wanted), wanted
+
+
+def _in_pixels(region: RegionSection, height: int, width: int) -> Box:
+    left, top = round(region.left * width), round(region.top * height)
+    return left, top, round(region.right * width) - left, round(region.bottom * height) - top
+
+
+def _placed(box: tuple[float, float, float, float], region: Box) -> Box:
+    left, top, width, height = box
+    return (
+        region[0] + round(left * region[2]),
+        region[1] + round(top * region[3]),
+        max(1, round(width * region[2])),
+        max(1, round(height * region[3])),
+    )
+
+
+def _as_fractions(box: Box, region: Box) -> tuple[float, float, float, float]:
+    left, top, width, height = region
+    return (box[0] - left) / width, (box[1] - top) / height, box[2] / width, box[3] / height
