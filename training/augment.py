@@ -1,0 +1,91 @@
+"""What a bin's cheap camera may do to a picture: views for training, the same for teacher and student."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torchvision.transforms import v2
+
+from device.bundle import Preprocess
+from device.classifier import prepare
+
+
+class CheapCamera(torch.nn.Module):
+    """White balance off, noise of the sensor and JPEG artefacts, each with probability one half × `strength`.
+
+    Takes and gives (3, H, W) uint8.
+    """
+
+    def __init__(self, strength: float) -> None:
+        super().__init__()
+        self.strength = strength
+        self.jpeg = v2.JPEG(quality=(35, 90))
+
+    def forward(self, image: Tensor) -> Tensor:
+        pixels = image.float()
+        if torch.rand(()) < 0.5:
+            pixels = pixels * (1 + 0.15 * self.strength * torch.randn(3, 1, 1))
+        if torch.rand(()) < 0.5 * self.strength:
+            pixels = pixels + torch.randn_like(pixels) * (10 * self.strength * torch.rand(()))
+        image = pixels.clamp_(0, 255).to(torch.uint8)
+        return self.jpeg(image) if torch.rand(()) < 0.5 * self.strength else image
+
+
+class Shadow(torch.nn.Module):
+    """A soft-edged half-plane of the picture lies darker, with probability `p`. Takes and gives (3, H, W) uint8."""
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.p = p
+
+    def forward(self, image: Tensor) -> Tensor:
+        if torch.rand(()) >= self.p:
+            return image
+        height, width = image.shape[-2:]
+        angle = float(torch.rand(()) * 2 * torch.pi)
+        ys, xs = torch.linspace(-1, 1, height).view(-1, 1), torch.linspace(-1, 1, width).view(1, -1)
+        side = xs * float(np.cos(angle)) + ys * float(np.sin(angle)) + float(torch.rand(()) - 0.5)
+        darkness = 0.5 * torch.rand(()) * torch.sigmoid(side * 12)
+        return (image * (1 - darkness)).to(torch.uint8)
+
+
+def training_view(size_px: int, strength: float = 1.0) -> v2.Transform:
+    """A random view of one photo: (3, H, W) uint8 → (3, size_px, size_px) uint8.
+
+    Scaling and cropping, flips, rotation over the full circle, perspective of a tilted camera, colour, white
+    balance, blur, noise, JPEG, shadow, erasing. `strength`: 0 leaves the geometry only, 1 is the default.
+    """
+    return v2.Compose(
+        [
+            v2.RandomResizedCrop(size_px, scale=(0.35, 1.0), ratio=(0.8, 1.25), antialias=True),
+            v2.RandomHorizontalFlip(),
+            v2.RandomVerticalFlip(),
+            v2.RandomApply([v2.RandomRotation(180, v2.InterpolationMode.BILINEAR, fill=225)], p=0.7),
+            v2.RandomApply([v2.ColorJitter(0.35 * strength, 0.35 * strength, 0.35 * strength, 0.03 * strength)], p=0.8),
+            Shadow(0.3 * strength),
+            v2.RandomApply([v2.GaussianBlur(3, (0.1, 1.5))], p=0.2 * strength),
+            CheapCamera(strength),
+            v2.RandomErasing(p=0.25 * strength, scale=(0.02, 0.15), value=128),
+        ]
+    )
+
+
+def seed_view(size_px: int) -> v2.Transform:
+    """The student project's augmentation: rotation ±30°, random resized crop, horizontal flip."""
+    return v2.Compose(
+        [v2.RandomRotation(30), v2.RandomResizedCrop(size_px, antialias=True), v2.RandomHorizontalFlip()]
+    )
+
+
+def evaluation_view(picture: NDArray[np.uint8], size_px: int = 224) -> Tensor:
+    """Exactly what the device does with a picture: (H, W, 3) uint8 RGB → (3, size_px, size_px) uint8."""
+    prepared = prepare(picture, Preprocess(resize_short=size_px, crop=size_px, interpolation="area"))
+    return torch.from_numpy(prepared).permute(2, 0, 1)
+
+
+def read_photo(path: str) -> NDArray[np.uint8]:
+    """(H, W, 3) uint8 RGB, upright by its EXIF orientation."""
+    return cv2.cvtColor(cv2.imread(path, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
