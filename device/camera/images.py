@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 from collections.abc import Generator, Iterator
@@ -31,8 +32,8 @@ class ImageFolder:
     """Drops each picture of a folder on the tray: it slides in, lies still, falls when a lid opens, and so on.
 
     A picture fills the frame, which takes the picture's own format, so that the classifier is shown in the loop what
-    `pilah classify` shows it. (A picture larger than 1280 pixels is shrunk to that.) The empty tray is
-    spotted: every picture differs from it. The folder is played once, in the order of its paths.
+    `pilah classify` shows it; only what is longer than 1280 pixels is shrunk to that. The empty tray is spotted: every
+    picture differs from it. The folder is played once, in the order of its paths.
 
     >>> source = ImageFolder(Path("photos"), CameraSection(), SystemClock())    # doctest: +SKIP
     >>> source.read().file                                                     # doctest: +SKIP
@@ -42,15 +43,21 @@ class ImageFolder:
     is_sensor = False
 
     def __init__(self, folder: Path, settings: CameraSection, clock: Clock) -> None:
-        """Raises `CameraError` where the folder is missing or holds no picture that can be read."""
+        """Raises `CameraError` where the folder is missing or holds no picture that can be read.
+
+        Single files that cannot be read are left out, with a warning in the log.
+        """
         try:
             files = picture_files(folder)
         except PictureError as fault:
             raise CameraError(f"camera.source images:{folder}: {fault}") from fault
         if not files:
             raise CameraError(f"The folder {folder} holds no picture (JPEG, PNG or WebP).")
-        self._folder = folder
-        self._files = files
+        pictures = _readable(files)
+        first = next(pictures, None)
+        if first is None:
+            raise CameraError(f"None of the {len(files)} pictures in {folder} can be read.")
+        self._pictures = itertools.chain([first], pictures)
         self._settings = settings
         self._clock = clock
         self._lid_open = threading.Event()
@@ -59,10 +66,7 @@ class ImageFolder:
         self._frames = self._play()
 
     def read(self) -> Frame | None:
-        """The next frame, `rate_hz` a second; None after the last picture has left.
-
-        Raises `CameraError` where no picture of the folder could be read.
-        """
+        """The next frame, `rate_hz` a second; None after the last picture has left."""
         now_s = self._clock.now()
         if self._next_s is not None:
             self._clock.sleep(self._next_s - now_s)
@@ -84,20 +88,11 @@ class ImageFolder:
         self._frames.close()
 
     def _play(self) -> Generator[tuple[NDArray[np.uint8], Path | None], None, None]:
-        shown = 0
         tray = _patterned(self._settings.height, self._settings.width)
-        for file in self._files:
-            try:
-                picture = _shrunk(read_picture(file))
-            except PictureError as fault:
-                log.warning("%s It is left out.", fault)
-                continue
-            shown += 1
+        for file, picture in self._pictures:
             tray = _patterned(*picture.shape[:2])
             yield from self._wait(tray)
             yield from self._drop(picture, tray, file)
-        if not shown:
-            raise CameraError(f"None of the {len(self._files)} pictures in {self._folder} can be read.")
         yield from self._wait(tray)
 
     def _wait(self, tray: NDArray[np.uint8]) -> Iterator[tuple[NDArray[np.uint8], None]]:
@@ -121,6 +116,14 @@ class ImageFolder:
         start_s = self._clock.now()
         while (part := (self._clock.now() - start_s) / duration_s) < 1:
             yield part
+
+
+def _readable(files: list[Path]) -> Iterator[tuple[Path, NDArray[np.uint8]]]:
+    for file in files:
+        try:
+            yield file, _shrunk(read_picture(file))
+        except PictureError as fault:
+            log.warning("%s It is left out.", fault)
 
 
 def _patterned(height: int, width: int) -> NDArray[np.uint8]:

@@ -55,7 +55,8 @@ class Drop:
 class SimulatedTray:
     """Sample things appear before a camera that does not exist, at a random angle, scale, place and light.
 
-    A thing slides in, lies still, and falls when a lid opens. `history` tells what was dropped when. The same seed
+    A thing slides in, lies still, and falls when a lid opens. `history` tells what was dropped when, `passers` and
+    `lamps_switched` count what else happened. The same seed
     gives the same life. For tests, the camera can be taken away, freeze or go black, and things can be dropped by hand.
 
     >>> tray = SimulatedTray(CameraSection(), clock, seed=7)    # doctest: +SKIP
@@ -76,14 +77,14 @@ class SimulatedTray:
     ) -> None:
         """`samples`: a folder of cut-outs (PNG with alpha), `<material>/<name>.png`.
 
-        Raises `CameraError` where it holds none.
+        Raises `CameraError` where it holds none and things are to be dropped.
         """
+        self._life = life or TrayLife()
         self._files = sorted(samples.glob("*/*.png"))
-        if not self._files:
+        if not self._files and self._life.gap_s is not None:
             raise CameraError(f"The simulated camera finds no samples in {samples}; install Pilah again.")
         self._settings = settings
         self._clock = clock
-        self._life = life or TrayLife()
         self._random = random.Random(seed)
         self._scene = Scene(settings.width, settings.height, seed)
         self._lock = threading.Lock()
@@ -97,6 +98,8 @@ class SimulatedTray:
         self._next_drop_s = clock.now() + 1.5
         self._next_frame_s = clock.now()
         self.history: list[Drop] = []
+        self.passers = 0
+        self.lamps_switched = 0
 
     def read(self) -> Frame:
         self._clock.sleep(self._next_frame_s - self._clock.now())
@@ -153,6 +156,7 @@ class SimulatedTray:
         self._light = self._light.drifted(minutes * self._life.drift_per_minute * self._random.choice((-1, 1)))
         if chance() < minutes * self._life.lamps_per_minute:
             self._light = self._light.switched()
+            self.lamps_switched += 1
         self._clear(now_s)
         if self._passer is not None and self._passer.has_passed(now_s):
             self._passer = None
@@ -160,6 +164,7 @@ class SimulatedTray:
             return
         if chance() < minutes * self._life.passers_per_minute:
             self._passer = self._scene.passer(now_s, self._random)
+            self.passers += 1
         elif self._life.gap_s is not None and not self._is_open and now_s >= self._next_drop_s:
             self._drop(None, now_s)
 

@@ -259,6 +259,8 @@ class Grabber:
                 self._condition.notify_all()
 
     def _notice_hang(self) -> None:
+        if not self._stopped and not self._thread.is_alive():
+            raise CameraError("The camera's thread has ended unexpectedly; the log tells why.")
         silent_s = self._clock.now() - self._returned_s
         if self._stopped or silent_s < self._settings.lost_after_s:
             return

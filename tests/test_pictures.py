@@ -1,0 +1,142 @@
+import os
+import struct
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from device.errors import PictureError
+from device.pictures import decode_picture, picture_files, read_picture
+from tests.drawn import a_picture, encoded, save
+
+JPEG = encoded(".jpg")
+PNG = encoded(".png")
+WEBP = encoded(".webp")
+LIES_ON_ITS_SIDE = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
+
+
+def with_segment(jpeg: bytes, payload: bytes) -> bytes:
+    return jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(payload) + 2) + payload + jpeg[2:]
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
+def test_a_picture_of_each_kind_is_read_as_rgb(tmp_path: Path, suffix: str) -> None:
+    picture = np.zeros((64, 96, 3), np.uint8)
+    picture[..., 0] = 200
+
+    seen = read_picture(save(picture, tmp_path / f"red{suffix}"))
+
+    assert seen.shape == (64, 96, 3) and seen.dtype == np.uint8
+    assert np.abs(seen.astype(int) - picture).max() <= 6
+
+
+def test_a_png_comes_back_bit_by_bit() -> None:
+    assert np.array_equal(decode_picture(PNG), a_picture())
+
+
+def test_a_grey_picture_has_three_channels() -> None:
+    grey = cv2.imencode(".jpg", np.full((40, 50), 90, np.uint8))[1].tobytes()
+
+    assert decode_picture(grey).shape == (40, 50, 3)
+
+
+def test_a_photo_taken_sideways_is_set_upright() -> None:
+    upright = decode_picture(with_segment(JPEG, LIES_ON_ITS_SIDE))
+
+    assert np.array_equal(upright, np.rot90(decode_picture(JPEG), -1))
+
+
+def test_bytes_after_the_end_of_a_jpeg_do_no_harm() -> None:
+    assert np.array_equal(decode_picture(JPEG + b"depth map \xff\xd8\xff junk"), decode_picture(JPEG))
+
+
+@given(kept=st.integers(3, len(JPEG) - 1))
+def test_a_jpeg_cut_anywhere_is_called_truncated(kept: int) -> None:
+    with pytest.raises(PictureError, match="truncated"):
+        decode_picture(JPEG[:kept])
+
+
+@given(kept=st.integers(0, len(JPEG) - 1))
+def test_the_end_of_an_embedded_preview_does_not_hide_that_the_photo_is_cut(kept: int) -> None:
+    preview = encoded(".jpg", a_picture(32, 32))
+    photo = with_segment(JPEG, b"Exif\0\0" + preview)
+
+    with pytest.raises(PictureError, match="truncated"):
+        decode_picture(photo[: len(photo) - len(JPEG) + kept])
+
+
+@pytest.mark.parametrize("whole", [PNG, WEBP], ids=["png", "webp"])
+def test_a_png_or_webp_that_is_cut_is_called_truncated(whole: bytes) -> None:
+    for kept in (40, len(whole) // 2, len(whole) - 1):
+        with pytest.raises(PictureError, match="truncated"):
+            decode_picture(whole[:kept])
+
+
+@given(st.binary(max_size=200), st.sampled_from([b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF", WEBP[:16]]))
+def test_no_bytes_do_worse_than_a_picture_error(junk: bytes, start: bytes) -> None:
+    with pytest.raises(PictureError) as told:
+        decode_picture(start + junk, "photo.jpg")
+
+    assert str(told.value).startswith("photo.jpg ") and str(told.value).endswith(".")
+
+
+@given(at=st.integers(20, len(JPEG) - 1), level=st.integers(0, 255))
+def test_a_changed_byte_gives_a_picture_or_a_picture_error(at: int, level: int) -> None:
+    damaged = bytearray(JPEG)
+    damaged[at] = level
+    try:
+        assert decode_picture(bytes(damaged)).ndim == 3
+    except PictureError:
+        pass
+
+
+def test_a_header_that_claims_absurdly_many_pixels_is_refused_before_decoding() -> None:
+    bomb = bytearray(PNG)
+    bomb[16:24] = struct.pack(">II", 60_000, 60_000)
+
+    with pytest.raises(PictureError, match="60000×60000"):
+        decode_picture(bytes(bomb))
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "empty"),
+        (b"hello, this is text", "no JPEG, PNG or WebP"),
+        (b"GIF89a" + bytes(50), "no JPEG, PNG or WebP"),
+        (b"\0\0\0\x18ftypheic" + bytes(50), "HEIC.*save it as JPEG"),
+    ],
+)
+def test_what_is_no_picture_is_told_by_its_name(tmp_path: Path, content: bytes, says: str) -> None:
+    file = tmp_path / "thing.jpg"
+    file.write_bytes(content)
+
+    with pytest.raises(PictureError, match=f"thing.jpg .*{says}"):
+        read_picture(file)
+
+
+def test_a_missing_file_and_a_folder_are_told_apart(tmp_path: Path) -> None:
+    with pytest.raises(PictureError, match="There is no file"):
+        read_picture(tmp_path / "none.jpg")
+    with pytest.raises(PictureError, match="is a folder"):
+        read_picture(tmp_path)
+
+
+def test_picture_files_come_sorted_from_all_depths_without_hidden_and_other_files(tmp_path: Path) -> None:
+    for name in ("b/2.jpg", "a.PNG", "b/1.jpeg", "b/notes.txt", "b/._1.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+
+    assert [str(file.relative_to(tmp_path)) for file in picture_files(tmp_path)] == ["a.PNG", "b/1.jpeg", "b/2.jpg"]
+
+
+@pytest.mark.skipif("PILAH_DATA" not in os.environ, reason="PILAH_DATA names no folder of photos")
+def test_every_tenth_real_photo_is_read() -> None:
+    files = picture_files(Path(os.environ["PILAH_DATA"]))[::10]
+
+    assert files
+    for file in files:
+        assert read_picture(file).shape[2] == 3
