@@ -120,8 +120,9 @@ class Background:
             return Measurement(motion=motion)
         left, top, width, height = cv2.boundingRect(self._mask)
         box = (left / WIDTH, top / HEIGHT, width / WIDTH, height / HEIGHT)
-        is_ghost = not covers(box) and self._outline_is_older(picture, self._mean)
-        return Measurement(area, motion, box, self._changed(picture), is_ghost)
+        changed = self._changed(picture)
+        is_ghost = changed > 0 and not covers(box) and self._outline_is_older(picture, self._mean)
+        return Measurement(area, motion, box, changed, is_ghost)
 
     def _motion(self, picture: Floats) -> float:
         last, self._last = self._last, picture

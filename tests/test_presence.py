@@ -12,6 +12,7 @@ from device.camera.simulated import SimulatedTray, TrayLife
 from device.clock import ManualClock
 from device.config import CameraSection, PresenceSection, RegionSection
 from device.presence import ANOTHER, LEARNS_S, QUIET, Presence, Sighting, Stage, advance, crop_object
+from device.trials import soak_empty_tray
 from tests.drawn import samples
 
 SETTINGS = PresenceSection()
@@ -331,3 +332,10 @@ def test_the_tray_is_learnt_before_anything_is_called_a_thing() -> None:
     }
 
     assert states == {"empty"}
+
+
+def test_an_empty_tray_opens_nothing_in_a_short_soak() -> None:
+    result = soak_empty_tray(frames=2000, seed=11)
+
+    assert result.passers > 10 and result.lamps_switched > 3 and result.arrivals > 5
+    assert result.false_openings == 0

@@ -75,7 +75,7 @@ class CameraHealth:
         self.reopen_at_s: float | None = None
 
     def saw(self, trouble: Trouble | None, now_s: float) -> CameraReport | None:
-        """Take note of a frame and what is the matter with it; tells what changed for the person who looks after the bin."""
+        """Take note of a frame and what is the matter with it; the report, where that changes the camera's health."""
         self._good = self._good + 1 if trouble is None else 0
         if self._good >= (RECOVERS if self.is_ill else 1):
             was_ill, self.is_ill = self.is_ill, False
