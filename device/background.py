@@ -128,7 +128,8 @@ class Background:
         last, self._last = self._last, picture
         if last is None:
             return 0.0
-        change = picture - last
+        # What moves does so over several pixels; noise, strong on dark things, is averaged away.
+        change = np.asarray(cv2.blur(picture - last, (3, 3)), np.float32)
         sparse = change[::SPARSE, ::SPARSE].reshape(-1, 3)
         light = np.median(sparse, axis=0)
         moves = max(MOVES, NOISES * self._bounded(_noise(sparse - light)))
