@@ -116,6 +116,29 @@ def test_a_lost_camera_is_tried_again_later_and_later_but_for_ever() -> None:
     assert np.allclose(waits[6:], SETTINGS.reopen_at_most_s, atol=0.01) and len(waits) > 15
 
 
+def test_a_camera_that_freezes_anew_each_time_it_is_opened_stays_out_of_order() -> None:
+    clock = ManualClock()
+
+    class Frozen:
+        is_sensor = True
+
+        def __init__(self) -> None:
+            self.pixels = a_picture(seed=int(clock.now()))
+
+        def read(self) -> Frame:
+            clock.sleep(0.1)
+            return Frame(self.pixels, clock.now())
+
+        def close(self) -> None:
+            pass
+
+    watch = Watch(Frozen(), Frozen, SETTINGS, clock)
+
+    reports = [one for _, one in run(watch, clock, 60) if isinstance(one, CameraReport)]
+
+    assert [report.is_over for report in reports] == [False]
+
+
 @given(st.lists(st.tuples(st.sampled_from([None, "same", "black"]), st.floats(0.01, 5)), max_size=60))
 def test_reports_alternate_and_good_frames_always_end_the_fault(troubles: list[tuple[Trouble | None, float]]) -> None:
     health, now_s, reports = CameraHealth(SETTINGS, 0.0), 0.0, []

@@ -1,6 +1,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -154,6 +155,21 @@ def test_hands_shadows_lamps_and_daylight_open_nothing(tmp_path: Path, seed: int
 
     assert bench.tray.passers > 10 and bench.tray.lamps_switched > 5
     assert "still" not in states and "arriving" in states
+
+
+def test_someone_who_stands_there_and_throws_a_soft_shadow_is_no_thing() -> None:
+    chance = np.random.default_rng(0)
+    presence = Presence(SETTINGS, WHOLE)
+    shadow = np.zeros((480, 640), np.float32)
+    cv2.ellipse(shadow, (220, 200), (110, 140), 20, 0, 360, 0.3, -1)
+    light = 1 - cv2.GaussianBlur(shadow, (0, 0), 22)[..., None]
+
+    states = set()
+    for number in range(60):
+        tray = chance.normal(170, 3, (480, 640, 3)) * (light if number > 15 else 1)
+        states.add(presence.update(Frame(tray.astype(np.uint8), number * FRAME_S)).state)
+
+    assert states == {"empty"}
 
 
 def test_things_are_seen_as_well_right_after_a_lamp_was_switched(bench: Bench) -> None:
