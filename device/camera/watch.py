@@ -155,7 +155,6 @@ class Watch:
         except CameraError as fault:
             self._tell(self._health.failed(str(fault), self._clock.now()))
         else:
-            self._last = None
             self._health.opened(self._clock.now())
 
     def _read(self) -> Frame | None:
