@@ -186,9 +186,8 @@ class Appliance:
             self._frames_s = self._clock.now()
             self._newest = frame, self._presence.update(frame)
             self._tell(Seen(self._newest[1]))
-        was_halted = isinstance(self._situation.phase, Halted)
         self._tell(Elapsed())
-        if was_halted and not isinstance(self._situation.phase, Halted):
+        if not isinstance(self._situation.phase, Halted):
             self._reports.mend("loop", "The bin sorts again.")
         self._feel()
 
@@ -300,7 +299,7 @@ class Appliance:
     def _beat(self) -> None:
         """Let the watchdog know, but only while frames flow or a camera that is lost is being looked after."""
         is_blind = self._clock.now() - self._frames_s > self.config.camera.lost_after_s
-        if is_blind and "camera" not in self._reports.faults:
+        if not self._is_home or (is_blind and "camera" not in self._reports.faults):
             return
         warm = self._vitals.temperature_c
         faults = " ".join(self._reports.faults.values())

@@ -229,7 +229,7 @@ def test_a_button_tells_whether_the_lid_is_held() -> None:
 
 def test_a_pin_used_twice_is_refused_with_the_lid_s_name() -> None:
     pins = mock_pins()
-    with make_lid(pins), pytest.raises(LidError, match="lid organic cannot use its pins.*GPIO12"):
+    with make_lid(pins), pytest.raises(LidError, match=r"lid organic cannot use its pins.*GPIO12"):
         make_lid(pins)
 
 
