@@ -1,0 +1,93 @@
+"""What the page says, in the visitor's language."""
+
+from __future__ import annotations
+
+from flask import request, session
+from flask_babel import get_locale
+from flask_babel import gettext as _
+
+from device.config import CompartmentSection
+from device.page.bin import the_bin
+
+LANGUAGES = {"en": "English", "id": "Bahasa Indonesia"}
+
+
+def choose_language() -> str:
+    """The one that the visitor switched to, else the first that the browser asks for, else English."""
+    chosen = session.get("language") or request.accept_languages.best_match(["id", "en"])
+    return chosen if chosen in LANGUAGES else "en"
+
+
+def language() -> str:
+    return str(get_locale() or "en")
+
+
+def material_word(material: str) -> str:
+    """The material's name; one that the catalogues do not know stays as the bundle writes it."""
+    known = {
+        "cardboard": _("Cardboard"),
+        "paper": _("Paper"),
+        "carton": _("Drink carton"),
+        "glass": _("Glass"),
+        "metal": _("Metal"),
+        "plastic": _("Plastic"),
+        "organic": _("Food and garden waste"),
+        "textile": _("Textile"),
+        "wood": _("Wood"),
+        "trash": _("Residual waste"),
+    }
+    return known.get(material, material.replace("_", " ").capitalize())
+
+
+def compartment_word(name: str) -> str:
+    """The compartment's label from the configuration, else the word for its name."""
+    compartment: CompartmentSection | None = the_bin().config.compartments.get(name)
+    if compartment and (label := compartment.label.get(language()) or compartment.label.get("en")):
+        return label
+    known = {
+        "organic": _("Organic"),
+        "recyclable": _("Recyclable"),
+        "reuse": _("Reuse"),
+        "residual": _("Residual"),
+    }
+    return known.get(name, name.replace("_", " ").capitalize())
+
+
+def compartment_class(name: str) -> str:
+    """The class that gives an element this compartment's colours, `compartment-N` in the order of the configuration."""
+    return f"compartment-{list(the_bin().config.compartments).index(name)}"
+
+
+def script_words() -> dict[str, str]:
+    """What the scripts say: they find it in the page, in the same language as the rest."""
+    return {
+        "asking": _("Looking at your photo …"),
+        "no_answer": _("The bin did not answer. Is your phone still on its network?"),
+        "not_picture": _("This is no picture that a browser can send."),
+        "too_large": _("This photo is too large."),
+        "goes_to": _("goes into"),
+        "unsure": _("Not sure enough, so it goes into the safe lid."),
+        "unknown": _("Looks like nothing I know, so it goes into the safe lid."),
+        "likely": _("All possibilities"),
+        "photo": _("Photo"),
+        "remove": _("Remove this answer"),
+        "saved": _("Saved. Thank you!"),
+        "not_saved": _("That was not saved."),
+        "wrong": _("Not right? Tell me what it is:"),
+        "empty": _("Ready. Lay something on the tray."),
+        "arriving": _("Something is coming …"),
+        "still": _("Hold still, I am looking …"),
+        "deciding": _("Let me think …"),
+        "serving": _("Drop it in!"),
+        "leaving": _("Thank you!"),
+        "fault": _("Something needs attention."),
+        "maintenance": _("In maintenance: the lids move by hand."),
+        "opening": _("opening"),
+        "open": _("open"),
+        "closing": _("closing"),
+        "closed": _("closed"),
+        "lid_fault": _("stuck"),
+        "sure": _("Sure"),
+        "lost": _("The connection to the bin is lost. Trying again …"),
+        "no_picture": _("No picture from the camera."),
+    }
