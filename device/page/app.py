@@ -5,14 +5,14 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from flask import Flask, Response, make_response, redirect, render_template, request, session, url_for
+from flask import Flask, Response, current_app, make_response, redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import Babel
 from flask_babel import gettext as _
 from flask_wtf.csrf import CSRFError, CSRFProtect
 from werkzeug.exceptions import HTTPException
 
-from device.page import ask, install, owner, words
+from device.page import ask, install, now, owner, words
 from device.page.bin import Bin, the_bin
 
 CONTENT_SECURITY_POLICY = "; ".join(
@@ -51,6 +51,7 @@ def create_app(bin_: Bin) -> Flask:
     app.extensions["pilah-bin"] = bin_
     app.extensions["pilah-closing"] = threading.Event()
     owner.install(app, bin_.state, bin_.clock)
+    now.install(app, bin_)
     ask.install(app, bin_)
     install.install(app)
     CSRFProtect(app).exempt(ask.classify)
@@ -65,7 +66,7 @@ def create_app(bin_: Bin) -> Flask:
 
 
 def home() -> ResponseReturnValue:
-    return redirect(url_for("ask.page"))
+    return redirect(url_for(next(iter(_pages()))))
 
 
 def choose_language() -> ResponseReturnValue:
@@ -97,7 +98,11 @@ def _readable_on(colour: str) -> str:
 
 def _pages() -> dict[str, tuple[str, str]]:
     """Endpoint → word and icon, in the order of the navigation."""
-    return {"ask.page": (_("Ask"), "camera")}
+    all_pages = {
+        "now.page": (_("Now"), "eye"),
+        "ask.page": (_("Ask"), "camera"),
+    }
+    return {endpoint: shown for endpoint, shown in all_pages.items() if endpoint in current_app.view_functions}
 
 
 def _what_templates_know() -> dict[str, Any]:
@@ -116,6 +121,8 @@ def _what_templates_know() -> dict[str, Any]:
 def _protect(response: Response) -> Response:
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
+    if response.status_code == 503:
+        response.headers.setdefault("Retry-After", "5")
     if response.mimetype == "text/html":
         response.cache_control.no_store = True
     return response

@@ -16,10 +16,9 @@ from waitress.server import create_server
 from device.config import PageSection
 from device.errors import PageError
 from device.page.ask import BYTES_AT_MOST
+from device.page.now import STREAMS_AT_MOST
 from device.page.owner import Password
 
-STREAMS_AT_MOST = 32
-"""Watchers at once; each holds a thread, and the next is told to come back."""
 WORKERS = 8
 """Threads beyond the watchers', for everything else."""
 CONNECTIONS_AT_MOST = 128

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from flask import request, session
 from flask_babel import get_locale
 from flask_babel import gettext as _
@@ -58,7 +60,7 @@ def compartment_class(name: str) -> str:
     return f"compartment-{list(the_bin().config.compartments).index(name)}"
 
 
-def script_words() -> dict[str, str]:
+def script_words() -> dict[str, Any]:
     """What the scripts say: they find it in the page, in the same language as the rest."""
     return {
         "asking": _("Looking at your photo …"),
@@ -90,4 +92,5 @@ def script_words() -> dict[str, str]:
         "sure": _("Sure"),
         "lost": _("The connection to the bin is lost. Trying again …"),
         "no_picture": _("No picture from the camera."),
+        "materials": {name: material_word(name) for name in the_bin().contract.classes},
     }

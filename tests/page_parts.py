@@ -1,0 +1,80 @@
+"""A bin for the page's tests: a small bundle, a state folder, and a clock that a test moves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from device.bundle import Bundle
+from device.camera import Frame
+from device.classifier import Classifier
+from device.clock import ManualClock
+from device.config import Config
+from device.decision import Policy
+from device.events import Event, EventBus, LidEvent, StateEvent
+from device.page.bin import Appliance, Bin
+from device.page.owner import Password
+from device.requests import Request
+from tests.bundles import plain, write_bundle
+
+PASSWORD = "correct horse battery"
+
+
+def make_bin(folder: Path, config: Config | None = None, with_password: bool = True, appliance: Appliance | None = None) -> Bin:
+    config = config or Config()
+    bundle = Bundle.open(write_bundle(folder / "colours.onnx"))
+    contract = bundle.contract
+    state = folder / "state"
+    if with_password:
+        Password(state).set(PASSWORD)
+    return Bin(
+        config=config,
+        contract=contract,
+        policy=Policy(config.materials, config.decision.fallback, contract.thresholds, contract.cost_matrix),
+        open_classifier=lambda: Classifier(bundle),
+        state=state,
+        appliance=appliance,
+        clock=ManualClock(),
+    )
+
+
+def jpeg(picture: NDArray[np.uint8]) -> bytes:
+    """`picture`: (H, W, 3) uint8 RGB, encoded as a JPEG."""
+    encoded = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1]
+    return bytes(encoded)
+
+
+def photo_of(material: str) -> bytes:
+    return jpeg(plain(material))
+
+
+class PlayedAppliance:
+    """An appliance whose story a test tells, event by event."""
+
+    def __init__(self, compartments: list[str]) -> None:
+        self.events = EventBus()
+        self.requests: list[Request] = []
+        self._latest: dict[tuple[str, str | None], Event] = {}
+        self._frame: Frame | None = None
+        for name in compartments:
+            self.tell(LidEvent(time_s=0.0, compartment=name, state="closed"))
+        self.tell(StateEvent(time_s=0.0, state="empty"))
+
+    def tell(self, event: Event) -> None:
+        self._latest[(event.event, getattr(event, "compartment", None) if event.event == "lid" else None)] = event
+        self.events.publish(event)
+
+    def show(self, picture: NDArray[np.uint8], time_s: float) -> None:
+        self._frame = Frame(picture, time_s)
+
+    def snapshot(self) -> list[Event]:
+        return list(self._latest.values())
+
+    def newest_frame(self) -> Frame | None:
+        return self._frame
+
+    def request(self, request: Request) -> None:
+        self.requests.append(request)
