@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import cv2
@@ -54,17 +55,18 @@ def photo_of(material: str) -> bytes:
 class PlayedAppliance:
     """An appliance whose story a test tells, event by event."""
 
-    def __init__(self, compartments: list[str]) -> None:
+    def __init__(self, compartments: Iterable[str]) -> None:
         self.events = EventBus()
         self.requests: list[Request] = []
-        self._latest: dict[tuple[str, str | None], Event] = {}
+        self._latest: dict[tuple[str, str], Event] = {}
         self._frame: Frame | None = None
         for name in compartments:
             self.tell(LidEvent(time_s=0.0, compartment=name, state="closed"))
         self.tell(StateEvent(time_s=0.0, state="empty"))
 
     def tell(self, event: Event) -> None:
-        self._latest[(event.event, getattr(event, "compartment", None) if event.event == "lid" else None)] = event
+        name = getattr(event, {"lid": "compartment", "fault": "part"}.get(event.event, ""), "")
+        self._latest[event.event, name] = event
         self.events.publish(event)
 
     def show(self, picture: NDArray[np.uint8], time_s: float) -> None:

@@ -106,7 +106,6 @@ def answer(decision: Decision) -> dict[str, Any]:
             "compartment": compartment_word(decision.compartment),
             "colour": bin_.config.compartments[decision.compartment].colour,
             "class": compartment_class(decision.compartment),
-            "materials": {name: material_word(name) for name in decision.probabilities},
         },
     }
 

@@ -93,4 +93,5 @@ def script_words() -> dict[str, Any]:
         "lost": _("The connection to the bin is lost. Trying again …"),
         "no_picture": _("No picture from the camera."),
         "materials": {name: material_word(name) for name in the_bin().contract.classes},
+        "classes": {name: compartment_class(to) for name, to in the_bin().config.materials.items()},
     }

@@ -45,7 +45,7 @@ function fill(card, answer, blob) {
   chip.classList.add(answer.words.class);
   part(".answer-doubt").textContent = words[answer.verdict] ?? "";
   part("summary").textContent = words.likely;
-  drawBars(part(".bars"), answer.probabilities, answer.words.materials);
+  drawBars(part(".bars"), answer.probabilities);
   for (const name of [".answer-material", ".answer-way", "details"]) part(name).hidden = false;
   part(".answer-doubt").hidden = answer.verdict === "sure";
   part("details").open = answer.verdict !== "sure" || matchMedia("(min-width: 46rem)").matches;
@@ -71,6 +71,7 @@ async function show(file) {
   const image = card.querySelector("img");
   image.src = URL.createObjectURL(file);
   image.alt = words.photo;
+  image.addEventListener("error", () => { image.hidden = true; });
   card.querySelector(".answer-state").textContent = words.asking;
   answers.prepend(card);
   try {

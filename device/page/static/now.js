@@ -46,7 +46,7 @@ const follow = {
     chip.textContent = wordOf(event.compartment);
     $("when").textContent = new Date(event.time * 1000).toLocaleTimeString(document.documentElement.lang);
     $("doubt").textContent = event.verdict === "sure" ? "" : words[event.verdict];
-    drawBars($("bars"), event.probabilities ?? {}, words.materials, 5);
+    drawBars($("bars"), event.probabilities ?? {}, 5);
   },
   fault(event) {
     if (event.is_over) faults.delete(event.part);
