@@ -24,7 +24,9 @@ from tests.bundles import plain, write_bundle
 PASSWORD = "correct horse battery"
 
 
-def make_bin(folder: Path, config: Config | None = None, with_password: bool = True, appliance: Appliance | None = None) -> Bin:
+def make_bin(
+    folder: Path, config: Config | None = None, with_password: bool = True, appliance: Appliance | None = None
+) -> Bin:
     config = config or Config()
     bundle = Bundle.open(write_bundle(folder / "colours.onnx"))
     contract = bundle.contract

@@ -12,7 +12,7 @@ from flask_babel import gettext as _
 from flask_wtf.csrf import CSRFError, CSRFProtect
 from werkzeug.exceptions import HTTPException
 
-from device.page import ask, install, now, owner, words
+from device.page import ask, history, install, now, owner, teach, words
 from device.page.bin import Bin, the_bin
 
 CONTENT_SECURITY_POLICY = "; ".join(
@@ -53,6 +53,8 @@ def create_app(bin_: Bin) -> Flask:
     owner.install(app, bin_.state, bin_.clock)
     now.install(app, bin_)
     ask.install(app, bin_)
+    teach.install(app, bin_)
+    history.install(app, bin_)
     install.install(app)
     CSRFProtect(app).exempt(ask.classify)
     Babel(app, locale_selector=words.choose_language)
@@ -101,6 +103,8 @@ def _pages() -> dict[str, tuple[str, str]]:
     all_pages = {
         "now.page": (_("Now"), "eye"),
         "ask.page": (_("Ask"), "camera"),
+        "teach.page": (_("Teach"), "graduation-cap"),
+        "history.page": (_("History"), "chart-column"),
     }
     return {endpoint: shown for endpoint, shown in all_pages.items() if endpoint in current_app.view_functions}
 
@@ -114,6 +118,7 @@ def _what_templates_know() -> dict[str, Any]:
         "compartment_class": words.compartment_class,
         "compartment_word": words.compartment_word,
         "material_word": words.material_word,
+        "verdict_word": words.verdict_word,
         "script_words": words.script_words(),
     }
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import cv2
 from flask import Blueprint, Flask, current_app, jsonify, render_template, request
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
+from werkzeug.exceptions import ServiceUnavailable
 
 from device.classifier import Classifier
 from device.decision import Decision, decide
@@ -22,13 +26,15 @@ BYTES_AT_MOST = 12 * 1024 * 1024
 PIXELS_AT_MOST = 25_000_000
 """Of one upload: 75 MB decoded, so that one at a time fits a Pi with 1 GB."""
 WAITING_AT_MOST = 8
+KEPT_SHORT_SIDE, KEPT_QUALITY = 512, 92
+"""Pixels and JPEG quality of a photo that is kept for training."""
 UPLOADS_OF_ONE, UPLOADS_PERIOD_S = 60, 60.0
 
 ask = Blueprint("ask", __name__)
 
 
-class Busy(Exception):
-    """Too many photos wait already."""
+class Busy(ServiceUnavailable):
+    """Too many photos wait already; the client is told to come back (503)."""
 
 
 class Asker:
@@ -45,13 +51,32 @@ class Asker:
 
     def judge(self, encoded: bytes, name: str) -> Decision:
         """The decision for one encoded photo. Raises `PictureError`, `BundleError`, or `Busy` when too many wait."""
+        with self._in_turn():
+            self._classifier = self._classifier or self._bin.open_classifier()
+            picture = decode_picture(encoded, name, PIXELS_AT_MOST)
+            return decide([self._classifier.observe(picture)], self._bin.policy)
+
+    def encode_anew(self, encoded: bytes, name: str) -> bytes:
+        """The photo as a JPEG of its pixels alone, its short side at most 512 px: no metadata, no second meaning.
+
+        Raises `PictureError`, or `Busy` when too many wait.
+        """
+        with self._in_turn():
+            picture: Any = decode_picture(encoded, name, PIXELS_AT_MOST)
+            height, width = picture.shape[:2]
+            if (scale := KEPT_SHORT_SIDE / min(height, width)) < 1:
+                size = (max(1, round(width * scale)), max(1, round(height * scale)))
+                picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+            bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
+            return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, KEPT_QUALITY])[1].tobytes()
+
+    @contextmanager
+    def _in_turn(self) -> Iterator[None]:
         if not self._places.acquire(blocking=False):
             raise Busy
         try:
             with self._turn:
-                self._classifier = self._classifier or self._bin.open_classifier()
-                picture = decode_picture(encoded, name, PIXELS_AT_MOST)
-                return decide([self._classifier.observe(picture)], self._bin.policy)
+                yield
         finally:
             self._places.release()
 
@@ -64,7 +89,13 @@ def install(app: Flask, bin_: Bin) -> None:
 
 @ask.get("/ask")
 def page() -> ResponseReturnValue:
-    return render_template("ask.html", bytes_at_most=BYTES_AT_MOST)
+    bin_ = the_bin()
+    return render_template(
+        "ask.html",
+        bytes_at_most=BYTES_AT_MOST,
+        can_teach=bin_.journal is not None,
+        materials=bin_.contract.classes,
+    )
 
 
 @ask.get("/api/openapi.json")
@@ -86,8 +117,6 @@ def classify() -> ResponseReturnValue:
         decision = asker.judge(photo.stream.read(), _("The photo"))
     except PictureError as fault:
         return _refuse(415, str(fault))
-    except Busy:
-        return _refuse(503, _("Many photos are waiting; try again in a moment."), 2.0)
     return jsonify(answer(decision))
 
 

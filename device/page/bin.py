@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Protocol
 
 from flask import current_app
 
-from device.camera import Frame
 from device.bundle import Contract
+from device.camera import Frame
 from device.classifier import Classifier
 from device.clock import Clock, SystemClock
 from device.config import Config
@@ -37,12 +38,64 @@ class Appliance(Protocol):
 
 
 @dataclass(frozen=True)
+class Drop:
+    """One line of the history. `corrected`: the material that the owner says it was."""
+
+    id: int
+    time_s: float
+    material: str
+    compartment: str
+    confidence: float
+    verdict: str
+    probabilities: Mapping[str, float]
+    model_version: str | None = None
+    has_thumbnail: bool = False
+    corrected: str | None = None
+
+
+@dataclass(frozen=True)
+class Search:
+    """Which drops: times in seconds since 1970 (`until_s` excluded); None asks for all."""
+
+    since_s: float | None = None
+    until_s: float | None = None
+    compartment: str | None = None
+    verdict: str | None = None
+
+
+class Journal(Protocol):
+    """The history on disk; may be read by any thread."""
+
+    def drops(self, search: Search, limit: int, before_id: int | None = None) -> list[Drop]:
+        """The newest first."""
+        ...
+
+    def counts(self, search: Search) -> list[tuple[date, str, str, int]]:
+        """Local day, compartment, verdict, number of drops."""
+        ...
+
+    def to_teach(self, limit: int) -> list[Drop]:
+        """Drops with a thumbnail that nobody has corrected yet: unsure and unknown ones first, then the newest."""
+        ...
+
+    def thumbnail(self, drop: int) -> bytes | None:
+        """A JPEG."""
+        ...
+
+    def correct(self, drop: int, material: str) -> None: ...
+
+    def keep_photo(self, encoded: bytes, material: str) -> None:
+        """Keep an asked photo for training: JPEG, under its right material."""
+        ...
+
+
+@dataclass(frozen=True)
 class Bin:
     """One bin as the page knows it.
 
     `open_classifier` is called once, when the first photo is asked about, in the page's own thread; `state`: the
     folder that keeps the owner's password and the cookies' key, None keeps nothing; `appliance`: None on a workstation
-    that has no bin.
+    that has no bin, and then there is no `journal` either.
     """
 
     config: Config
@@ -51,6 +104,7 @@ class Bin:
     open_classifier: Callable[[], Classifier]
     state: Path | None = None
     appliance: Appliance | None = None
+    journal: Journal | None = None
     clock: Clock = field(default_factory=SystemClock)
 
 

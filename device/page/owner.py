@@ -19,7 +19,6 @@ from werkzeug.security import check_password_hash, generate_password_hash
 
 from device.clock import Clock
 from device.errors import PageError
-from device.page.bin import the_bin
 from device.page.limits import RateLimit, client_key
 
 LETTERS_AT_LEAST = 8

@@ -56,8 +56,16 @@ def compartment_word(name: str) -> str:
 
 
 def compartment_class(name: str) -> str:
-    """The class that gives an element this compartment's colours, `compartment-N` in the order of the configuration."""
-    return f"compartment-{list(the_bin().config.compartments).index(name)}"
+    """The class that gives an element this compartment's colours, `compartment-N` in the order of the configuration.
+
+    A compartment of the past, which only the history knows, has none.
+    """
+    names = list(the_bin().config.compartments)
+    return f"compartment-{names.index(name)}" if name in names else ""
+
+
+def verdict_word(verdict: str) -> str:
+    return {"sure": _("sure"), "unsure": _("unsure"), "unknown": _("unknown")}.get(verdict, verdict)
 
 
 def script_words() -> dict[str, Any]:
@@ -65,14 +73,12 @@ def script_words() -> dict[str, Any]:
     return {
         "asking": _("Looking at your photo …"),
         "no_answer": _("The bin did not answer. Is your phone still on its network?"),
-        "not_picture": _("This is no picture that a browser can send."),
         "too_large": _("This photo is too large."),
         "goes_to": _("goes into"),
         "unsure": _("Not sure enough, so it goes into the safe lid."),
         "unknown": _("Looks like nothing I know, so it goes into the safe lid."),
         "likely": _("All possibilities"),
         "photo": _("Photo"),
-        "remove": _("Remove this answer"),
         "saved": _("Saved. Thank you!"),
         "not_saved": _("That was not saved."),
         "wrong": _("Not right? Tell me what it is:"),
@@ -89,7 +95,6 @@ def script_words() -> dict[str, Any]:
         "closing": _("closing"),
         "closed": _("closed"),
         "lid_fault": _("stuck"),
-        "sure": _("Sure"),
         "lost": _("The connection to the bin is lost. Trying again …"),
         "no_picture": _("No picture from the camera."),
         "materials": {name: material_word(name) for name in the_bin().contract.classes},
