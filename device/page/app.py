@@ -12,7 +12,7 @@ from flask_babel import gettext as _
 from flask_wtf.csrf import CSRFError, CSRFProtect
 from werkzeug.exceptions import HTTPException
 
-from device.page import ask, history, install, now, owner, teach, words
+from device.page import ask, health, history, install, now, owner, teach, words
 from device.page.bin import Bin, the_bin
 
 CONTENT_SECURITY_POLICY = "; ".join(
@@ -55,6 +55,7 @@ def create_app(bin_: Bin) -> Flask:
     ask.install(app, bin_)
     teach.install(app, bin_)
     history.install(app, bin_)
+    health.install(app)
     install.install(app)
     CSRFProtect(app).exempt(ask.classify)
     Babel(app, locale_selector=words.choose_language)
@@ -105,6 +106,7 @@ def _pages() -> dict[str, tuple[str, str]]:
         "ask.page": (_("Ask"), "camera"),
         "teach.page": (_("Teach"), "graduation-cap"),
         "history.page": (_("History"), "chart-column"),
+        "health.page": (_("Health"), "heart-pulse"),
     }
     return {endpoint: shown for endpoint, shown in all_pages.items() if endpoint in current_app.view_functions}
 

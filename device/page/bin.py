@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -90,12 +90,23 @@ class Journal(Protocol):
 
 
 @dataclass(frozen=True)
+class Check:
+    """One thing that `pilah doctor` looks at. `says`: what is so, or what is wrong and how to mend it."""
+
+    name: str
+    is_ok: bool
+    says: str
+
+
+@dataclass(frozen=True)
 class Bin:
     """One bin as the page knows it.
 
     `open_classifier` is called once, when the first photo is asked about, in the page's own thread; `state`: the
     folder that keeps the owner's password and the cookies' key, None keeps nothing; `appliance`: None on a workstation
-    that has no bin, and then there is no `journal` either.
+    that has no bin, and then there is no `journal` either; `diagnose`: what the
+    doctor finds; `edit_config`: writes dotted keys into the configuration file once it has checked the whole of it
+    (raises `ConfigError`), None where there is no file.
     """
 
     config: Config
@@ -105,6 +116,8 @@ class Bin:
     state: Path | None = None
     appliance: Appliance | None = None
     journal: Journal | None = None
+    diagnose: Callable[[], Sequence[Check]] = tuple
+    edit_config: Callable[[Mapping[str, object]], None] | None = None
     clock: Clock = field(default_factory=SystemClock)
 
 

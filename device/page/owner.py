@@ -11,10 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import ParamSpec
 
-from flask import Blueprint, Flask, abort, current_app, flash, redirect, render_template, request, session, url_for
+from flask import Blueprint, Flask, current_app, flash, redirect, render_template, request, session, url_for
 from flask.sessions import SecureCookieSessionInterface
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
+from werkzeug.exceptions import Unauthorized
 from werkzeug.security import check_password_hash, generate_password_hash
 
 from device.clock import Clock
@@ -143,9 +144,9 @@ def owner_only(view: Callable[_P, ResponseReturnValue]) -> Callable[_P, Response
     def guarded(*args: _P.args, **kwargs: _P.kwargs) -> ResponseReturnValue:
         if is_owner():
             return view(*args, **kwargs)
-        if request.method == "GET" and request.accept_mimetypes.accept_html:
-            return redirect(url_for("owner.login", next=request.endpoint))
-        abort(401)
+        if request.method != "GET" or not request.accept_mimetypes.accept_html:
+            raise Unauthorized
+        return redirect(url_for("owner.login", next=request.endpoint))
 
     return guarded
 

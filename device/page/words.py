@@ -26,7 +26,7 @@ def language() -> str:
 
 def material_word(material: str) -> str:
     """The material's name; one that the catalogues do not know stays as the bundle writes it."""
-    known = {
+    known: dict[str, str] = {
         "cardboard": _("Cardboard"),
         "paper": _("Paper"),
         "carton": _("Drink carton"),
@@ -46,7 +46,7 @@ def compartment_word(name: str) -> str:
     compartment: CompartmentSection | None = the_bin().config.compartments.get(name)
     if compartment and (label := compartment.label.get(language()) or compartment.label.get("en")):
         return label
-    known = {
+    known: dict[str, str] = {
         "organic": _("Organic"),
         "recyclable": _("Recyclable"),
         "reuse": _("Reuse"),
@@ -65,7 +65,8 @@ def compartment_class(name: str) -> str:
 
 
 def verdict_word(verdict: str) -> str:
-    return {"sure": _("sure"), "unsure": _("unsure"), "unknown": _("unknown")}.get(verdict, verdict)
+    known: dict[str, str] = {"sure": _("sure"), "unsure": _("unsure"), "unknown": _("unknown")}
+    return known.get(verdict, verdict)
 
 
 def script_words() -> dict[str, Any]:
