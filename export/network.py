@@ -1,0 +1,193 @@
+"""DenseNet as plain arrays: the form on which the rewrites work, and a float reference that runs it.
+
+torchvision's DenseNet (Huang et al. 2017) normalises and rectifies *before* each convolution, on a concatenation that
+keeps growing. Here those are gone: a dense layer is a clip of the raw features, a 1×1 and a 3×3 convolution.
+For s > 0, ReLU(s·x + b) = s·(max(x, t) - t) with t = -b/s; for s < 0 it is s·(min(x, t) - t). The scale folds into the
+1×1 weights, the threshold into its bias, and what remains is a clip of each channel that needs no requantization.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from export.errors import ExportError
+
+Array = NDArray[np.float64]
+Observer = Callable[[str, Tensor], None]
+EPSILON = 1e-5
+"""Of torchvision's BatchNorm layers."""
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """`weight`: (M, C, k, k); `bias`: (M,); `is_rectified`: a ReLU follows."""
+
+    weight: Array
+    bias: Array
+    stride: int = 1
+    is_rectified: bool = False
+
+    @property
+    def padding(self) -> int:
+        return int(self.weight.shape[-1]) // 2
+
+
+@dataclass(frozen=True)
+class Clip:
+    """Bounds of each channel, (C,) each; infinite where there is none."""
+
+    low: Array
+    high: Array
+
+
+@dataclass(frozen=True)
+class DenseLayer:
+    """clip → `squeeze` (1×1, rectified) → `grow` (3×3), whose output is appended to the features."""
+
+    clip: Clip
+    squeeze: Convolution
+    grow: Convolution
+
+
+@dataclass(frozen=True)
+class Transition:
+    """clip → mean of 2×2 → `squeeze` (1×1): the mean moves before the convolution, which it commutes with."""
+
+    clip: Clip
+    squeeze: Convolution
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A dense block, and what leads to the next (None after the last)."""
+
+    layers: tuple[DenseLayer, ...]
+    transition: Transition | None
+
+
+@dataclass(frozen=True)
+class Network:
+    """stem (7×7, rectified) → max pool → stages → clip → mean → classifier.
+
+    The stem takes raw pixels minus `zero_point`. `classifier`: (K, C) and (K,).
+    """
+
+    stem: Convolution
+    stages: tuple[Stage, ...]
+    clip: Clip
+    weight: Array
+    bias: Array
+    zero_point: int
+
+
+def from_checkpoint(state: Mapping[str, Tensor], mean: float, deviation: tuple[float, float, float]) -> Network:
+    """The network that a torchvision DenseNet state dict describes, BatchNorm gone, normalisation folded in.
+
+    `mean`: of raw pixels, a whole number of 0…255, the same for all channels; `deviation`: of pixels scaled to 0…1.
+    Raises `ExportError` where the state is of another architecture or another head.
+    """
+    arrays = {key: value.double().numpy() for key, value in state.items() if value.is_floating_point()}
+    if "classifier.weight" not in arrays or "features.denseblock4.denselayer1.norm1.weight" not in arrays:
+        raise ExportError("This checkpoint is no DenseNet with a linear head: export takes what `make model` trains.")
+    if mean != round(mean):
+        raise ExportError(f"The mean grey ({mean}) must be a whole number, or zero padding would change the border.")
+    stem_weight = arrays["features.conv0.weight"] / (255 * np.array(deviation)).reshape(1, 3, 1, 1)
+    stem = _fold_after(Convolution(stem_weight, np.zeros(len(stem_weight)), 2), _norm(arrays, "features.norm0"))
+    stages = []
+    for block in range(1, 5):
+        layers, prefix = [], f"features.denseblock{block}.denselayer"
+        for number in range(1, 1 + sum(key.startswith(prefix) and key.endswith("conv1.weight") for key in arrays)):
+            name = f"{prefix}{number}"
+            clip, squeeze = _fold_before(_conv(arrays, f"{name}.conv1"), _norm(arrays, f"{name}.norm1"))
+            squeeze = _fold_after(squeeze, _norm(arrays, f"{name}.norm2"))
+            layers.append(DenseLayer(clip, squeeze, _conv(arrays, f"{name}.conv2")))
+        name = f"features.transition{block}"
+        transition = None
+        if f"{name}.conv.weight" in arrays:
+            transition = Transition(*_fold_before(_conv(arrays, f"{name}.conv"), _norm(arrays, f"{name}.norm")))
+        stages.append(Stage(tuple(layers), transition))
+    head = Convolution(arrays["classifier.weight"][:, :, None, None], arrays["classifier.bias"])
+    clip, head = _fold_before(head, _norm(arrays, "features.norm5"))
+    return Network(stem, tuple(stages), clip, head.weight[:, :, 0, 0], head.bias, round(mean))
+
+
+def _conv(arrays: Mapping[str, Array], name: str) -> Convolution:
+    weight = arrays[f"{name}.weight"]
+    return Convolution(weight, np.zeros(len(weight)))
+
+
+def _norm(arrays: Mapping[str, Array], name: str) -> tuple[Array, Array]:
+    """BatchNorm at inference as s·x + b, (C,) each."""
+    scale = arrays[f"{name}.weight"] / np.sqrt(arrays[f"{name}.running_var"] + EPSILON)
+    return scale, arrays[f"{name}.bias"] - scale * arrays[f"{name}.running_mean"]
+
+
+def _fold_after(convolution: Convolution, norm: tuple[Array, Array]) -> Convolution:
+    """A convolution followed by s·y + b and a ReLU."""
+    scale, shift = norm
+    weight = convolution.weight * scale[:, None, None, None]
+    return Convolution(weight, convolution.bias * scale + shift, convolution.stride, is_rectified=True)
+
+
+def _fold_before(convolution: Convolution, norm: tuple[Array, Array]) -> tuple[Clip, Convolution]:
+    """ReLU(s·x + b) followed by a 1×1 convolution, as a clip of x and a 1×1 convolution of the clipped x.
+
+    A channel whose scale is zero is a constant: it goes into the bias and its weights become zero.
+    """
+    scale, shift = norm
+    alive = np.abs(scale) > 1e-12
+    threshold = np.where(alive, -shift / np.where(alive, scale, 1.0), 0.0)
+    clip = Clip(np.where(scale > 0, threshold, -np.inf), np.where(alive & (scale < 0), threshold, np.inf))
+    weight = convolution.weight * np.where(alive, scale, 0.0)[None, :, None, None]
+    matrix = convolution.weight.sum(axis=(2, 3))
+    constant = np.where(alive, -scale * threshold, np.maximum(shift, 0.0))
+    bias = convolution.bias + matrix @ constant
+    return clip, Convolution(weight, bias, convolution.stride, convolution.is_rectified)
+
+
+def run(network: Network, images: Tensor, observe: Observer = lambda name, value: None) -> Tensor:
+    """Logits, (N, K) float32, of (N, 3, H, W) uint8 RGB.
+
+    `observe` hears each intermediate that becomes 8-bit: `stem`, and for stage i and layer j `i.j.squeeze` and
+    `i.j.grow`, `i.transition.mean` and `i.transition`.
+    """
+    value = _convolve(network.stem, images.float() - network.zero_point)
+    value = functional.max_pool2d(value, 3, 2, 1)
+    observe("stem", value)
+    for i, stage in enumerate(network.stages):
+        for j, layer in enumerate(stage.layers):
+            hidden = _convolve(layer.squeeze, _clip(layer.clip, value))
+            observe(f"{i}.{j}.squeeze", hidden)
+            grown = _convolve(layer.grow, hidden)
+            observe(f"{i}.{j}.grow", grown)
+            value = torch.cat([value, grown], dim=1)
+        if stage.transition is not None:
+            value = functional.avg_pool2d(_clip(stage.transition.clip, value), 2)
+            observe(f"{i}.transition.mean", value)
+            value = _convolve(stage.transition.squeeze, value)
+            observe(f"{i}.transition", value)
+    pooled = _clip(network.clip, value).mean(dim=(2, 3))
+    return pooled @ _tensor(network.weight).T + _tensor(network.bias)
+
+
+def _convolve(convolution: Convolution, value: Tensor) -> Tensor:
+    weight, bias = _tensor(convolution.weight), _tensor(convolution.bias)
+    value = functional.conv2d(value, weight, bias, convolution.stride, convolution.padding)
+    return torch.relu(value) if convolution.is_rectified else value
+
+
+def _clip(clip: Clip, value: Tensor) -> Tensor:
+    return torch.minimum(
+        torch.maximum(value, _tensor(clip.low).view(1, -1, 1, 1)), _tensor(clip.high).view(1, -1, 1, 1)
+    )
+
+
+def _tensor(array: Array) -> Tensor:
+    return torch.from_numpy(array).float()
