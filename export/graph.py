@@ -67,7 +67,9 @@ def int8_model(
     graph, corrections = _Graph(), corrections or {}
 
     def convolve(name: str, convolution: Convolution, source: str, image: bool = False) -> str:
-        return _convolve(graph, name, convolution, source, corrections.get(name), top, network.zero_point if image else None)
+        return _convolve(
+            graph, name, convolution, source, corrections.get(name), top, network.zero_point if image else None
+        )
 
     value = convolve("stem", network.stem, "image", image=True)
     value = graph.node(

@@ -75,9 +75,7 @@ def training_view(size_px: int, strength: float = 1.0) -> v2.Transform:
 
 def seed_view(size_px: int) -> v2.Transform:
     """The student project's augmentation: rotation ±30°, random resized crop, horizontal flip."""
-    return v2.Compose(
-        [v2.RandomRotation(30), v2.RandomResizedCrop(size_px, antialias=True), v2.RandomHorizontalFlip()]
-    )
+    return v2.Compose([v2.RandomRotation(30), v2.RandomResizedCrop(size_px, antialias=True), v2.RandomHorizontalFlip()])
 
 
 def evaluation_view(picture: NDArray[np.uint8], size_px: int = 224) -> Tensor:

@@ -29,6 +29,8 @@ class Normalised(nn.Module):
     """
 
     widths: tuple[int, int, int]
+    network: nn.Module
+    head_kind: Head = "linear"
 
     def __init__(self, mean: tuple[float, ...], deviation: tuple[float, ...]) -> None:
         super().__init__()
@@ -40,6 +42,7 @@ class Normalised(nn.Module):
 
     @property
     def head(self) -> nn.Module:
+        """What comes after the pooled features."""
         raise NotImplementedError
 
     def maps(self, images: Tensor) -> list[Tensor]:
@@ -131,7 +134,9 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     try:
         values = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as fault:
-        raise CheckpointError(f"{path} is no PyTorch checkpoint, or it is cut short: copy or train it again.") from fault
+        raise CheckpointError(
+            f"{path} is no PyTorch checkpoint, or it is cut short: copy or train it again."
+        ) from fault
     if not isinstance(values, dict) or not {"state_dict", "classes", "head"} <= values.keys():
         raise CheckpointError(f"{path} is a PyTorch file but no checkpoint of Pilah's training.")
     return values
