@@ -18,7 +18,7 @@ from device.decision import Decision, decide
 from device.errors import PictureError
 from device.page.bin import Bin, the_bin
 from device.page.limits import RateLimit, client_key
-from device.page.words import compartment_class, compartment_word, material_word
+from device.page.words import compartment_class, compartment_word, language, material_word
 from device.pictures import decode_picture
 
 BYTES_AT_MOST = 12 * 1024 * 1024
@@ -116,8 +116,15 @@ def classify() -> ResponseReturnValue:
     try:
         decision = asker.judge(photo.stream.read(), _("The photo"))
     except PictureError as fault:
-        return _refuse(415, str(fault))
+        return _refuse(415, picture_sentence(fault))
     return jsonify(answer(decision))
+
+
+def picture_sentence(fault: PictureError) -> str:
+    """What is wrong with the picture; in another language than English, what all such faults have in common."""
+    if language() == "en":
+        return str(fault)
+    return str(_("This photo cannot be read; send a JPEG, PNG or WebP picture of at most 25 million pixels."))
 
 
 def answer(decision: Decision) -> dict[str, Any]:

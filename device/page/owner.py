@@ -45,7 +45,7 @@ class Password:
         if len(password) < LETTERS_AT_LEAST:
             raise PageError(f"A password has at least {LETTERS_AT_LEAST} characters; choose a longer one.")
         if self._file is None:
-            raise PageError("There is no folder for the password; name one with --state.")
+            raise PageError("This bin keeps nothing, so it cannot keep a password; give journal.path.")
         _write_secret(self._file, generate_password_hash(password, method="scrypt").encode())
 
     def is_set(self) -> bool:
@@ -66,6 +66,8 @@ class Password:
             return self._file.read_text().strip() if self._file else ""
         except FileNotFoundError:
             return ""
+        except OSError as fault:
+            raise PageError(f"{self._file} cannot be read ({fault.strerror}); set the password again.") from fault
 
 
 def cookie_key(folder: Path | None) -> bytes:
@@ -79,11 +81,15 @@ def cookie_key(folder: Path | None) -> bytes:
 
 
 def _write_secret(file: Path, content: bytes) -> None:
+    """Write a file that only the folder's owner can read, also where root writes it for the service."""
     part = file.with_name(file.name + ".part")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         part.unlink(missing_ok=True)
         with os.fdopen(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as open_file:
+            if os.geteuid() == 0:
+                folder = file.parent.stat()
+                os.fchown(open_file.fileno(), folder.st_uid, folder.st_gid)
             open_file.write(content)
             open_file.flush()
             os.fsync(open_file.fileno())

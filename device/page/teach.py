@@ -7,7 +7,7 @@ from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 
 from device.errors import PictureError
-from device.page.ask import Asker
+from device.page.ask import Asker, picture_sentence
 from device.page.bin import Bin, Journal, the_bin
 from device.page.owner import owner_only
 
@@ -63,7 +63,7 @@ def teach_photo() -> ResponseReturnValue:
     try:
         _journal().keep_photo(asker.encode_anew(photo.stream.read(), _("The photo")), material)
     except PictureError as fault:
-        return {"error": str(fault)}, 415
+        return {"error": picture_sentence(fault)}, 415
     return {"saved": True}
 
 
