@@ -89,7 +89,7 @@ def tray() -> ResponseReturnValue:
 @now.get("/api/now")
 def snapshot() -> ResponseReturnValue:
     """The latest event of each kind: what a watcher asks for who found no place in the stream."""
-    return jsonify([event.as_dict() for event in _appliance().snapshot()])
+    return jsonify([_public(event) for event in _appliance().snapshot()])
 
 
 @now.get("/events")
@@ -136,7 +136,12 @@ def _tell(appliance: Appliance, subscription: Subscription, closing: threading.E
 
 def _lines(events: list[Event], starts_anew: bool = False) -> str:
     values = [{"event": "snapshot"}] if starts_anew else []
-    return "".join(_data(value) for value in [*values, *(event.as_dict() for event in events)])
+    return "".join(_data(value) for value in [*values, *map(_public, events)])
+
+
+def _public(event: Event) -> dict[str, Any]:
+    """The event without what is nobody's business on the network: paths of the bin's own files."""
+    return {key: value for key, value in event.as_dict().items() if key != "file"}
 
 
 def _data(value: dict[str, Any]) -> str:

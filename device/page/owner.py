@@ -23,7 +23,7 @@ from device.errors import PageError
 from device.page.limits import RateLimit, client_key
 
 LETTERS_AT_LEAST = 8
-GUESSES_OF_ONE, GUESSES_OF_ALL, GUESSES_PERIOD_S = 8, 60, 900.0
+GUESSES_OF_ONE, GUESSES_OF_ALL, GUESSES_PERIOD_S = 8, 40, 900.0
 SESSION_S = 12 * 3600
 
 owner = Blueprint("owner", __name__)

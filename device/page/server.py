@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import sys
@@ -48,6 +49,7 @@ class PageServer:
     """
 
     def __init__(self, app: Flask, address: str, port: int) -> None:
+        logging.getLogger("waitress").setLevel(logging.WARNING)
         self._app = app
         self._sockets: dict[int, Any] = {}
         try:
