@@ -26,6 +26,8 @@ CONNECTIONS_AT_MOST = 128
 SILENT_AT_MOST_S = 30
 UNSENT_BYTES_AT_MOST = 64 * 1024
 """A watcher that does not read holds back its own thread after this much, and nothing else."""
+ENDS_WITHIN_S = 2
+"""Streams end by themselves within half a second; an answer that takes longer is cut off."""
 NICENESS = 10
 """Linux gives the loop about nine times the share of a busy core (weight 1024 to 110, sched(7))."""
 
@@ -71,9 +73,9 @@ class PageServer:
         if not self._thread.is_alive():
             return
         self._app.extensions["pilah-closing"].set()
+        self._server.task_dispatcher.shutdown(timeout=ENDS_WITHIN_S)
         self._server.trigger.pull_trigger(lambda: wasyncore.close_all(self._sockets))
         self._thread.join()
-        self._server.task_dispatcher.shutdown(timeout=2)
 
     def __enter__(self) -> PageServer:
         return self
