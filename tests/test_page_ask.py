@@ -15,9 +15,12 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from device.config import Config
+from device.events import StateEvent
 from device.page.app import create_app
+from device.page.ask import WAITS_FOR_LOOP_S
 from tests.bundles import plain
-from tests.page_parts import jpeg, make_bin, photo_of
+from tests.page_parts import PlayedAppliance, jpeg, make_bin, photo_of
 
 
 @pytest.fixture
@@ -136,6 +139,17 @@ def test_the_api_answers_as_its_openapi_description_says(client: FlaskClient) ->
     assert set(answer) == set(schema["required"]) == set(schema["properties"])
     assert set(answer["words"]) == set(schema["properties"]["words"]["required"])
     assert answer["verdict"] in schema["properties"]["verdict"]["enum"]
+
+
+def test_a_photo_waits_while_the_bin_judges_an_object_but_not_for_ever(tmp_path: Path) -> None:
+    appliance = PlayedAppliance(Config().compartments)
+    bin_ = make_bin(tmp_path, appliance=appliance)
+    client = create_app(bin_).test_client()
+    for state, waits_s in (("empty", 0.0), ("deciding", WAITS_FOR_LOOP_S)):
+        appliance.tell(StateEvent(0.0, state))
+        before_s = bin_.clock.now()
+        assert ask(client, photo_of("glass")).status_code == 200
+        assert bin_.clock.now() - before_s == pytest.approx(waits_s, abs=0.1)
 
 
 def test_png_and_webp_are_read_as_well(client: FlaskClient) -> None:

@@ -153,7 +153,16 @@ def test_only_what_the_owner_changed_is_written(tmp_path: Path) -> None:
     same = {f"materials.{name}": compartment for name, compartment in Config().materials.items()}
     form = {**same, "materials.wood": "residual", "decision.confidence": "0,7", "decision.fallback": "residual"}
     client.post("/health/settings", data={**form, "csrf_token": token})
-    assert written == [{"decision.confidence": 0.7, "materials.wood": "residual"}]
+    moved = {**same, "materials.wood": "residual"}
+    assert written == [{"decision.confidence": 0.7, **moved}], "a mapping is written whole"
+
+
+def test_an_empty_threshold_gives_way_to_the_model_s_own(tmp_path: Path) -> None:
+    written: list[object] = []
+    config = Config.model_validate({"decision": {"confidence": 0.9}})
+    client, token = owner_of(make_bin(tmp_path, config=config, edit_config=written.append))
+    client.post("/health/settings", data={"decision.confidence": " ", "csrf_token": token})
+    assert written == [{"decision.confidence": None}]
 
 
 def test_what_the_configuration_refuses_is_shown_in_its_own_words(tmp_path: Path) -> None:

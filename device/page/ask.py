@@ -16,6 +16,7 @@ from werkzeug.exceptions import ServiceUnavailable
 from device.classifier import Classifier
 from device.decision import Decision, decide
 from device.errors import PictureError
+from device.events import StateEvent
 from device.page.bin import Bin, the_bin
 from device.page.limits import RateLimit, client_key
 from device.page.words import compartment_class, compartment_word, language, material_word
@@ -26,6 +27,9 @@ BYTES_AT_MOST = 12 * 1024 * 1024
 PIXELS_AT_MOST = 25_000_000
 """Of one upload: 75 MB decoded, so that one at a time fits a Pi with 1 GB."""
 WAITING_AT_MOST = 8
+JUDGING = frozenset({"arriving", "still", "deciding"})
+WAITS_FOR_LOOP_S, LOOKS_EVERY_S = 3.0, 0.02
+"""A photo waits so long at most while the bin judges an object; after that it is answered beside the loop."""
 KEPT_SHORT_SIDE, KEPT_QUALITY = 512, 92
 """Pixels and JPEG quality of a photo that is kept for training."""
 UPLOADS_OF_ONE, UPLOADS_PERIOD_S = 60, 60.0
@@ -54,6 +58,7 @@ class Asker:
         with self._in_turn():
             self._classifier = self._classifier or self._bin.open_classifier()
             picture = decode_picture(encoded, name, PIXELS_AT_MOST)
+            self._let_the_loop_go_first()
             return decide([self._classifier.observe(picture)], self._bin.policy)
 
     def encode_anew(self, encoded: bytes, name: str) -> bytes:
@@ -69,6 +74,16 @@ class Asker:
                 picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
             bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
             return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, KEPT_QUALITY])[1].tobytes()
+
+    def _let_the_loop_go_first(self) -> None:
+        """While an object lies on the tray and is being judged, the cores are the loop's."""
+        clock, appliance = self._bin.clock, self._bin.appliance
+        until_s = clock.now() + WAITS_FOR_LOOP_S
+        while appliance is not None and clock.now() < until_s:
+            states = (event.state for event in appliance.snapshot() if isinstance(event, StateEvent))
+            if next(states, "empty") not in JUDGING:
+                return
+            clock.sleep(LOOKS_EVERY_S)
 
     @contextmanager
     def _in_turn(self) -> Iterator[None]:

@@ -79,28 +79,30 @@ def settings() -> ResponseReturnValue:
 
 
 def _changes(bin_: Bin) -> dict[str, object]:
-    """Dotted key → value of what differs from the settings in use. Raises `ConfigError` for what is no number."""
-    now: dict[str, object] = {
-        "decision.confidence": bin_.config.decision.confidence,
-        "decision.fallback": bin_.config.decision.fallback,
-        "journal.thumbnails": bin_.config.journal.thumbnails,
-        **{f"materials.{name}": bin_.config.materials.get(name) for name in bin_.contract.classes},
-    }
-    wanted: dict[str, object] = {}
-    for key in now:
-        text = request.form.get(key, "").strip()
-        if key == "journal.thumbnails":
-            wanted[key] = text == "yes"
-        elif text and key == "decision.confidence":
-            wanted[key] = _number(key, text)
-        elif text:
-            wanted[key] = text
-    return {key: value for key, value in wanted.items() if value != now[key]}
+    """Dotted key → value of what differs from the settings in use; None takes a key out of the file.
+
+    A mapping is written whole, since a file that names some materials must name them all. Raises `ConfigError` for
+    what is no number.
+    """
+    form = {key: value.strip() for key, value in request.form.items()}
+    config, changes = bin_.config, dict[str, object]()
+    if "decision.confidence" in form:
+        confidence = _number("decision.confidence", form["decision.confidence"])
+        if confidence != config.decision.confidence:
+            changes["decision.confidence"] = confidence
+    if form.get("decision.fallback", config.decision.fallback) != config.decision.fallback:
+        changes["decision.fallback"] = form["decision.fallback"]
+    mapping = {name: form.get(f"materials.{name}", to) for name, to in config.materials.items()}
+    if mapping != dict(config.materials):
+        changes.update({f"materials.{name}": to for name, to in mapping.items()})
+    if (thumbnails := form.get("journal.thumbnails") == "yes") != config.journal.thumbnails:
+        changes["journal.thumbnails"] = thumbnails
+    return changes
 
 
-def _number(key: str, text: str) -> float:
+def _number(key: str, text: str) -> float | None:
     try:
-        return float(text.replace(",", "."))
+        return float(text.replace(",", ".")) if text else None
     except ValueError:
         raise ConfigError(f"{key} = {text!r}: it must be a number from 0 to 1.") from None
 
