@@ -15,6 +15,7 @@ from device.errors import PilahError
 COMMANDS = {
     "run": "device.run:run",
     "classify": "device.classify:classify",
+    "page": "device.page.commands:page",
 }
 """Name of the command → module and the function in it."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -9,6 +10,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
@@ -21,11 +23,12 @@ from device.camera import FrameSource
 from device.camera.sources import open_source
 from device.camera.watch import Grabber
 from device.clock import SystemClock
-from device.config import read_config
-from device.errors import CameraError
+from device.config import Config, read_config
+from device.errors import CameraError, PageError
 from device.events import DecisionEvent, Event, FaultEvent, LidEvent, Subscription
 from device.health import Heartbeat
 from device.model import open_classifier
+from device.page.commands import bin_of, serve
 from device.pins import PinKind, default_pins, open_pins
 
 log = logging.getLogger(__name__)
@@ -43,6 +46,7 @@ _ONLY_ERRORS = 2
 @click.option("--model", type=click.Path(path_type=Path), help="The bundle to use.")
 @click.option("--drops", type=click.IntRange(min=1), help="End after so many drops.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+@click.option("--page/--no-page", "with_page", default=True, help="Serve the page (the default), or do not.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Fixes what the simulated camera shows.")
 def run(
     config_file: Path | None,
@@ -51,6 +55,7 @@ def run(
     model: Path | None,
     drops: int | None,
     as_json: bool,
+    with_page: bool,
     seed: int,
 ) -> None:
     """Sort: watch the tray, name what lies there, and open the right lid."""
@@ -69,12 +74,26 @@ def run(
     with (
         Appliance(config, classifier, feed, factory, clock, heartbeat) as bin_,
         _Printer(bin_.events.subscribe(EVENTS_AT_MOST), as_json, stop),
+        _page(bin_, config, model) if with_page else contextlib.nullcontext(),
     ):
         log.info("Pilah sorts: model %s, camera %s, %s pins.", classifier.bundle.contract.version, spec, kind)
         bin_.run(stop.is_asked, drops)
         bin_.close()
     if drops is not None and bin_.finished_drops < drops and not stop.is_asked():
         raise CameraError(f"The pictures of {spec} came to their end after {bin_.finished_drops} of {drops} drops.")
+
+
+@contextlib.contextmanager
+def _page(bin_: Appliance, config: Config, model: Path | None) -> Iterator[None]:
+    """Serve the page meanwhile; a page that cannot be served is reported and costs no sorting."""
+    try:
+        server = serve(bin_of(config, model, bin_), config)
+    except PageError as fault:
+        log.error("%s", fault)
+        yield
+    else:
+        with server:
+            yield
 
 
 class _Stop:

@@ -126,7 +126,7 @@ def _equalised(student: Student, calibration: Tensor) -> Network:
     with torch.no_grad():
         wanted = student(sample)[0]
         _compare("rewritten", wanted, run(network, sample))
-        ranges = measure_ranges(network, calibration.split(32))
+        ranges = measure_ranges(network, torch.split(calibration, 32))
         equal = equalise(network, ranges)
         _compare("equalised", wanted, run(equal, sample))
     return equal
@@ -187,7 +187,7 @@ def _verify(
 ) -> tuple[Verification, NDArray[np.float32]]:
     targets = np.array([classes.index(photo.material) for photo in photos])
     with torch.no_grad():
-        views = _views(photos).split(32)
+        views = torch.split(_views(photos), 32)
         floating = torch.cat([student(batch)[0] for batch in views])
     int8 = _observe(candidate, photos)
     temperature = Bundle.open(candidate).contract.temperature

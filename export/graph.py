@@ -7,6 +7,7 @@ but by a convolution, concatenations copy, and the picture's own layout (NHWC) i
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import onnx
@@ -39,7 +40,7 @@ class _Graph:
             self.constants.append(numpy_helper.from_array(np.asarray(values, order="C"), name))
         return name
 
-    def node(self, kind: str, inputs: list[str], output: str, domain: str = "", **attributes: object) -> str:
+    def node(self, kind: str, inputs: list[str], output: str, domain: str = "", **attributes: Any) -> str:
         self.nodes.append(helper.make_node(kind, inputs, [output], name=output, domain=domain, **attributes))
         return output
 
@@ -83,12 +84,7 @@ def int8_model(
             value = graph.node("Concat", [value, grown], f"{name}.features", axis=3)
         if stage.transition is not None:
             name = f"{i}.transition"
-            clipped = _clip(graph, name, stage.transition.clip, value)
-            mean = graph.node(
-                "QLinearAveragePool", [clipped, graph.step(), graph.zero(), graph.step(), graph.zero()], f"{name}.mean",
-                MICROSOFT, kernel_shape=[2, 2], strides=[2, 2], channels_last=1,
-            )  # fmt: skip
-            value = convolve(name, stage.transition.squeeze, mean)
+            value = convolve(name, stage.transition.squeeze, _clip(graph, name, stage.transition.clip, value))
     _classify(graph, network, _clip(graph, "head", network.clip, value), temperature)
     return _model(graph, size_px, len(network.bias))
 

@@ -36,7 +36,7 @@ class Convolution:
 
     @property
     def padding(self) -> int:
-        return int(self.weight.shape[-1]) // 2
+        return (int(self.weight.shape[-1]) - 1) // 2
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class DenseLayer:
 
 @dataclass(frozen=True)
 class Transition:
-    """clip → mean of 2×2 → `squeeze` (1×1): the mean moves before the convolution, which it commutes with."""
+    """clip → `squeeze`: the 1×1 convolution and the mean of 2×2 after it, as one 2×2 convolution of stride 2."""
 
     clip: Clip
     squeeze: Convolution
@@ -111,7 +111,8 @@ def from_checkpoint(state: Mapping[str, Tensor], mean: float, deviation: tuple[f
         name = f"features.transition{block}"
         transition = None
         if f"{name}.conv.weight" in arrays:
-            transition = Transition(*_fold_before(_conv(arrays, f"{name}.conv"), _norm(arrays, f"{name}.norm")))
+            clip, squeeze = _fold_before(_conv(arrays, f"{name}.conv"), _norm(arrays, f"{name}.norm"))
+            transition = Transition(clip, _fold_mean(squeeze))
         stages.append(Stage(tuple(layers), transition))
     head = Convolution(arrays["classifier.weight"][:, :, None, None], arrays["classifier.bias"])
     clip, head = _fold_before(head, _norm(arrays, "features.norm5"))
@@ -152,11 +153,16 @@ def _fold_before(convolution: Convolution, norm: tuple[Array, Array]) -> tuple[C
     return clip, Convolution(weight, bias, convolution.stride, convolution.is_rectified)
 
 
+def _fold_mean(convolution: Convolution) -> Convolution:
+    """A 1×1 convolution followed by the mean of 2×2 pixels, as one convolution."""
+    return Convolution(np.tile(convolution.weight / 4, (1, 1, 2, 2)), convolution.bias, stride=2)
+
+
 def run(network: Network, images: Tensor, observe: Observer = lambda name, value: None) -> Tensor:
     """Logits, (N, K) float32, of (N, 3, H, W) uint8 RGB.
 
     `observe` hears each intermediate that becomes 8-bit: `stem`, and for stage i and layer j `i.j.squeeze` and
-    `i.j.grow`, `i.transition.mean` and `i.transition`.
+    `i.j.grow`, and `i.transition`.
     """
     value = _convolve(network.stem, images.float() - network.zero_point)
     value = functional.max_pool2d(value, 3, 2, 1)
@@ -169,9 +175,7 @@ def run(network: Network, images: Tensor, observe: Observer = lambda name, value
             observe(f"{i}.{j}.grow", grown)
             value = torch.cat([value, grown], dim=1)
         if stage.transition is not None:
-            value = functional.avg_pool2d(_clip(stage.transition.clip, value), 2)
-            observe(f"{i}.transition.mean", value)
-            value = _convolve(stage.transition.squeeze, value)
+            value = _convolve(stage.transition.squeeze, _clip(stage.transition.clip, value))
             observe(f"{i}.transition", value)
     pooled = _clip(network.clip, value).mean(dim=(2, 3))
     return pooled @ _tensor(network.weight).T + _tensor(network.bias)

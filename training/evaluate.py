@@ -72,11 +72,11 @@ class Outcome:
     def probabilities(self, temperature: float) -> NDArray[np.float64]:
         scaled = self.logits.astype(np.float64) / temperature
         weights = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-        return weights / weights.sum(axis=1, keepdims=True)
+        return np.asarray(weights / weights.sum(axis=1, keepdims=True))
 
     @property
     def energies(self) -> NDArray[np.float64]:
-        return np.logaddexp.reduce(self.logits.astype(np.float64), axis=1)
+        return np.asarray(np.logaddexp.reduce(self.logits.astype(np.float64), axis=1))
 
     def subset(self, keep: NDArray[np.bool_]) -> Outcome:
         chosen = tuple(photo for photo, kept in zip(self.photos, keep, strict=True) if kept)

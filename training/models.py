@@ -29,7 +29,9 @@ class Normalised(nn.Module):
     """
 
     widths: tuple[int, int, int]
-    network: nn.Module
+    network: Any
+    mean: Tensor
+    deviation: Tensor
     head_kind: Head = "linear"
 
     def __init__(self, mean: tuple[float, ...], deviation: tuple[float, ...]) -> None:
@@ -74,7 +76,8 @@ class Student(Normalised):
 
     @property
     def head(self) -> nn.Module:
-        return self.network.classifier
+        head: nn.Module = self.network.classifier
+        return head
 
     def maps(self, images: Tensor) -> list[Tensor]:
         value, kept = self.normalise(images), []
@@ -115,7 +118,8 @@ class Teacher(Normalised):
 
     @property
     def head(self) -> nn.Module:
-        return self.network._fc
+        head: nn.Module = self.network._fc
+        return head
 
     def maps(self, images: Tensor) -> list[Tensor]:
         net, kept = self.network, []

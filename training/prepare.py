@@ -8,6 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import imagehash
 import numpy as np
@@ -75,7 +76,10 @@ class Split:
 
 
 def prepare(
-    description: DataDescription, seed: int = 0, held_out: float = 0.2, progress: Callable[[Iterable], Iterable] = iter
+    description: DataDescription,
+    seed: int = 0,
+    held_out: float = 0.2,
+    progress: Callable[[Iterable[Any]], Iterable[Any]] = iter,
 ) -> Split:
     """Check, hash, cluster and split all photos of a description.
 
