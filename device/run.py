@@ -15,6 +15,7 @@ from pathlib import Path
 from types import FrameType
 
 import click
+import cv2
 import sdnotify
 
 from device.appliance import Appliance
@@ -34,6 +35,8 @@ log = logging.getLogger(__name__)
 
 EVENTS_AT_MOST = 4096
 PRINTS_WITHIN_S = 0.5
+_ONLY_ERRORS = 2
+"""OpenCV's own level: a camera that is missing is told by Pilah, once, and not at every attempt to open it."""
 
 
 @click.command()
@@ -57,6 +60,7 @@ def run(
 ) -> None:
     """Sort: watch the tray, name what lies there, and open the right lid."""
     stop = _Stop()
+    cv2.setLogLevel(_ONLY_ERRORS)
     config = read_config(config_file)
     classifier = open_classifier(config, model)
     clock, spec, kind = SystemClock(), camera or config.camera.source, pins or default_pins()
