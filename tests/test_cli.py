@@ -208,7 +208,9 @@ def test_each_mistake_gets_one_sentence_and_no_traceback(
     if "--model" not in command:
         command += ["--model", str(model)]
     if command[0] == "run":
-        command += ["--pins", "mock"] + ([] if "--camera" in command else ["--camera", f"images:{tmp_path}/empty"])
+        command += ["--pins", "mock", "--no-page"] + (
+            [] if "--camera" in command else ["--camera", f"images:{tmp_path}/empty"]
+        )
     done = pilah(*command)
     assert done.returncode == 1
     assert done.stdout == ""
@@ -227,6 +229,7 @@ def test_wrong_usage_ends_with_2(arguments: list[str]) -> None:
 def run(folder: Path, photos: Path, model: Path, *more: str) -> subprocess.CompletedProcess[str]:
     return pilah(
         "run",
+        "--no-page",
         "--camera",
         f"images:{photos}",
         "--model",
@@ -240,7 +243,18 @@ def run(folder: Path, photos: Path, model: Path, *more: str) -> subprocess.Compl
 
 
 def started(photos: Path, model: Path) -> subprocess.Popen[str]:
-    command = [*PILAH, "run", "--camera", f"images:{photos}", "--model", str(model), "--pins", "mock", "--json"]
+    command = [
+        *PILAH,
+        "run",
+        "--camera",
+        f"images:{photos}",
+        "--model",
+        str(model),
+        "--pins",
+        "mock",
+        "--json",
+        "--no-page",
+    ]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
