@@ -11,7 +11,6 @@ BIN     := $(VENV)/bin
 PIP     := $(BIN)/python -m pip --disable-pip-version-check
 STAMPS  := $(VENV)/.pilah
 BASE    := $(STAMPS)/base
-DEV     := $(STAMPS)/dev
 TRAIN   := $(STAMPS)/training
 SOURCES := pyproject.toml
 
@@ -34,13 +33,8 @@ $(BASE): $(SOURCES) | $(STAMPS)
 	@$(PIP) install --quiet --editable .
 	@touch $@
 
-$(DEV): $(SOURCES) | $(STAMPS)
-	@echo "Installing the linters into $(VENV) (once)"
-	@$(PIP) install --quiet --editable '.[dev]'
-	@touch $@
-
 $(TRAIN): $(SOURCES) | $(STAMPS)
-	@echo "Installing what training, export and the tests need into $(VENV) (once; PyTorch is 5 GB)"
+	@echo "Installing what linters, tests, training and export need into $(VENV) (once; PyTorch is 5 GB)"
 	@$(PIP) install --quiet --editable '.[dev,training]'
 	@touch $@
 
@@ -64,12 +58,12 @@ model: $(TRAIN) $(if $(FAST),,$(RENDERED)) ## photos -> trained, evaluated, expo
 	$(BIN)/python -m training evaluate --run $(RUN)
 	$(BIN)/python -m export --run $(RUN) --out $(OUT) $(if $(FAST),--accuracy-lost 1 --agreement 0)
 
-lint: $(DEV) ## ruff (lint and format) and mypy
+lint: $(TRAIN) ## ruff (lint and format) and mypy
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-format: $(DEV) ## let ruff mend what it can
+format: $(TRAIN) ## let ruff mend what it can
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
