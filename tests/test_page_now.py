@@ -100,7 +100,7 @@ def test_a_watcher_who_leaves_makes_room(server: PageServer, appliance: PlayedAp
             number += 1
             appliance.tell(StateEvent(number, "empty"))
 
-    talker = threading.Thread(target=keep_talking)
+    talker = threading.Thread(target=keep_talking, daemon=True)
     talker.start()
     while (again := Watcher(server)).response.status == 503:
         again.leave()
