@@ -22,7 +22,7 @@ from device.events import (
     Signal,
 )
 from device.evidence import Jury, policy_of
-from device.health import Heartbeat, Vitals, read_vitals
+from device.health import Heartbeat
 from device.lids import Lid, close_all
 from device.lights import Lights
 from device.presence import Presence, Sighting, crop_object
@@ -59,7 +59,6 @@ TICK_S = 0.02
 IDLE_S = 0.1
 CLOSES_WITHIN_S = 0.8
 """On the way out, lids close at least this fast."""
-VITALS_EVERY_S = 30.0
 
 
 class Appliance:
@@ -99,7 +98,6 @@ class Appliance:
         self._told: dict[str, LidState] = {}
         self._signal: tuple[Signal, float] = ("idle", clock.now())
         self._frames_s = clock.now()
-        self._vitals, self._vitals_s = Vitals(), -VITALS_EVERY_S
         self._finished = 0
         with contextlib.ExitStack() as opened:
             opened.callback(feed.close)
@@ -189,7 +187,6 @@ class Appliance:
         self._tell(Elapsed())
         if not isinstance(self._situation.phase, Halted):
             self._reports.mend("loop", "The bin sorts again.")
-        self._feel()
 
     def _fail(self, fault: Exception) -> None:
         message = str(fault) or type(fault).__name__
@@ -220,10 +217,8 @@ class Appliance:
             if self._is_home or lid.state == "fault":
                 self._announce_lid(name)
             self._told[name] = lid.state
-            if lid.fault is not None:
-                self._reports.complain(f"lid {name}", lid.fault)
-            elif lid.state == "closed":
-                self._reports.mend(f"lid {name}", f"The lid {name} closes again.")
+            if lid.fault is not None or lid.state == "closed":
+                self._reports.judge(f"lid {name}", lid.fault, f"The lid {name} closes again.")
             self._tell(LidReached(name, lid.state))
             if lid.state == "open":
                 self._feed.lid_opened()
@@ -238,16 +233,6 @@ class Appliance:
             else:
                 self._reports.complain("camera", report.message)
                 self._tell(CameraLost())
-
-    def _feel(self) -> None:
-        """Ask the Pi how it is, now and then."""
-        if self._clock.now() - self._vitals_s < VITALS_EVERY_S:
-            return
-        self._vitals, self._vitals_s = read_vitals(), self._clock.now()
-        if self._vitals.warnings:
-            self._reports.complain("board", " ".join(self._vitals.warnings))
-        else:
-            self._reports.mend("board", "The Pi's supply and temperature are in order again.")
 
     # What goes out.
 
@@ -298,13 +283,15 @@ class Appliance:
 
     def _beat(self) -> None:
         """Let the watchdog know, but only while frames flow or a camera that is lost is being looked after."""
+        vitals = self._heartbeat.vitals()
+        self._reports.judge("board", " ".join(vitals.warnings), "The Pi's supply and temperature are in order again.")
         is_blind = self._clock.now() - self._frames_s > self.config.camera.lost_after_s
         if not self._is_home or (is_blind and "camera" not in self._reports.faults):
             return
-        warm = self._vitals.temperature_c
-        faults = " ".join(self._reports.faults.values())
-        status = [self._situation.state, f"{self._finished} drops"] + ([f"{warm:.0f} °C"] if warm is not None else [])
-        self._heartbeat.beat(", ".join(status) + (f"; {faults}" if faults else ""))
+        status = f"{self._situation.state}, {self._finished} drops"
+        if vitals.temperature_c is not None:
+            status += f", {vitals.temperature_c:.0f} °C"
+        self._heartbeat.beat(" ".join((status, *self._reports.faults.values())))
 
     # The end.
 

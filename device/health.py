@@ -10,6 +10,7 @@ from typing import Protocol
 from device.clock import Clock
 
 BEATS_EVERY_S = 1.0
+FEELS_EVERY_S = 30.0
 _THERMOMETER = Path("class/thermal/thermal_zone0/temp")
 _FIRMWARE = "devices/platform/soc*/*firmware/get_throttled"
 _NOW: Mapping[int, str] = {
@@ -51,13 +52,23 @@ class Notifier(Protocol):
 class Heartbeat:
     """Tells systemd how the service is: READY, STATUS, WATCHDOG and STOPPING (sd_notify(3)).
 
-    Without systemd it tells nobody and costs nothing.
+    Without systemd it tells nobody and costs nothing. `system`: where the kernel tells of the board.
     """
 
-    def __init__(self, clock: Clock, notifier: Notifier) -> None:
+    def __init__(self, clock: Clock, notifier: Notifier, system: Path = Path("/sys")) -> None:
         self._clock = clock
         self._notifier = notifier
+        self._system = system
         self._last_s: float | None = None
+        self._felt_s: float | None = None
+        self._vitals = Vitals()
+
+    def vitals(self) -> Vitals:
+        """How the board is, read anew every half a minute."""
+        now_s = self._clock.now()
+        if self._felt_s is None or now_s - self._felt_s >= FEELS_EVERY_S:
+            self._vitals, self._felt_s = read_vitals(self._system), now_s
+        return self._vitals
 
     def ready(self) -> None:
         self._notifier.notify("READY=1")

@@ -87,6 +87,13 @@ class Reports:
         if self.faults.pop(part, None) is not None:
             self._publish(FaultEvent(self._clock.wall(), part, message, is_over=True))
 
+    def judge(self, part: str, fault: str | None, over: str) -> None:
+        """Complain where there is a fault; otherwise say `over`, where somebody complained."""
+        if fault:
+            self.complain(part, fault)
+        else:
+            self.mend(part, over)
+
     def _publish(self, event: Event) -> None:
         name = getattr(event, {"lid": "compartment", "fault": "part"}.get(event.event, ""), "")
         latest = {**self._latest, (event.event, name): event}

@@ -15,6 +15,8 @@ from pathlib import Path
 from types import FrameType
 
 import click
+import cv2
+import cv2.utils.logging
 import sdnotify
 
 from device.appliance import Appliance
@@ -57,6 +59,8 @@ def run(
 ) -> None:
     """Sort: watch the tray, name what lies there, and open the right lid."""
     stop = _Stop()
+    # A camera that is missing is told by Pilah, once; OpenCV would tell it at every attempt to open it.
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
     config = read_config(config_file)
     classifier = open_classifier(config, model)
     clock, spec, kind = SystemClock(), camera or config.camera.source, pins or default_pins()
@@ -73,8 +77,10 @@ def run(
         _page(bin_, config, model) if with_page else contextlib.nullcontext(),
     ):
         log.info("Pilah sorts: model %s, camera %s, %s pins.", classifier.bundle.contract.version, spec, kind)
-        bin_.run(stop.is_asked, drops)
-        bin_.close()
+        try:
+            bin_.run(stop.is_asked, drops)
+        finally:
+            bin_.close()
     if drops is not None and bin_.finished_drops < drops and not stop.is_asked():
         raise CameraError(f"The pictures of {spec} came to their end after {bin_.finished_drops} of {drops} drops.")
 

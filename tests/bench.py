@@ -130,7 +130,7 @@ class Bench:
             PacedWatch(self.tray, self.config, self.clock),
             self.pins,
             self.clock,
-            Heartbeat(self.clock, self.notes),
+            Heartbeat(self.clock, self.notes, system=folder),
             **parts,
         )
         self._servos = {

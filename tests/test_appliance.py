@@ -298,6 +298,17 @@ def test_frames_that_stop_without_a_word_are_not_hidden_from_the_watchdog(
     assert bench.notes == ["STOPPING=1"]
 
 
+def test_a_supply_that_is_too_weak_is_reported_and_so_is_its_end(tmp_path: Path) -> None:
+    firmware = tmp_path / "devices/platform/soc/soc:firmware/get_throttled"
+    firmware.parent.mkdir(parents=True)
+    firmware.write_text("50005")
+    with Bench(tmp_path) as bench:
+        assert bench.faults == [("board", False)]
+        firmware.write_text("50000")
+        bench.run(31)
+    assert bench.faults == [("board", False), ("board", True)]
+
+
 def test_a_button_opens_its_lid_for_as_long_as_it_is_pressed(tmp_path: Path) -> None:
     config = Config()
     organic = config.compartments["organic"].model_copy(update={"button_pin": 24})

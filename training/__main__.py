@@ -19,7 +19,7 @@ from training.loop import Photos, Training
 from training.models import Student, Teacher, load_student
 from training.prepare import Split, contact_sheet, load_split, prepare, save_split, table
 from training.recipes import RECIPES, recipe_named
-from training.sources import DataDescription, read_description
+from training.sources import read_description, rendered_source
 from training.teach import fit_head
 
 DESCRIPTION = Path(__file__).parent / "data" / "shared.toml"
@@ -51,19 +51,26 @@ def main() -> None:
 @_with_data
 @run_option
 @click.option("--seed", default=0, show_default=True)
+@click.option("--rendered", type=click.Path(path_type=Path), default=None, help="Folder made by training.render.")
 @click.option("--per-class", type=click.IntRange(2), default=None, help="Keep only so many photos of a class and part.")
-def prepare_command(data: Path, description: Path, folder: Path, seed: int, per_class: int | None) -> None:
+def prepare_command(
+    data: Path, description: Path, folder: Path, seed: int, rendered: Path | None, per_class: int | None
+) -> None:
     """Check all photos, find near-duplicates, split, and write it down; a split that exists is reused."""
     path = folder / "split.json"
     if path.exists():
         split = load_split(path)
         click.echo(f"{path} exists and is reused; remove it to split anew.")
     else:
-        split = prepare(read_description(description, data), seed, progress=lambda x: tqdm(x, desc="checking"))
+        described = read_description(description, data)
+        if rendered is not None:
+            described = described.with_source(rendered_source(rendered))
+        split = prepare(described, seed, progress=lambda x: tqdm(x, desc="checking"))
         split = split if per_class is None else split.thinned(per_class)
         save_split(split, path)
         sheet = contact_sheet(split.photos)
         write_atomically(folder / "contact-sheet.jpg", lambda partial: sheet.save(partial, "JPEG"))
+        write_text(folder / "licences.json", json.dumps({s.name: s.licence for s in described.source}))
     click.echo(table(split))
 
 
@@ -86,7 +93,10 @@ def augment_command(folder: Path, size: int, strength: float) -> None:
 @main.command("train")
 @_with_data
 @run_option
-@click.option("--recipe", "name", type=click.Choice(list(RECIPES)), default="default", show_default=True)
+@click.option(
+    "--recipe", "name", type=click.Choice(["auto", *RECIPES]), default="auto", show_default=True,
+    help="auto: default with a GPU, short without.",
+)  # fmt: skip
 @click.option("--start", type=click.Path(path_type=Path), default=None, help="Checkpoint to start from.")
 @click.option("--workers", default=1, show_default=True, help="Processes that make views.")
 def train_command(data: Path, description: Path, folder: Path, name: str, start: Path | None, workers: int) -> None:
@@ -107,12 +117,7 @@ def train_command(data: Path, description: Path, folder: Path, name: str, start:
         source_weights={source.name: source.weight for source in described.source},
         provenance={"recipe_name": name, "seed": recipe.seed}, workers=workers,
     )  # fmt: skip
-    write_text(folder / "licences.json", json.dumps(_licences(described)))
     training.run()
-
-
-def _licences(description: DataDescription) -> dict[str, str]:
-    return {source.name: source.licence for source in description.source}
 
 
 def _teacher(folder: Path, split: Split, workers: int) -> Teacher:
