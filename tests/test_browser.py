@@ -111,6 +111,7 @@ def test_a_visitor_watches_a_drop_and_sees_the_lid_open(visitor: Visitor, bin_: 
     bin_.appliance.show(plain("glass", 480, 640), 1.0)
     visitor.tab.goto("/")
     visitor.tab.get_by_alt_text("What the camera sees on the tray").wait_for()
+    visitor.tab.locator("#region rect").wait_for()
     closed = _lid_box(visitor)
     for event in (
         StateEvent(time.time(), "serving"),
@@ -123,6 +124,7 @@ def test_a_visitor_watches_a_drop_and_sees_the_lid_open(visitor: Visitor, bin_: 
     lid.wait_for()
     visitor.tab.get_by_role("status").filter(has_text="Drop it in!").wait_for()
     assert visitor.tab.locator("#decision .verdict").inner_text().split() == ["Glass", "→", "Recyclable"]
+    visitor.tab.get_by_label("What lay on the tray when it was judged").wait_for()
     visitor.tab.wait_for_function(LID_IS_HIGHER, arg=closed)
 
 

@@ -63,8 +63,8 @@ def get(server: PageServer, path: str) -> http.client.HTTPResponse:
 def test_a_watcher_hears_how_things_stand_and_then_what_happens(server: PageServer, appliance: PlayedAppliance) -> None:
     appliance.tell(StateEvent(1.0, "deciding"))
     watcher = Watcher(server)
-    assert watcher.next("snapshot") == {"event": "snapshot"}
-    assert watcher.next("state")["state"] == "deciding"
+    stands = {event["event"]: event for event in watcher.next("snapshot")["events"]}
+    assert stands["state"]["state"] == "deciding"
     appliance.tell(LidEvent(2.0, "organic", "opening"))
     assert watcher.next("lid")["compartment"] == "organic"
     watcher.leave()
@@ -115,7 +115,7 @@ def test_a_watcher_who_never_reads_holds_nobody_up(server: PageServer, appliance
     deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
     deaf.sendall(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
     other = Watcher(server)
-    other.next("state")
+    other.next("snapshot")
     message = "x" * 10_000
     for number in range(500):
         appliance.tell(FaultEvent(float(number), "camera", message))
@@ -132,6 +132,9 @@ def test_the_bin_s_own_paths_are_nobody_s_business(server: PageServer, appliance
     appliance.tell(decided)
     assert "/home/owner" not in get(server, "/api/now").read().decode()
     watcher = Watcher(server)
+    stands = {event["event"]: event for event in watcher.next("snapshot")["events"]}
+    assert "file" not in stands["decision"]
+    appliance.tell(decided)
     assert "file" not in watcher.next("decision")
     watcher.leave()
 

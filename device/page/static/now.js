@@ -15,9 +15,10 @@ const wordOf = (name) => stage.querySelector(`li[data-compartment="${CSS.escape(
 const classOf = (name) => [...(drawnLidOf(name)?.classList ?? [])].find((one) => one.startsWith("compartment-")) ?? "";
 
 const follow = {
-  snapshot() {
+  snapshot({ events }) {
     faults.clear();
     drawFaults();
+    for (const event of events) hear(event, false);
   },
   state(event) {
     state = event.state;
@@ -34,10 +35,11 @@ const follow = {
   signal(event) {
     for (const lamp of stage.querySelectorAll("[data-signal]")) lamp.classList.toggle("lit", lamp.dataset.signal === event.signal);
     for (const drawn of stage.querySelectorAll(".compartment")) {
-      drawn.classList.toggle("lit", event.signal === "here" && drawn.dataset.compartment === event.compartment);
+      drawn.classList.toggle("lit", drawn.dataset.compartment === event.compartment);
     }
   },
-  decision(event) {
+  decision(event, isNews) {
+    showJudged(isNews);
     $("none-yet").hidden = true;
     $("decision").hidden = false;
     $("material").textContent = words.materials[event.material] ?? event.material;
@@ -78,7 +80,7 @@ async function showTray(time) {
     await next.decode();
     $("tray").src = next.src;
     $("tray").hidden = false;
-    $("region").hidden = false;
+    $("region").removeAttribute("hidden");
     $("no-tray").hidden = true;
   } catch {
     // the camera has given nothing; the last picture stays
@@ -86,13 +88,21 @@ async function showTray(time) {
   showTray.busy = false;
 }
 
-const hear = (event) => follow[event.event]?.(event);
+/** What lay on the tray when it was judged: the picture that is shown at that moment, where there is one. */
+function showJudged(isNews) {
+  const tray = $("tray");
+  const canvas = $("judged");
+  canvas.hidden = !isNews || tray.hidden;
+  if (canvas.hidden) return;
+  [canvas.width, canvas.height] = [tray.naturalWidth, tray.naturalHeight];
+  canvas.getContext("2d").drawImage(tray, 0, 0);
+}
+
+const hear = (event, isNews = true) => follow[event.event]?.(event, isNews);
 
 async function ask() {
   try {
-    const events = await (await fetch(stage.dataset.snapshot)).json();
-    follow.snapshot();
-    events.forEach(hear);
+    follow.snapshot({ events: await (await fetch(stage.dataset.snapshot)).json() });
     showTray(Date.now());
   } catch {
     $("state").textContent = words.lost;
