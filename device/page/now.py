@@ -125,7 +125,7 @@ def _tell(appliance: Appliance, subscription: Subscription, closing: threading.E
         elif events:
             yield "".join(_data(_public(event)) for event in events)
         frame = appliance.newest_frame()
-        if frame is not None and frame_s != frame.time_s and not events:
+        if frame is not None and (frame_s is None or frame.time_s - frame_s >= LOOKS_EVERY_S):
             frame_s = frame.time_s
             yield _data({"event": "frame", "time": frame.time_s})
         silent_s = 0.0 if events or frame else silent_s + LOOKS_EVERY_S

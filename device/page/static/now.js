@@ -39,7 +39,7 @@ const follow = {
     }
   },
   decision(event, isNews) {
-    showJudged(isNews);
+    showJudged(isNews, event.time);
     $("none-yet").hidden = true;
     $("decision").hidden = false;
     $("material").textContent = words.materials[event.material] ?? event.material;
@@ -48,7 +48,7 @@ const follow = {
     chip.textContent = wordOf(event.compartment);
     $("when").textContent = new Date(event.time * 1000).toLocaleTimeString(document.documentElement.lang);
     $("doubt").textContent = event.verdict === "sure" ? "" : words[event.verdict];
-    drawBars($("bars"), event.probabilities ?? {}, 5);
+    drawBars($("bars"), event.probabilities ?? {}, 4);
   },
   fault(event) {
     if (event.is_over) faults.delete(event.part);
@@ -72,30 +72,31 @@ function drawFaults() {
 
 /** The next picture replaces the last one when it has come, and not before. */
 async function showTray(time) {
-  if (document.hidden || showTray.busy) return;
-  showTray.busy = true;
-  try {
-    const next = new Image();
-    next.src = `${stage.dataset.tray}?at=${time}`;
-    await next.decode();
-    $("tray").src = next.src;
-    $("tray").hidden = false;
-    $("region").removeAttribute("hidden");
-    $("no-tray").hidden = true;
-  } catch {
-    // the camera has given nothing; the last picture stays
-  }
-  showTray.busy = false;
+  if (document.hidden || showTray.isBusy) return;
+  showTray.isBusy = true;
+  const picture = await fetchTray(time);
+  showTray.isBusy = false;
+  if (!picture) return;
+  $("tray").src = picture.src;
+  $("tray").hidden = false;
+  $("region").removeAttribute("hidden");
+  $("no-tray").hidden = true;
 }
 
-/** What lay on the tray when it was judged: the picture that is shown at that moment, where there is one. */
-function showJudged(isNews) {
-  const tray = $("tray");
+/** What lies on the tray as it is judged, kept beside the decision; a decision of the past has no picture. */
+async function showJudged(isNews, time) {
   const canvas = $("judged");
-  canvas.hidden = !isNews || tray.hidden;
-  if (canvas.hidden) return;
-  [canvas.width, canvas.height] = [tray.naturalWidth, tray.naturalHeight];
-  canvas.getContext("2d").drawImage(tray, 0, 0);
+  const picture = isNews ? await fetchTray(time) : null;
+  canvas.hidden = !picture;
+  if (!picture) return;
+  [canvas.width, canvas.height] = [picture.naturalWidth, picture.naturalHeight];
+  canvas.getContext("2d").drawImage(picture, 0, 0);
+}
+
+async function fetchTray(time) {
+  const picture = new Image();
+  picture.src = `${stage.dataset.tray}?at=${time}`;
+  return picture.decode().then(() => picture, () => null);
 }
 
 const hear = (event, isNews = true) => follow[event.event]?.(event, isNews);
