@@ -2,14 +2,15 @@
 PYTHON ?= python3
 VENV   ?= .venv
 DATA   ?= $(PILAH_DATA)
-NAME   ?= default
+RUN    ?= runs/$(if $(FAST),fast,default)
+RECIPE ?= $(if $(FAST),fast,auto)
+OUT    ?= $(if $(FAST),$(RUN)/bundle.onnx,models/default.onnx)
 ARGS   ?=
 
 BIN     := $(VENV)/bin
 PIP     := $(BIN)/python -m pip --disable-pip-version-check
 STAMPS  := $(VENV)/.pilah
 BASE    := $(STAMPS)/base
-DEV     := $(STAMPS)/dev
 TRAIN   := $(STAMPS)/training
 SOURCES := pyproject.toml
 
@@ -32,13 +33,8 @@ $(BASE): $(SOURCES) | $(STAMPS)
 	@$(PIP) install --quiet --editable .
 	@touch $@
 
-$(DEV): $(SOURCES) | $(STAMPS)
-	@echo "Installing the linters into $(VENV) (once)"
-	@$(PIP) install --quiet --editable '.[dev]'
-	@touch $@
-
 $(TRAIN): $(SOURCES) | $(STAMPS)
-	@echo "Installing what training, export and the tests need into $(VENV) (once; PyTorch is 5 GB)"
+	@echo "Installing what linters, tests, training and export need into $(VENV) (once; PyTorch is 5 GB)"
 	@$(PIP) install --quiet --editable '.[dev,training]'
 	@touch $@
 
@@ -48,12 +44,26 @@ run: $(BASE) ## start the bin with mock GPIO and a simulated camera (ARGS="--dro
 test: $(TRAIN) ## install what tests need and run them all (ARGS="-k lids"; PILAH_DATA=folder of photos)
 	@$(BIN)/python -m pytest $(ARGS)
 
-lint: $(DEV) ## ruff (lint and format) and mypy
+RENDERED := runs/rendered
+
+$(RENDERED): $(TRAIN)
+	@echo "Rendering waste on trays, one more source to train on"
+	@$(BIN)/python -m training.render $(RENDERED).part --tray --seeds 100:122 --size 192 --samples 24
+	@mv $(RENDERED).part $(RENDERED)
+
+model: $(TRAIN) $(if $(FAST),,$(RENDERED)) ## photos -> trained, evaluated, exported, verified bundle (DATA=folder; FAST=1)
+	@test -d "$(DATA)" || { echo "Name the folder of photos: make model DATA=../shared/data"; exit 1; }
+	$(BIN)/python -m training prepare --data $(DATA) --run $(RUN) $(if $(FAST),--per-class 6,--rendered $(RENDERED))
+	$(BIN)/python -m training train --data $(DATA) --run $(RUN) --recipe $(RECIPE)
+	$(BIN)/python -m training evaluate --run $(RUN)
+	$(BIN)/python -m export --run $(RUN) --out $(OUT) $(if $(FAST),--accuracy-lost 1 --agreement 0)
+
+lint: $(TRAIN) ## ruff (lint and format) and mypy
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-format: $(DEV) ## let ruff mend what it can
+format: $(TRAIN) ## let ruff mend what it can
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 

@@ -120,14 +120,16 @@ class Background:
             return Measurement(motion=motion)
         left, top, width, height = cv2.boundingRect(self._mask)
         box = (left / WIDTH, top / HEIGHT, width / WIDTH, height / HEIGHT)
-        is_ghost = not covers(box) and self._outline_is_older(picture, self._mean)
-        return Measurement(area, motion, box, self._changed(picture), is_ghost)
+        changed = self._changed(picture)
+        is_ghost = changed > 0 and not covers(box) and self._outline_is_older(picture, self._mean)
+        return Measurement(area, motion, box, changed, is_ghost)
 
     def _motion(self, picture: Floats) -> float:
         last, self._last = self._last, picture
         if last is None:
             return 0.0
-        change = picture - last
+        # What moves does so over several pixels; noise, strong on dark things, is averaged away.
+        change = np.asarray(cv2.blur(picture - last, (3, 3)), np.float32)
         sparse = change[::SPARSE, ::SPARSE].reshape(-1, 3)
         light = np.median(sparse, axis=0)
         moves = max(MOVES, NOISES * self._bounded(_noise(sparse - light)))

@@ -27,3 +27,7 @@ class LidError(PilahError):
 
 class JournalError(PilahError):
     """The history on disk cannot be read or written."""
+
+
+class PageError(PilahError):
+    """The page cannot be served, or a request asks for what it may not have."""

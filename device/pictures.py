@@ -52,16 +52,18 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
     return decode_picture(encoded, str(path))
 
 
-def decode_picture(encoded: bytes, name: str = "The picture") -> NDArray[np.uint8]:
+def decode_picture(
+    encoded: bytes, name: str = "The picture", pixels_at_most: int = PIXELS_AT_MOST
+) -> NDArray[np.uint8]:
     """The picture that `encoded` (JPEG, PNG or WebP) holds, upright as EXIF says: (H, W, 3) uint8 RGB.
 
     `name` stands in messages. OpenCV fills what is missing of a truncated file with grey and says nothing, so the
     file's structure is checked first, and its size before a pixel is decoded. Raises `PictureError`.
     """
     width, height = _size_in_header(encoded, name)
-    if width * height > PIXELS_AT_MOST:
+    if width * height > pixels_at_most:
         raise PictureError(
-            f"{name} has {width}×{height} pixels, more than {PIXELS_AT_MOST // 10**6} million; make it smaller."
+            f"{name} has {width}×{height} pixels, more than {pixels_at_most // 10**6} million; make it smaller."
         )
     try:
         pixels = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR)

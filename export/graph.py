@@ -7,6 +7,7 @@ but by a convolution, concatenations copy, and the picture's own layout (NHWC) i
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import onnx
@@ -39,7 +40,7 @@ class _Graph:
             self.constants.append(numpy_helper.from_array(np.asarray(values, order="C"), name))
         return name
 
-    def node(self, kind: str, inputs: list[str], output: str, domain: str = "", **attributes: object) -> str:
+    def node(self, kind: str, inputs: list[str], output: str, domain: str = "", **attributes: Any) -> str:
         self.nodes.append(helper.make_node(kind, inputs, [output], name=output, domain=domain, **attributes))
         return output
 
@@ -67,7 +68,9 @@ def int8_model(
     graph, corrections = _Graph(), corrections or {}
 
     def convolve(name: str, convolution: Convolution, source: str, image: bool = False) -> str:
-        return _convolve(graph, name, convolution, source, corrections.get(name), top, network.zero_point if image else None)
+        return _convolve(
+            graph, name, convolution, source, corrections.get(name), top, network.zero_point if image else None
+        )
 
     value = convolve("stem", network.stem, "image", image=True)
     value = graph.node(
@@ -81,11 +84,7 @@ def int8_model(
             value = graph.node("Concat", [value, grown], f"{name}.features", axis=3)
         if stage.transition is not None:
             name = f"{i}.transition"
-            clipped = _clip(graph, name, stage.transition.clip, value)
-            mean = graph.node(
-                "QLinearAveragePool", [clipped, graph.step(), graph.zero(), graph.step(), graph.zero()], f"{name}.mean",
-                MICROSOFT, kernel_shape=[2, 2], strides=[2, 2], channels_last=1,
-            )  # fmt: skip
+            mean = _mean(graph, name, _clip(graph, name, stage.transition.clip, value), len(stage.transition.clip.low))
             value = convolve(name, stage.transition.squeeze, mean)
     _classify(graph, network, _clip(graph, "head", network.clip, value), temperature)
     return _model(graph, size_px, len(network.bias))
@@ -136,6 +135,17 @@ def _clip(graph: _Graph, name: str, clip: Clip, source: str) -> str:
     if (high < 255).any():
         source = graph.node("Min", [source, graph.constant(f"{name}.high", high.reshape(1, 1, 1, -1))], f"{name}.min")
     return source
+
+
+def _mean(graph: _Graph, name: str, source: str, channels: int) -> str:
+    """The mean of 2×2 pixels as a depthwise convolution, which is faster than ONNX Runtime's 8-bit average pool."""
+    weight = graph.constant(f"{name}.mean.weight", np.full((channels, 1, 2, 2), 127, np.int8))
+    scale = graph.constant("mean.scale", np.array(0.25 / 127, np.float32))
+    zero = graph.constant("weight.zero", np.array(0, np.int8))
+    return graph.node(
+        "QLinearConv", [source, graph.step(), graph.zero(), weight, scale, zero, graph.step(), graph.zero()],
+        f"{name}.mean", MICROSOFT, channels_last=1, kernel_shape=[2, 2], strides=[2, 2], group=channels,
+    )  # fmt: skip
 
 
 def _classify(graph: _Graph, network: Network, source: str, temperature: float) -> None:

@@ -36,7 +36,7 @@ class Convolution:
 
     @property
     def padding(self) -> int:
-        return int(self.weight.shape[-1]) // 2
+        return (int(self.weight.shape[-1]) - 1) // 2
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,7 @@ def run(network: Network, images: Tensor, observe: Observer = lambda name, value
     """Logits, (N, K) float32, of (N, 3, H, W) uint8 RGB.
 
     `observe` hears each intermediate that becomes 8-bit: `stem`, and for stage i and layer j `i.j.squeeze` and
-    `i.j.grow`, `i.transition.mean` and `i.transition`.
+    `i.j.grow`, and `i.transition`.
     """
     value = _convolve(network.stem, images.float() - network.zero_point)
     value = functional.max_pool2d(value, 3, 2, 1)
@@ -170,7 +170,6 @@ def run(network: Network, images: Tensor, observe: Observer = lambda name, value
             value = torch.cat([value, grown], dim=1)
         if stage.transition is not None:
             value = functional.avg_pool2d(_clip(stage.transition.clip, value), 2)
-            observe(f"{i}.transition.mean", value)
             value = _convolve(stage.transition.squeeze, value)
             observe(f"{i}.transition", value)
     pooled = _clip(network.clip, value).mean(dim=(2, 3))

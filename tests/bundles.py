@@ -50,7 +50,7 @@ def contract(classes: tuple[str, ...], crop: int = 32) -> dict[str, Any]:
         "pilah_contract": 1,
         "classes": list(classes),
         "version": "2026.1.1-1",
-        "preprocess": {"resize_short": crop, "crop": crop, "interpolation": "area"},
+        "preprocess": {"resize_short": crop * 5 // 4, "crop": crop, "interpolation": "area"},
         "temperature": 1.0,
         "thresholds": {"confidence": 0.6, "energy": -20.0},
         "cost_matrix": {"organic": {"recyclable": 10.0}},

@@ -1,3 +1,4 @@
+import contextlib
 import os
 import struct
 from pathlib import Path
@@ -87,10 +88,8 @@ def test_no_bytes_do_worse_than_a_picture_error(junk: bytes, start: bytes) -> No
 def test_a_changed_byte_gives_a_picture_or_a_picture_error(at: int, level: int) -> None:
     damaged = bytearray(JPEG)
     damaged[at] = level
-    try:
+    with contextlib.suppress(PictureError):
         assert decode_picture(bytes(damaged)).ndim == 3
-    except PictureError:
-        pass
 
 
 def test_a_header_that_claims_absurdly_many_pixels_is_refused_before_decoding() -> None:

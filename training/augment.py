@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import cv2
+from pathlib import Path
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -11,6 +12,7 @@ from torchvision.transforms import v2
 
 from device.bundle import Preprocess
 from device.classifier import prepare
+from device.pictures import read_picture
 
 
 class CheapCamera(torch.nn.Module):
@@ -75,9 +77,7 @@ def training_view(size_px: int, strength: float = 1.0) -> v2.Transform:
 
 def seed_view(size_px: int) -> v2.Transform:
     """The student project's augmentation: rotation ±30°, random resized crop, horizontal flip."""
-    return v2.Compose(
-        [v2.RandomRotation(30), v2.RandomResizedCrop(size_px, antialias=True), v2.RandomHorizontalFlip()]
-    )
+    return v2.Compose([v2.RandomRotation(30), v2.RandomResizedCrop(size_px, antialias=True), v2.RandomHorizontalFlip()])
 
 
 def evaluation_view(picture: NDArray[np.uint8], size_px: int = 224) -> Tensor:
@@ -87,5 +87,5 @@ def evaluation_view(picture: NDArray[np.uint8], size_px: int = 224) -> Tensor:
 
 
 def read_photo(path: str) -> NDArray[np.uint8]:
-    """(H, W, 3) uint8 RGB, upright by its EXIF orientation."""
-    return cv2.cvtColor(cv2.imread(path, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    """(H, W, 3) uint8 RGB, as the device reads it. Raises `PictureError`."""
+    return read_picture(Path(path))

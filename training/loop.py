@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import copy
 import json
+import logging
 import math
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -28,6 +28,11 @@ from training.augment import evaluation_view, read_photo, seed_view, training_vi
 from training.files import write_atomically
 from training.models import Normalised
 from training.prepare import Photo
+
+log = logging.getLogger(__name__)
+
+EVALUATION_PX = 224
+"""The side of the pictures that the device shows the model."""
 
 
 @dataclass(frozen=True)
@@ -54,19 +59,19 @@ class Recipe:
     loss (Romero et al. 2015, FitNets) at stride 8, 16 and 32; `temperature`: of the soft labels (Hinton et al. 2015).
     """
 
-    phases: tuple[Phase, ...] = (Phase(24, 96, 144), Phase(4, 144, 192), Phase(1, 224))
+    phases: tuple[Phase, ...]
     batch: int = 32
-    learning_rate: float = 2e-3
+    learning_rate: float = 2.5e-3
     weight_decay: float = 0.03
-    warmup: float = 0.03
+    warmup: float = 0.04
     label_smoothing: float = 0.05
     mixup: float = 0.2
     strength: float = 1.0
-    distillation: float = 0.8
-    hint: float = 1.0
+    distillation: float = 0.6
+    hint: float = 1.5
     temperature: float = 2.0
     clip_norm: float = 2.0
-    ema_decay: float = 0.998
+    ema_decay: float = 0.995
     frozen_backbone: bool = False
     views: str = "bin"
     seed: int = 0
@@ -139,6 +144,31 @@ def balanced_weights(photos: list[Photo], source_weights: dict[str, float]) -> n
     return weights / weights.sum()
 
 
+@torch.no_grad()
+def settle_norms(
+    model: Normalised, photos: Photos, size_px: int = EVALUATION_PX, batch: int = 32, at_most: int = 1024
+) -> None:
+    """Measure the BatchNorm statistics anew at the size at which the device looks.
+
+    A network trained on small pictures sees larger ones through statistics that are off (Touvron et al. 2019). The mean
+    over batches replaces the running one.
+    """
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+    if not norms:
+        return
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None
+    model.train()
+    chosen = np.random.default_rng(0).permutation(len(photos))[:at_most]
+    for start in range(0, len(chosen) - batch + 1, batch):
+        picked = [photos.pictures[i] for i in chosen[start : start + batch]]
+        views = [evaluation_view(p.permute(1, 2, 0).numpy(), size_px) for p in picked]
+        with torch.autocast("cpu", torch.bfloat16, enabled=not torch.cuda.is_available()):
+            model(torch.stack(views).to(next(model.parameters()).device))
+    model.eval()
+
+
 class Training:
     """A model on its way: weights, optimiser, moving average and the epoch that comes next.
 
@@ -203,9 +233,13 @@ class Training:
             if self.epoch % 3 == 0 or self.epoch == self.recipe.epochs:
                 line["val_accuracy"] = round(self.accuracy(self.held_out), 4)
             self.save()
-            with (self.folder / "log.jsonl").open("a", encoding="utf-8") as log:
-                log.write(json.dumps(line) + "\n")
+            with (self.folder / "log.jsonl").open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
             tqdm.write(json.dumps(line))
+        if not self.recipe.frozen_backbone and self.recipe.phases[-1].size_px != EVALUATION_PX:
+            settle_norms(self.average, self.data)
+            self.save()
+            log.info("settled: val accuracy %.4f", self.accuracy(self.held_out))
 
     def learning_rate(self) -> float:
         """Linear warm-up, then half a cosine to zero (Loshchilov and Hutter 2017)."""
@@ -296,11 +330,13 @@ class Training:
                 mean.copy_(value)
 
     @torch.no_grad()
-    def accuracy(self, photos: Photos, size_px: int = 224, batch: int = 32) -> float:
+    def accuracy(self, photos: Photos, size_px: int = EVALUATION_PX, batch: int = 32) -> float:
         """Share of photos that the averaged model names right, seen as the device sees them."""
         right = 0
         for start in range(0, len(photos), batch):
-            views = [evaluation_view(p.permute(1, 2, 0).numpy(), size_px) for p in photos.pictures[start : start + batch]]
+            views = [
+                evaluation_view(p.permute(1, 2, 0).numpy(), size_px) for p in photos.pictures[start : start + batch]
+            ]
             with torch.autocast(self.device.type, torch.bfloat16):
                 logits, _ = self.average(torch.stack(views).to(self.device))
             right += int((logits.argmax(1).cpu() == torch.tensor(photos.targets[start : start + batch])).sum())
@@ -315,11 +351,11 @@ class Training:
             "projection": self.projection.state_dict() if self.projection is not None else None,
         }  # fmt: skip
         write_atomically(self.folder / "last.pt", lambda path: torch.save(state, path))
-        network = getattr(self.average, "network")  # noqa: B009
+        network = self.average.network
         finished = {
             "state_dict": {key: value.float().cpu() if value.is_floating_point() else value.cpu()
                            for key, value in network.state_dict().items()},
-            "classes": list(self.classes), "head": getattr(self.average, "head_kind", "linear"),
+            "classes": list(self.classes), "head": self.average.head_kind,
             "epoch": self.epoch, "recipe": json.dumps(asdict(self.recipe)), "provenance": json.dumps(self.provenance),
         }  # fmt: skip
         write_atomically(self.folder / "model.pt", lambda path: torch.save(finished, path))

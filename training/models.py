@@ -29,6 +29,10 @@ class Normalised(nn.Module):
     """
 
     widths: tuple[int, int, int]
+    network: Any
+    mean: Tensor
+    deviation: Tensor
+    head_kind: Head = "linear"
 
     def __init__(self, mean: tuple[float, ...], deviation: tuple[float, ...]) -> None:
         super().__init__()
@@ -40,6 +44,7 @@ class Normalised(nn.Module):
 
     @property
     def head(self) -> nn.Module:
+        """What comes after the pooled features."""
         raise NotImplementedError
 
     def maps(self, images: Tensor) -> list[Tensor]:
@@ -71,7 +76,8 @@ class Student(Normalised):
 
     @property
     def head(self) -> nn.Module:
-        return self.network.classifier
+        head: nn.Module = self.network.classifier
+        return head
 
     def maps(self, images: Tensor) -> list[Tensor]:
         value, kept = self.normalise(images), []
@@ -112,7 +118,8 @@ class Teacher(Normalised):
 
     @property
     def head(self) -> nn.Module:
-        return self.network._fc
+        head: nn.Module = self.network._fc
+        return head
 
     def maps(self, images: Tensor) -> list[Tensor]:
         net, kept = self.network, []
@@ -131,7 +138,9 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     try:
         values = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as fault:
-        raise CheckpointError(f"{path} is no PyTorch checkpoint, or it is cut short: copy or train it again.") from fault
+        raise CheckpointError(
+            f"{path} is no PyTorch checkpoint, or it is cut short: copy or train it again."
+        ) from fault
     if not isinstance(values, dict) or not {"state_dict", "classes", "head"} <= values.keys():
         raise CheckpointError(f"{path} is a PyTorch file but no checkpoint of Pilah's training.")
     return values

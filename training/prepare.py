@@ -6,8 +6,9 @@ import json
 import logging
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import imagehash
 import numpy as np
@@ -61,15 +62,30 @@ class Split:
     def part(self, part: Part) -> list[Photo]:
         return [photo for photo in self.photos if photo.part == part]
 
+    def thinned(self, per_class: int) -> Split:
+        """At most `per_class` photos of each class in each part, spread over the sources: for a trial run."""
+        groups: dict[tuple[str, str], list[Photo]] = defaultdict(list)
+        for photo in self.photos:
+            groups[(photo.material, photo.part)].append(photo)
+        chosen = [
+            members[i]
+            for members in groups.values()
+            for i in np.linspace(0, len(members) - 1, min(per_class, len(members))).astype(int)
+        ]
+        return replace(self, photos=tuple(sorted(chosen, key=lambda photo: photo.path)))
+
 
 def prepare(
-    description: DataDescription, seed: int = 0, held_out: float = 0.2, progress: Callable[[Iterable], Iterable] = iter
+    description: DataDescription,
+    seed: int = 0,
+    held_out: float = 0.2,
+    progress: Callable[[Iterable[Any]], Iterable[Any]] = iter,
 ) -> Split:
     """Check, hash, cluster and split all photos of a description.
 
     `held_out`: the share of clusters of each class and source that becomes `val`. Photos whose cluster also has a
     photo of a source that serves only `test` go nowhere else; a cluster whose photos carry different materials is
-    left out, since one of its labels is wrong. Raises `DataError`.
+    left out of training, since one of its labels is wrong. A test part is kept whole. Raises `DataError`.
     """
     listed = [
         (path, source, material)
@@ -98,7 +114,11 @@ def prepare(
     strata: dict[tuple[str, str], list[int]] = defaultdict(list)
     for cluster, indices in members.items():
         if len({kept[i][2] for i in indices}) > 1:
-            rejected += [Rejected(str(kept[i][0]), "a near-duplicate carries another material") for i in indices]
+            mixed = [i for i in indices if kept[i][1].parts != ("test",)]
+            rejected += [Rejected(str(kept[i][0]), "a near-duplicate carries another material") for i in mixed]
+            members[cluster] = [i for i in indices if i not in mixed]
+            if members[cluster]:
+                parts[cluster] = "test"
             continue
         allowed = set.intersection(*(set(kept[i][1].parts) for i in indices))
         if any(kept[i][1].parts == ("test",) for i in indices):

@@ -39,6 +39,14 @@ class DataDescription(BaseModel):
     source: tuple[Source, ...] = Field(min_length=1)
     materials: tuple[str, ...] | None = None
 
+    def with_source(self, source: Source) -> DataDescription:
+        return self.model_copy(update={"source": (*self.source, source)})
+
+
+def rendered_source(path: Path) -> Source:
+    """The pictures that `python -m training.render` made: to train on, never to measure with."""
+    return Source(name="rendered", path=path, licence="MIT (rendered by training.render)", parts=("train",))
+
 
 def read_description(path: Path, root: Path) -> DataDescription:
     """Read a description and make its paths absolute under `root`. Raises `DataError`."""

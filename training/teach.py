@@ -43,7 +43,7 @@ def fit_head(
     mean, deviation = features.mean(0), features.std(0) + 1e-4
     scaled = (features - mean) / deviation
     classes = int(targets.max()) + 1
-    balance = (1 / torch.bincount(targets, minlength=classes).float().clamp(min=1).sqrt())
+    balance = 1 / torch.bincount(targets, minlength=classes).float().clamp(min=1).sqrt()
     balance = balance / balance.mean()
     head = nn.Linear(features.shape[1], classes)
     nn.init.zeros_(head.weight)

@@ -18,7 +18,9 @@ from device.errors import CameraError
 
 log = logging.getLogger(__name__)
 
-Look = Literal["good", "same", "black", "none"]
+Trouble = Literal["same", "black"]
+RECOVERS = 3
+"""Good frames on end that a camera must show after a fault: a frozen one shows a single new one when it is opened."""
 BLACK_LEVEL = 6
 """Out of 255. A sensor in the dark still shows noise and a hot pixel or two; a dead link shows 0."""
 SLEEP_S = 0.05
@@ -57,30 +59,34 @@ class Feed(Protocol):
 
 
 class CameraHealth:
-    """Decides from the looks of frames whether the camera is well, and when to open it again.
+    """Decides from what is the matter with frames whether the camera is well, and when to open it again.
 
     A state machine over plain values and a given time. A camera is ill when no good frame came for `lost_after_s`;
     it is opened again after `reopen_after_s`, twice that, and so on up to `reopen_at_most_s`, and each time it has
-    `lost_after_s` to show a good frame. The first good frame ends the fault.
+    `lost_after_s` to show good frames. The third on end ends the fault.
     """
 
     def __init__(self, settings: CameraSection, now_s: float) -> None:
         self._settings = settings
         self._patience_from_s = now_s
         self._attempts = 0
+        self._good = 0
         self.is_ill = False
         self.reopen_at_s: float | None = None
 
-    def saw(self, look: Look, now_s: float) -> CameraReport | None:
-        """Take note of a frame, or of none where one was due; tells what changed for the person who looks after it."""
-        if look == "good":
+    def saw(self, trouble: Trouble | None, now_s: float) -> CameraReport | None:
+        """Take note of a frame and what is the matter with it; the report, where that changes the camera's health."""
+        self._good = self._good + 1 if trouble is None else 0
+        if self._good >= (RECOVERS if self.is_ill else 1):
+            was_ill, self.is_ill = self.is_ill, False
             self._patience_from_s, self._attempts, self.reopen_at_s = now_s, 0, None
-            if self.is_ill:
-                self.is_ill = False
-                return CameraReport("The camera gives pictures again.", is_over=True)
-            return None
-        if self.reopen_at_s is None and now_s - self._patience_from_s >= self._settings.lost_after_s:
-            return self.failed(_SENTENCES[look].format(s=self._settings.lost_after_s), now_s)
+            return CameraReport("The camera gives pictures again.", is_over=True) if was_ill else None
+        if (
+            trouble is not None
+            and self.reopen_at_s is None
+            and now_s - self._patience_from_s >= self._settings.lost_after_s
+        ):
+            return self.failed(_SENTENCES[trouble].format(s=self._settings.lost_after_s), now_s)
         return None
 
     def failed(self, message: str, now_s: float) -> CameraReport | None:
@@ -96,10 +102,9 @@ class CameraHealth:
         self._patience_from_s, self.reopen_at_s = now_s, None
 
 
-_SENTENCES: dict[Look, str] = {
+_SENTENCES: dict[Trouble, str] = {
     "same": "The camera is frozen: it has given the same picture for {s:g} s.",
     "black": "The camera has given black pictures for {s:g} s; is its lens covered, or the light off?",
-    "none": "The camera has given no picture for {s:g} s.",
 }
 
 
@@ -155,7 +160,6 @@ class Watch:
         except CameraError as fault:
             self._tell(self._health.failed(str(fault), self._clock.now()))
         else:
-            self._last = None
             self._health.opened(self._clock.now())
 
     def _read(self) -> Frame | None:
@@ -171,18 +175,18 @@ class Watch:
         if frame is None:
             self.has_ended = True
             return None
-        look = self._look(frame) if source.is_sensor else "good"
-        self._tell(self._health.saw(look, self._clock.now()))
+        trouble = self._trouble(frame) if source.is_sensor else None
+        self._tell(self._health.saw(trouble, self._clock.now()))
         if self._health.reopen_at_s is not None:
             self._give_up(source)
-        return frame if look == "good" else None
+        return frame if trouble is None and not self._health.is_ill else None
 
-    def _look(self, frame: Frame) -> Look:
+    def _trouble(self, frame: Frame) -> Trouble | None:
         sparse = frame.pixels[::8, ::8].copy()
         last, self._last = self._last, sparse
         if int(sparse.max()) <= BLACK_LEVEL:
             return "black"
-        return "same" if last is not None and np.array_equal(sparse, last) else "good"
+        return "same" if last is not None and np.array_equal(sparse, last) else None
 
     def _give_up(self, source: FrameSource) -> None:
         self._source = None

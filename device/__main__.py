@@ -1,0 +1,5 @@
+"""`python -m device` is `pilah`."""
+
+from device.cli import main
+
+main()

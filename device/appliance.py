@@ -1,0 +1,313 @@
+"""The appliance: the one place that wires camera, model, lids and lights, and the loop that runs them."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import queue
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from device.camera import Frame
+from device.camera.watch import Feed
+from device.classifier import Classifier
+from device.clock import Clock
+from device.config import Config
+from device.errors import LidError
+from device.events import (
+    Event,
+    EventBus,
+    LidState,
+    Signal,
+)
+from device.evidence import Jury, policy_of
+from device.health import Heartbeat
+from device.lids import Lid, close_all
+from device.lights import Lights
+from device.presence import Presence, Sighting, crop_object
+from device.reports import Reports
+from device.requests import CloseLid, OpenLid, Request
+from device.situation import (
+    Announce,
+    CameraLost,
+    Close,
+    CloseAll,
+    Effect,
+    Elapsed,
+    Failed,
+    Finish,
+    Halted,
+    Input,
+    LidReached,
+    Look,
+    Observed,
+    Open,
+    Pressed,
+    Seen,
+    Serving,
+    Show,
+    Situation,
+    Waiting,
+)
+from device.sorter import Sorter
+
+log = logging.getLogger(__name__)
+
+TICK_S = 0.02
+"""A servo takes a new pulse 50 times a second; while a lid moves, the loop turns at least as often."""
+IDLE_S = 0.1
+CLOSES_WITHIN_S = 0.8
+"""On the way out, lids close at least this fast."""
+
+
+class Appliance:
+    """A whole bin, from the newest frame to the lid.
+
+    >>> with Appliance(config, classifier, feed, open_pins("mock"), SystemClock(), heartbeat) as bin:   # doctest: +SKIP
+    ...     bin.run(should_stop=lambda: False, drops=3)
+
+    The loop runs in its caller's thread. `events`, `snapshot`, `newest_frame` and `request` may be used from any other;
+    none of them ever makes the loop wait. The lids are closed when the `with` ends, however it ends.
+
+    Parameters
+    ----------
+    config, classifier:
+        the settings, and the model that names materials.
+    feed:
+        where frames come from; closed with the appliance.
+    pins:
+        a gpiozero pin factory.
+    clock, heartbeat:
+        time, and whom to tell that the loop is alive.
+    """
+
+    def __init__(
+        self, config: Config, classifier: Classifier, feed: Feed, pins: Any, clock: Clock, heartbeat: Heartbeat
+    ) -> None:
+        """Raises `ConfigError` where model and settings do not fit, and `LidError` where pins cannot be used."""
+        self._reports = Reports(clock)
+        self.config = config
+        self._classifier = classifier
+        self._feed = feed
+        self._clock = clock
+        self._heartbeat = heartbeat
+        self._presence = Presence(config.presence, config.camera.region)
+        self._requests: queue.SimpleQueue[Request] = queue.SimpleQueue()
+        self._newest: tuple[Frame, Sighting] | None = None
+        self._told: dict[str, LidState] = {}
+        self._signal: tuple[Signal, float] = ("idle", clock.now())
+        self._frames_s = clock.now()
+        self._finished = 0
+        with contextlib.ExitStack() as opened:
+            opened.callback(feed.close)
+            opened.callback(pins.close)
+            self.jury = Jury(policy_of(config, classifier.bundle.contract), config.decision)
+            self._sorter = Sorter(config.compartments, self.jury)
+            self._lights = Lights(config, pins)
+            opened.callback(self._lights.close)
+            self._lids: dict[str, Lid] = {}
+            for name, settings in config.compartments.items():
+                self._lids[name] = opened.enter_context(Lid(name, settings, pins))
+                self._reports.lid(self._lids[name], None)
+            opened.callback(self._close_lids)
+            self._closing = opened.pop_all()
+        self._situation = Situation(unclosed=frozenset(self._lids))
+        self._homing = self._home()
+        self._is_home = False
+        self._reports.state(self._situation.state)
+
+    # For everyone.
+
+    @property
+    def events(self) -> EventBus:
+        """Where everything is told that happens."""
+        return self._reports.events
+
+    def snapshot(self) -> list[Event]:
+        """How things stand, as the latest event of each kind (of each lid, and of each fault that holds)."""
+        return self._reports.latest()
+
+    def newest_frame(self) -> Frame | None:
+        """What the camera saw last."""
+        return None if self._newest is None else self._newest[0]
+
+    def request(self, request: Request) -> None:
+        """Leave a request; the loop carries it out at its next turn. Raises `LidError` for a lid that is not there."""
+        if isinstance(request, OpenLid | CloseLid) and request.compartment not in self._lids:
+            raise LidError(f"This bin has no lid {request.compartment!r}; it has {', '.join(self._lids)}.")
+        self._requests.put(request)
+
+    # The loop.
+
+    def run(self, should_stop: Callable[[], bool], drops: int | None = None) -> None:
+        """Sort until `should_stop`, until `drops` drops are done with, or until the camera's pictures end."""
+        while not should_stop() and not self.is_done(drops):
+            self.turn()
+
+    def is_done(self, drops: int | None) -> bool:
+        """Whether all lids are closed, and enough drops were served or no more can come."""
+        is_at_rest = isinstance(self._situation.phase, Waiting) and not self._situation.unclosed
+        return is_at_rest and ((drops is not None and self._finished >= drops) or self._feed.has_ended)
+
+    @property
+    def finished_drops(self) -> int:
+        """How many drops are done with since the start."""
+        return self._finished
+
+    def turn(self) -> None:
+        """One turn of the loop; whatever goes wrong in it closes the lids, is reported, and is tried again later."""
+        try:
+            self._turn()
+        except Exception as fault:  # noqa: BLE001  the failsafe: every fault there is leads to closed lids
+            self._fail(fault)
+        else:
+            self._beat()
+        signal, since_s = self._signal
+        now_s = self._clock.now()
+        states = {name: lid.state for name, lid in self._lids.items()}
+        self._lights.tick(signal, now_s - since_s, states, bool(self._reports.faults), now_s)
+
+    def _turn(self) -> None:
+        self._hear_lids()
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._tell(self._requests.get_nowait())
+        pressed = frozenset(name for name, lid in self._lids.items() if lid.is_held)
+        if pressed != self._situation.pressed:
+            self._tell(Pressed(pressed))
+        frame = self._feed.latest(TICK_S if any(lid.is_moving for lid in self._lids.values()) else IDLE_S)
+        if frame is None and self._feed.has_ended:
+            self._clock.sleep(TICK_S)
+        self._hear_camera()
+        if frame is not None:
+            self._frames_s = self._clock.now()
+            self._newest = frame, self._presence.update(frame)
+            self._tell(Seen(self._newest[1]))
+        self._tell(Elapsed())
+        if not isinstance(self._situation.phase, Halted):
+            self._reports.mend("loop", "The bin sorts again.")
+
+    def _fail(self, fault: Exception) -> None:
+        message = str(fault) or type(fault).__name__
+        if self._reports.faults.get("loop") != message:
+            log.exception("Something went wrong; the lids close, and the bin tries again.")
+        self._reports.complain("loop", message)
+        self._tell(Failed())
+        self._clock.sleep(TICK_S)
+
+    # What comes in.
+
+    def _home(self) -> Iterator[None]:
+        """Send the lids home, one after the other: together they would draw more current than many supplies give."""
+        for name, lid in self._lids.items():
+            lid.home(self._clock.now())
+            self._told[name] = lid.state
+            while lid.is_moving:
+                yield
+        self._is_home = True
+        self._heartbeat.ready()
+
+    def _hear_lids(self) -> None:
+        next(self._homing, None)
+        for name, lid in self._lids.items():
+            lid.tick(self._clock.now())
+            if lid.state == self._told.get(name, "closed"):
+                continue
+            if self._is_home or lid.state == "fault":
+                self._announce_lid(name)
+            self._told[name] = lid.state
+            if lid.fault is not None or lid.state == "closed":
+                self._reports.judge(f"lid {name}", lid.fault, f"The lid {name} closes again.")
+            self._tell(LidReached(name, lid.state))
+            if lid.state == "open":
+                self._feed.lid_opened()
+            elif lid.state == "closed":
+                self._feed.lid_closed()
+
+    def _hear_camera(self) -> None:
+        for report in self._feed.reports():
+            if report.is_over:
+                self._presence.reset()
+                self._reports.mend("camera", report.message)
+            else:
+                self._reports.complain("camera", report.message)
+                self._tell(CameraLost())
+
+    # What goes out.
+
+    def _tell(self, given: Input) -> None:
+        """Tell the sorter, and do what it asks for; this is the only place where effects are carried out."""
+        waiting = deque([given])
+        while waiting:
+            before = self._situation.state
+            self._situation, effects = self._sorter.step(self._situation, waiting.popleft(), self._clock.now())
+            for effect in effects:
+                if (answer := self._carry_out(effect)) is not None:
+                    waiting.append(answer)
+            if self._situation.state != before:
+                self._reports.state(self._situation.state)
+
+    def _carry_out(self, effect: Effect) -> Input | None:
+        match effect:
+            case Look() if self._newest is not None:
+                frame, sighting = self._newest
+                return Observed(self._classifier.observe(crop_object(frame, sighting)))
+            case Announce(drop):
+                file = None if self._newest is None else self._newest[0].file
+                self._reports.decision(drop, self._classifier.bundle.contract.version, file)
+            case Open(compartment):
+                self._lids[compartment].open(self._clock.now())
+                self._announce_lid(compartment)
+            case Close(compartment):
+                self._lids[compartment].close(self._clock.now())
+                self._announce_lid(compartment)
+            case CloseAll():
+                for name, lid in self._lids.items():
+                    if lid.state in ("opening", "open"):
+                        lid.close(self._clock.now())
+                        self._announce_lid(name)
+            case Show(signal, compartment):
+                if signal != self._signal[0]:
+                    self._signal = signal, self._clock.now()
+                self._reports.signal(signal, compartment)
+            case Finish():
+                self._finished += 1
+        return None
+
+    def _announce_lid(self, compartment: str) -> None:
+        lid, phase = self._lids[compartment], self._situation.phase
+        self._told[compartment] = lid.state
+        drop = phase.drop if isinstance(phase, Serving) and phase.compartment == compartment else None
+        self._reports.lid(lid, drop)
+
+    def _beat(self) -> None:
+        """Let the watchdog know, but only while frames flow or a camera that is lost is being looked after."""
+        vitals = self._heartbeat.vitals()
+        self._reports.judge("board", " ".join(vitals.warnings), "The Pi's supply and temperature are in order again.")
+        is_blind = self._clock.now() - self._frames_s > self.config.camera.lost_after_s
+        if not self._is_home or (is_blind and "camera" not in self._reports.faults):
+            return
+        status = f"{self._situation.state}, {self._finished} drops"
+        if vitals.temperature_c is not None:
+            status += f", {vitals.temperature_c:.0f} °C"
+        self._heartbeat.beat(" ".join((status, *self._reports.faults.values())))
+
+    # The end.
+
+    def __enter__(self) -> Appliance:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the lids and let go of everything, whatever state the bin is in; doing it twice is fine."""
+        self._closing.close()
+
+    def _close_lids(self) -> None:
+        self._heartbeat.stopping()
+        close_all(list(self._lids.values()), self._clock.now, self._clock.sleep, CLOSES_WITHIN_S)
+        for name in self._lids:
+            if self._lids[name].state != self._told.get(name, "closed"):
+                self._announce_lid(name)

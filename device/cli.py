@@ -1,0 +1,68 @@
+"""The command line: `pilah COMMAND`. Each command lives beside what it works on, and is read when it is called."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import sys
+from importlib.metadata import PackageNotFoundError, version
+
+import click
+
+from device.errors import PilahError
+
+COMMANDS = {
+    "run": "device.run:run",
+    "classify": "device.classify:classify",
+    "page": "device.page.commands:page",
+}
+"""Name of the command → module and the function in it."""
+
+
+class _Commands(click.Group):
+    """Reads a command's module only when it is called, so that no command waits for what another one needs."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), name)
+        return command
+
+
+def _version() -> str:
+    try:
+        return version("pilah")
+    except PackageNotFoundError:
+        return "of a checkout that is not installed"
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(_version(), prog_name="pilah", message="%(prog)s %(version)s")
+def cli() -> None:
+    """A bin that sorts: it names the waste on its tray and opens the right lid."""
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s", stream=sys.stderr)
+
+
+def main() -> None:
+    """Run a command; a fault is one sentence on standard error and exit code 1, wrong usage is 2."""
+    try:
+        code = cli.main(prog_name="pilah", standalone_mode=False)
+        sys.stdout.flush()
+        sys.exit(code or 0)
+    except PilahError as fault:
+        click.echo(f"pilah: {fault}", err=True)
+        sys.exit(1)
+    except click.ClickException as fault:
+        fault.show()
+        sys.exit(fault.exit_code)
+    except click.Abort:
+        sys.exit(130)
+    except BrokenPipeError:
+        # Whoever read the output has gone; the interpreter would complain about it once more on its way out.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)

@@ -1,0 +1,125 @@
+"""LEDs and a buzzer that tell what the bin is doing.
+
+| | LED of a lid | thinking | unsure | fault | three-colour LED | buzzer |
+| --- | --- | --- | --- | --- | --- | --- |
+| idle | | | | | off | |
+| thinking | | on | | | blue | |
+| here | on while the lid is not closed | | | | green | |
+| unsure | on while the lid is not closed | | on | | yellow | one beep |
+| fault | blinks, on the faulty lid | | | blinks | red, blinks | three beeps |
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from gpiozero import OutputDevice
+
+from device.config import Config
+from device.errors import LidError
+from device.events import LidState, Signal
+from device.pins import pin_faults
+
+log = logging.getLogger(__name__)
+
+BLINK_S = 0.5
+BEEP_S = 0.12
+_BEEPS: Mapping[Signal, int] = {"unsure": 1, "fault": 3}
+_COLOURS: Mapping[Signal, tuple[bool, bool, bool]] = {
+    "idle": (False, False, False),
+    "thinking": (False, False, True),
+    "here": (False, True, False),
+    "unsure": (True, True, False),
+    "fault": (True, False, False),
+}
+
+
+def lit(signal: Signal, since_s: float, is_faulty: bool, now_s: float) -> dict[str, bool]:
+    """Which of the bin's own lights are on, `since_s` after the signal began; pure.
+
+    `is_faulty`: something is out of order although the bin goes on; the fault's light then blinks beside the signal.
+    """
+    blink = int(now_s / BLINK_S) % 2 == 0
+    is_faulty = is_faulty or signal == "fault"
+    colour = _COLOURS["fault" if is_faulty and signal == "idle" else signal]
+    shown = blink if is_faulty and signal in ("idle", "fault") else True
+    beep = int(since_s / BEEP_S)
+    return {
+        "thinking": signal == "thinking",
+        "unsure": signal == "unsure",
+        "fault": is_faulty and blink,
+        "red": colour[0] and shown,
+        "green": colour[1] and shown,
+        "blue": colour[2] and shown,
+        "buzzer": beep % 2 == 0 and beep // 2 < _BEEPS.get(signal, 0),
+    }
+
+
+class Lights:
+    """The LEDs of the lids, those of the bin, and its buzzer; each is optional.
+
+    Wire each LED through 330 Ω from its GPIO pin to GND, an active buzzer from `buzzer_pin` to GND (through a
+    transistor where it draws more than 16 mA). A light that cannot be driven costs a line in the log, never a drop.
+
+    >>> from gpiozero.pins.mock import MockFactory
+    >>> pins = MockFactory()
+    >>> lights = Lights(Config(), pins)
+    >>> lights.tick("here", 0.0, {"organic": "opening"}, is_faulty=False, now_s=0.0)
+    >>> pins.pin(5).state                                       # the LED of organic
+    1
+    >>> lights.close()
+
+    Parameters
+    ----------
+    config:
+        names the pins, in `lights` and in each compartment's `led_pin`.
+    pins:
+        a gpiozero pin factory.
+    """
+
+    def __init__(self, config: Config, pins: Any) -> None:
+        """Raises `LidError` where a pin is in use."""
+        self._shown: dict[str, bool] = {}
+        self._lights: dict[str, OutputDevice] = {}
+        with contextlib.ExitStack() as opened, pin_faults("The lights cannot use their pins: {}."):
+            for key, pin in _pins(config).items():
+                self._lights[key] = opened.enter_context(OutputDevice(pin, pin_factory=pins))
+            self._devices = opened.pop_all()
+
+    def tick(self, signal: Signal, since_s: float, lids: Mapping[str, LidState], is_faulty: bool, now_s: float) -> None:
+        """Show what is so now; only what has changed is written. `since_s`: how long the signal has been shown."""
+        states = lit(signal, since_s, is_faulty, now_s)
+        blink = int(now_s / BLINK_S) % 2 == 0
+        for compartment, state in lids.items():
+            states[f"lid {compartment}"] = blink if state == "fault" else state != "closed"
+        for key, light in self._lights.items():
+            if self._shown.get(key, False) != states[key]:
+                self._shown[key] = states[key]
+                try:
+                    with pin_faults(f"The light {key} cannot be driven ({{}})."):
+                        light.value = states[key]
+                except LidError as fault:
+                    log.warning("%s", fault)
+
+    def close(self) -> None:
+        """Switch all off and let go of the pins; doing it twice is fine."""
+        self._lights.clear()
+        self._devices.close()
+
+
+def _pins(config: Config) -> dict[str, int]:
+    lights = config.lights
+    pins = {
+        "thinking": lights.thinking_pin,
+        "unsure": lights.unsure_pin,
+        "fault": lights.fault_pin,
+        "red": lights.red_pin,
+        "green": lights.green_pin,
+        "blue": lights.blue_pin,
+        "buzzer": lights.buzzer_pin,
+    }
+    pins |= {f"lid {name}": compartment.led_pin for name, compartment in config.compartments.items()}
+    return {key: pin for key, pin in pins.items() if pin is not None}

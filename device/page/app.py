@@ -1,0 +1,155 @@
+"""The application factory: pages, languages, headers, and what a fault looks like."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from flask import Flask, Response, current_app, make_response, redirect, render_template, request, session, url_for
+from flask.typing import ResponseReturnValue
+from flask_babel import Babel
+from flask_babel import gettext as _
+from flask_wtf.csrf import CSRFError, CSRFProtect
+from werkzeug.exceptions import HTTPException
+
+from device.page import ask, health, history, install, now, owner, teach, words
+from device.page.bin import Bin, the_bin
+
+CONTENT_SECURITY_POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self' blob: data:",
+        "font-src 'self'",
+        "connect-src 'self'",
+        "manifest-src 'self'",
+        "worker-src 'self'",
+        "form-action 'self'",
+        "base-uri 'none'",
+        "frame-ancestors 'none'",
+    )
+)
+"""Nothing inline, nothing from elsewhere; `blob:` shows a photo before it is sent."""
+
+HEADERS = {
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Permissions-Policy": "geolocation=(), microphone=()",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+
+def create_app(bin_: Bin) -> Flask:
+    """The page of one bin as a WSGI application; it binds nothing and loads no model yet."""
+    app = Flask("device.page")
+    app.config.update(MAX_CONTENT_LENGTH=ask.BYTES_AT_MOST, MAX_FORM_PARTS=100, SEND_FILE_MAX_AGE_DEFAULT=3600)
+    app.config["WTF_CSRF_TIME_LIMIT"] = None
+    app.extensions["pilah-bin"] = bin_
+    app.extensions["pilah-closing"] = threading.Event()
+    owner.install(app, bin_.state, bin_.clock)
+    now.install(app, bin_)
+    ask.install(app, bin_)
+    teach.install(app, bin_)
+    history.install(app, bin_)
+    health.install(app)
+    install.install(app)
+    CSRFProtect(app).exempt(ask.classify)
+    Babel(app, locale_selector=words.choose_language)
+    app.add_url_rule("/", "home", home)
+    app.add_url_rule("/language", "language", choose_language, methods=["POST"])
+    app.add_url_rule("/compartments.css", "compartment_colours", compartment_colours)
+    app.after_request(_protect)
+    app.context_processor(_what_templates_know)
+    app.register_error_handler(HTTPException, _say_what_went_wrong)
+    return app
+
+
+def home() -> ResponseReturnValue:
+    return redirect(url_for(next(iter(_pages()))))
+
+
+def choose_language() -> ResponseReturnValue:
+    if (chosen := request.form.get("language")) in words.LANGUAGES:
+        session["language"] = chosen
+    endpoint = request.form.get("page", "")
+    return redirect(url_for(endpoint if endpoint in _pages() else "home"))
+
+
+def compartment_colours() -> ResponseReturnValue:
+    """The configured colours as a stylesheet, since nothing inline is allowed."""
+    rules = "".join(
+        f".compartment-{number}{{--compartment:{one.colour};--on-compartment:{_readable_on(one.colour)}}}\n"
+        for number, one in enumerate(the_bin().config.compartments.values())
+    )
+    response = make_response(rules)
+    response.mimetype = "text/css"
+    response.cache_control.no_cache = True
+    return response
+
+
+def _readable_on(colour: str) -> str:
+    """Black or white, whichever has more contrast (WCAG 2.2, relative luminance)."""
+    channels = (int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5))
+    red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels)
+    luminance = 0.2126 * red + 0.7152 * green + 0.0722 * blue
+    return "#000000" if (luminance + 0.05) / 0.05 > 1.05 / (luminance + 0.05) else "#ffffff"
+
+
+def _pages() -> dict[str, tuple[str, str]]:
+    """Endpoint → word and icon, in the order of the navigation."""
+    all_pages = {
+        "now.page": (_("Now"), "eye"),
+        "ask.page": (_("Ask"), "camera"),
+        "teach.page": (_("Teach"), "graduation-cap"),
+        "history.page": (_("History"), "chart-column"),
+        "health.page": (_("Health"), "heart-pulse"),
+    }
+    return {endpoint: shown for endpoint, shown in all_pages.items() if endpoint in current_app.view_functions}
+
+
+def _what_templates_know() -> dict[str, Any]:
+    return {
+        "pages": _pages(),
+        "languages": words.LANGUAGES,
+        "language": words.language(),
+        "is_owner": owner.is_owner(),
+        "compartment_class": words.compartment_class,
+        "compartment_word": words.compartment_word,
+        "material_word": words.material_word,
+        "verdict_word": words.verdict_word,
+        "script_words": words.script_words(),
+    }
+
+
+def _protect(response: Response) -> Response:
+    for name, value in HEADERS.items():
+        response.headers.setdefault(name, value)
+    if response.status_code == 503:
+        response.headers.setdefault("Retry-After", "5")
+    if response.mimetype == "text/html":
+        response.cache_control.no_store = True
+    return response
+
+
+def _say_what_went_wrong(fault: HTTPException) -> ResponseReturnValue:
+    status = fault.code or 500
+    sentences = {
+        400: _("The bin did not understand that."),
+        401: _("Log in as the owner first."),
+        404: _("There is no such page."),
+        405: _("That cannot be done here."),
+        413: _("This is too large; the bin takes up to %(size)s MB.", size=ask.BYTES_AT_MOST // 2**20),
+        429: _("Too many at once; wait a little."),
+        500: _("Something went wrong inside the bin; its log says what."),
+        503: _("The bin is busy; try again in a moment."),
+    }
+    sentence = sentences.get(status, fault.name)
+    if isinstance(fault, CSRFError):
+        sentence = _("This form is out of date; load the page again.")
+    if request.accept_mimetypes.accept_html and not request.path.startswith("/api/"):
+        return render_template("fault.html", sentence=sentence, status=status), status
+    return {"error": sentence}, status

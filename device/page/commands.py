@@ -1,0 +1,89 @@
+"""`pilah page`: the page alone, for a workstation, and the owner's password."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from pathlib import Path
+
+import click
+
+from device.bundle import Bundle
+from device.classifier import Classifier
+from device.config import Config, read_config
+from device.evidence import policy_of
+from device.model import model_path
+from device.page.app import create_app
+from device.page.bin import Appliance, Bin
+from device.page.owner import Password
+from device.page.server import PageServer, address_of
+
+log = logging.getLogger(__name__)
+
+SERVICE_STATE = Path("/var/lib/pilah")
+"""Where the service keeps what must last (StateDirectory= of its unit)."""
+
+_config = click.option("--config", "config_file", type=click.Path(path_type=Path), help="The configuration to use.")
+
+
+@click.group(invoke_without_command=True)
+@_config
+@click.option("--model", type=click.Path(path_type=Path), help="The bundle to use.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Instead of the configuration's; 0 takes a free one.")
+@click.pass_context
+def page(context: click.Context, config_file: Path | None, model: Path | None, port: int | None) -> None:
+    """Serve the page without a bin: ask it about photos from a browser."""
+    if context.invoked_subcommand is not None:
+        return
+    config = read_config(config_file)
+    with serve(bin_of(config, model), config, port) as server:
+        click.echo(f"The page is at {server.url} (Ctrl-C ends it).")
+        try:
+            threading.Event().wait()
+        except KeyboardInterrupt:
+            click.echo()
+
+
+@page.command("set-password")
+@_config
+def set_password(config_file: Path | None) -> None:
+    """Set the owner's password; the bin serves the page to its network from its next start."""
+    password = Password(state_folder(read_config(config_file)))
+    password.set(click.prompt("The owner's new password", hide_input=True, confirmation_prompt=True))
+    click.echo("The password is set. Start the bin again to reach the page from other devices.")
+
+
+def state_folder(config: Config) -> Path:
+    """Beside the journal, else the service's own folder where this user may use it, else the user's."""
+    if config.journal.path is not None:
+        return config.journal.path.parent
+    if os.access(SERVICE_STATE, os.W_OK):
+        return SERVICE_STATE
+    return Path.home() / ".local" / "state" / "pilah"
+
+
+def bin_of(config: Config, model: Path | None, appliance: Appliance | None = None) -> Bin:
+    """What the page knows. Raises `BundleError` and `ConfigError` where model and settings do not fit.
+
+    The page has a model of its own, which runs on one core and is loaded when the first photo is asked about.
+    """
+    path = model_path(config, model)
+    contract = Bundle.open(path, threads=1).contract
+    return Bin(
+        config=config,
+        contract=contract,
+        policy=policy_of(config, contract),
+        open_classifier=lambda: Classifier(Bundle.open(path, threads=1)),
+        state=state_folder(config),
+        appliance=appliance,
+    )
+
+
+def serve(bin_: Bin, config: Config, port: int | None = None) -> PageServer:
+    """Start the page where the settings say. Raises `PageError` when the port cannot be had."""
+    server = PageServer(
+        create_app(bin_), address_of(config.page, bin_.state), config.page.port if port is None else port
+    )
+    log.info("The page is at %s.", server.url)
+    return server

@@ -1,0 +1,120 @@
+"""Health and settings: how the bin is, its lids by hand, and the few settings that an owner changes by phone."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Flask, abort, flash, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+from flask_babel import gettext as _
+
+from device.errors import ConfigError
+from device.events import FaultEvent, StateEvent
+from device.page.bin import Appliance, Bin, the_bin
+from device.page.owner import is_owner, owner_only
+from device.requests import CloseLid, Maintenance, OpenLid
+
+health = Blueprint("health", __name__)
+
+
+def install(app: Flask) -> None:
+    app.register_blueprint(health)
+
+
+@health.get("/health")
+def page() -> ResponseReturnValue:
+    """Anyone may see whether the bin is well; lids and settings show to the owner."""
+    return _render(the_bin())
+
+
+def _render(bin_: Bin, status: int = 200) -> ResponseReturnValue:
+    events = bin_.appliance.snapshot() if bin_.appliance else []
+    state = next((event.state for event in events if isinstance(event, StateEvent)), None)
+    page = render_template(
+        "health.html",
+        bin=bin_,
+        contract=bin_.contract,
+        faults=[event.message for event in events if isinstance(event, FaultEvent) and not event.is_over],
+        checks=bin_.diagnose() if is_owner() else (),
+        state=state,
+        thresholds=bin_.policy.thresholds,
+    )
+    return page, status
+
+
+@health.post("/health/maintenance")
+@owner_only
+def maintenance() -> ResponseReturnValue:
+    _appliance().request(Maintenance(is_on=request.form.get("is_on") == "yes"))
+    return _done()
+
+
+@health.post("/health/lids")
+@owner_only
+def lid() -> ResponseReturnValue:
+    """Open or close one lid by hand; the appliance allows it in maintenance."""
+    compartment = request.form.get("compartment", "")
+    if compartment not in the_bin().config.compartments:
+        abort(400)
+    _appliance().request(OpenLid(compartment) if request.form.get("move") == "open" else CloseLid(compartment))
+    return _done()
+
+
+@health.post("/health/settings")
+@owner_only
+def settings() -> ResponseReturnValue:
+    """Write what was changed, checked as the file is; a wrong value changes nothing and is told."""
+    bin_ = the_bin()
+    if bin_.edit_config is None:
+        abort(404)
+    try:
+        changes = _changes(bin_)
+        if changes:
+            bin_.edit_config(changes)
+            flash(_("Saved; the bin follows it from its next start."))
+        else:
+            flash(_("Nothing was changed."))
+    except ConfigError as fault:
+        flash(str(fault), "wrong")
+        return _render(bin_, 400)
+    return redirect(url_for("health.page"))
+
+
+def _changes(bin_: Bin) -> dict[str, object]:
+    """Dotted key → value of what differs from the settings in use; None takes a key out of the file.
+
+    A mapping is written whole, since a file that names some materials must name them all. Raises `ConfigError` for
+    what is no number.
+    """
+    form = {key: value.strip() for key, value in request.form.items()}
+    config, changes = bin_.config, dict[str, object]()
+    if "decision.confidence" in form:
+        confidence = _number("decision.confidence", form["decision.confidence"])
+        if confidence != config.decision.confidence:
+            changes["decision.confidence"] = confidence
+    if form.get("decision.fallback", config.decision.fallback) != config.decision.fallback:
+        changes["decision.fallback"] = form["decision.fallback"]
+    mapping = {name: form.get(f"materials.{name}", to) for name, to in config.materials.items()}
+    if mapping != dict(config.materials):
+        changes.update({f"materials.{name}": to for name, to in mapping.items()})
+    if (thumbnails := form.get("journal.thumbnails") == "yes") != config.journal.thumbnails:
+        changes["journal.thumbnails"] = thumbnails
+    return changes
+
+
+def _number(key: str, text: str) -> float | None:
+    try:
+        return float(text.replace(",", ".")) if text else None
+    except ValueError:
+        raise ConfigError(f"{key} = {text!r}: it must be a number from 0 to 1.") from None
+
+
+def _done() -> ResponseReturnValue:
+    if request.accept_mimetypes.accept_html:
+        return redirect(url_for("health.page"))
+    return {"requested": True}
+
+
+def _appliance() -> Appliance:
+    appliance = the_bin().appliance
+    if appliance is None:
+        abort(404)
+    return appliance

@@ -1,0 +1,126 @@
+"""History: what was dropped, how sure the bin was, and what that may have saved."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from flask import Blueprint, Flask, Response, render_template, request
+from flask.typing import ResponseReturnValue
+from flask_babel import format_datetime
+
+from device.page import words
+from device.page.bin import Bin, Journal, Search, the_bin
+from device.page.estimate import saving
+
+DAYS_AT_FIRST = 14
+DAYS_IN_CHART = 92
+ROWS = 50
+CSV_ROWS = 500
+
+history = Blueprint("history", __name__)
+
+
+def install(app: Flask, bin_: Bin) -> None:
+    if bin_.journal is not None:
+        app.register_blueprint(history)
+        app.add_template_filter(_local_time, "local_time")
+
+
+@history.get("/history")
+def page() -> ResponseReturnValue:
+    search, first, last = _search()
+    counts = _journal().counts(search)
+    total = sum(number for *_, number in counts)
+    unsure = sum(number for _, _, verdict, number in counts if verdict != "sure")
+    organic = sum(number for _, compartment, _, number in counts if compartment == "organic")
+    drops = _journal().drops(search, ROWS + 1, request.args.get("before", type=int))
+    return render_template(
+        "history.html",
+        first=first,
+        last=last,
+        search=search,
+        total=total,
+        unsure_share=unsure / total if total else 0.0,
+        saving=saving(organic),
+        chart=_chart(counts, first, last),
+        drops=drops[:ROWS],
+        older=drops[ROWS - 1].id if len(drops) > ROWS else None,
+        compartments=the_bin().config.compartments,
+    )
+
+
+@history.get("/history.csv")
+def table() -> ResponseReturnValue:
+    """The drops that the filter leaves, newest first; written as they are read."""
+    search, first, last = _search()
+    response = Response(_rows(_journal(), search), mimetype="text/csv")
+    response.headers["Content-Disposition"] = f'attachment; filename="pilah-{first}-{last}.csv"'
+    return response
+
+
+def _rows(journal: Journal, search: Search) -> Iterator[str]:
+    yield "id,time,material,compartment,confidence,verdict,model,corrected\r\n"
+    before = None
+    while drops := journal.drops(search, CSV_ROWS, before):
+        page = io.StringIO()
+        write = csv.writer(page).writerow
+        for drop in drops:
+            when = datetime.fromtimestamp(drop.time_s).astimezone().isoformat(timespec="seconds")
+            confidence = f"{drop.confidence:.4f}"
+            corrected = drop.corrected or ""
+            version = drop.model_version or ""
+            write([drop.id, when, drop.material, drop.compartment, confidence, drop.verdict, version, corrected])
+        yield page.getvalue()
+        before = drops[-1].id
+
+
+def _search() -> tuple[Search, date, date]:
+    """What the visitor asks for; a value that means nothing is left out."""
+    today = datetime.fromtimestamp(the_bin().clock.wall()).date()
+    last = request.args.get("to", today, date.fromisoformat)
+    first = min(last, request.args.get("from", last - timedelta(days=DAYS_AT_FIRST - 1), date.fromisoformat))
+    compartment, verdict = request.args.get("compartment"), request.args.get("verdict")
+    search = Search(
+        since_s=_midnight_s(first),
+        until_s=_midnight_s(last + timedelta(days=1)),
+        compartment=compartment if compartment in the_bin().config.compartments else None,
+        verdict=verdict if verdict in ("sure", "unsure", "unknown") else None,
+    )
+    return search, first, last
+
+
+def _midnight_s(day: date) -> float:
+    return datetime(day.year, day.month, day.day).timestamp()
+
+
+def _chart(counts: list[tuple[date, str, str, int]], first: date, last: date) -> dict[str, Any]:
+    """Drops per day and compartment, for the script that draws them and for the table beside it."""
+    first = max(first, last - timedelta(days=DAYS_IN_CHART - 1))
+    days = [first + timedelta(days=number) for number in range((last - first).days + 1)]
+    numbers = {(day, name): 0 for day in days for name in the_bin().config.compartments}
+    for day, name, _, number in counts:
+        if (day, name) in numbers:
+            numbers[day, name] += number
+    series = [
+        {
+            "label": words.compartment_word(name),
+            "colour": compartment.colour,
+            "values": [numbers[day, name] for day in days],
+        }
+        for name, compartment in the_bin().config.compartments.items()
+    ]
+    return {"days": [day.isoformat() for day in days], "series": series}
+
+
+def _local_time(time_s: float) -> str:
+    return str(format_datetime(datetime.fromtimestamp(time_s), "short", rebase=False))
+
+
+def _journal() -> Journal:
+    journal = the_bin().journal
+    assert journal is not None, "the blueprint is registered with a journal only"
+    return journal

@@ -1,0 +1,192 @@
+"""Who may change things: the owner, by a password that is set on the device and nowhere else."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import secrets
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import ParamSpec
+
+from flask import Blueprint, Flask, current_app, flash, redirect, render_template, request, session, url_for
+from flask.sessions import SecureCookieSessionInterface
+from flask.typing import ResponseReturnValue
+from flask_babel import gettext as _
+from werkzeug.exceptions import Unauthorized
+from werkzeug.security import check_password_hash, generate_password_hash
+
+from device.clock import Clock
+from device.errors import PageError
+from device.page.limits import RateLimit, client_key
+
+LETTERS_AT_LEAST = 8
+GUESSES_OF_ONE, GUESSES_OF_ALL, GUESSES_PERIOD_S = 8, 40, 900.0
+SESSION_S = 12 * 3600
+
+owner = Blueprint("owner", __name__)
+_P = ParamSpec("_P")
+
+
+class Password:
+    """The owner's password, kept as a scrypt hash in a file that only the service can read.
+
+    `folder`: the state folder; None keeps nothing, and then nobody can log in.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self._file = folder / "owner-password" if folder else None
+        self._one_at_a_time = threading.Lock()
+
+    def set(self, password: str) -> None:
+        """Keep a new password; every session ends. Raises `PageError` where it is short or cannot be kept."""
+        if len(password) < LETTERS_AT_LEAST:
+            raise PageError(f"A password has at least {LETTERS_AT_LEAST} characters; choose a longer one.")
+        if self._file is None:
+            raise PageError("This bin keeps nothing, so it cannot keep a password; give journal.path.")
+        _write_secret(self._file, generate_password_hash(password, method="scrypt").encode())
+
+    def is_set(self) -> bool:
+        return bool(self._hash())
+
+    def matches(self, password: str) -> bool:
+        """One check at a time, since scrypt takes 32 MB."""
+        kept = self._hash()
+        with self._one_at_a_time:
+            return bool(kept) and check_password_hash(kept, password[:1024])
+
+    def mark(self) -> str:
+        """Tells this password from the next one, so that changing it ends every session."""
+        return hashlib.sha256(self._hash().encode()).hexdigest()[:16]
+
+    def _hash(self) -> str:
+        try:
+            return self._file.read_text().strip() if self._file else ""
+        except FileNotFoundError:
+            return ""
+        except OSError as fault:
+            raise PageError(f"{self._file} cannot be read ({fault.strerror}); set the password again.") from fault
+
+
+def cookie_key(folder: Path | None) -> bytes:
+    """The key that signs cookies; made once, so that a restart logs nobody out."""
+    if folder is None:
+        return secrets.token_bytes(32)
+    file = folder / "cookie-key"
+    if not file.exists():
+        _write_secret(file, secrets.token_bytes(32))
+    return file.read_bytes()
+
+
+def _write_secret(file: Path, content: bytes) -> None:
+    """Write a file that only the folder's owner can read, also where root writes it for the service."""
+    part = file.with_name(file.name + ".part")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        part.unlink(missing_ok=True)
+        with os.fdopen(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as open_file:
+            if os.geteuid() == 0:
+                folder = file.parent.stat()
+                os.fchown(open_file.fileno(), folder.st_uid, folder.st_gid)
+            open_file.write(content)
+            open_file.flush()
+            os.fsync(open_file.fileno())
+        part.replace(file)
+    except OSError as fault:
+        raise PageError(f"{file} cannot be written ({fault.strerror}); run this as the user of the service.") from fault
+
+
+class _SecureWhereHttps(SecureCookieSessionInterface):
+    def get_cookie_secure(self, app: Flask) -> bool:
+        """Behind a proxy with TLS the cookie never travels without it."""
+        return request.is_secure
+
+
+class LoginLimits:
+    """Guesses of one client and of all together, so that many clients guess no faster."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._one = RateLimit(GUESSES_OF_ONE, GUESSES_PERIOD_S, clock)
+        self._all = RateLimit(GUESSES_OF_ALL, GUESSES_PERIOD_S, clock)
+
+    def wait_s(self, client: str) -> float:
+        return self._one.wait_s(client) or self._all.wait_s("")
+
+    def forgive(self, client: str) -> None:
+        self._one.forget(client)
+
+
+def install(app: Flask, folder: Path | None, clock: Clock) -> None:
+    app.config.update(
+        SECRET_KEY=cookie_key(folder),
+        SESSION_COOKIE_NAME="pilah",
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Strict",
+        PERMANENT_SESSION_LIFETIME=SESSION_S,
+    )
+    app.session_interface = _SecureWhereHttps()
+    app.extensions["pilah-password"] = Password(folder)
+    app.extensions["pilah-login-limits"] = LoginLimits(clock)
+    app.register_blueprint(owner)
+
+
+def password() -> Password:
+    kept: Password = current_app.extensions["pilah-password"]
+    return kept
+
+
+def is_owner() -> bool:
+    """Whether this visitor has logged in with the password that still holds."""
+    mark = session.get("owner")
+    return isinstance(mark, str) and password().is_set() and secrets.compare_digest(mark, password().mark())
+
+
+def owner_only(view: Callable[_P, ResponseReturnValue]) -> Callable[_P, ResponseReturnValue]:
+    """A page asks a stranger to log in; anything else answers 401."""
+
+    @functools.wraps(view)
+    def guarded(*args: _P.args, **kwargs: _P.kwargs) -> ResponseReturnValue:
+        if is_owner():
+            return view(*args, **kwargs)
+        if request.method != "GET" or not request.accept_mimetypes.accept_html:
+            raise Unauthorized
+        return redirect(url_for("owner.login", next=request.endpoint))
+
+    return guarded
+
+
+@owner.route("/login", methods=["GET", "POST"])
+def login() -> ResponseReturnValue:
+    if request.method == "GET":
+        return render_template("login.html", has_password=password().is_set())
+    client = client_key(request.remote_addr)
+    limits: LoginLimits = current_app.extensions["pilah-login-limits"]
+    if wait_s := limits.wait_s(client):
+        minutes = max(1, round(wait_s / 60))
+        flash(_("Too many tries. Wait %(minutes)s minutes.", minutes=minutes), "wrong")
+        return render_template("login.html", has_password=True), 429, {"Retry-After": str(round(wait_s) or 1)}
+    if not password().matches(request.form.get("password", "")):
+        flash(_("This is not the password."), "wrong")
+        return render_template("login.html", has_password=password().is_set()), 403
+    limits.forgive(client)
+    chosen = session.get("language")
+    session.clear()
+    session.permanent = True
+    session["owner"] = password().mark()
+    if chosen:
+        session["language"] = chosen
+    return redirect(url_for(_page_after_login()))
+
+
+def _page_after_login() -> str:
+    """Only one of the page's own endpoints: a client chooses no address to be sent to."""
+    wanted = request.args.get("next", "")
+    return wanted if wanted in ("teach.page", "health.page") and wanted in current_app.view_functions else "home"
+
+
+@owner.post("/logout")
+def logout() -> ResponseReturnValue:
+    session.pop("owner", None)
+    return redirect(url_for("home"))

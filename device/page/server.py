@@ -1,0 +1,110 @@
+"""The page's server: Waitress in a thread of its own, at a lower priority than the loop."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+from flask import Flask
+from waitress import wasyncore
+from waitress.server import create_server
+
+from device.config import PageSection
+from device.errors import PageError
+from device.page.ask import BYTES_AT_MOST
+from device.page.now import STREAMS_AT_MOST
+from device.page.owner import Password
+
+WORKERS = 8
+"""Threads beyond the watchers', for everything else."""
+CONNECTIONS_AT_MOST = 128
+SILENT_AT_MOST_S = 30
+UNSENT_BYTES_AT_MOST = 64 * 1024
+"""A watcher that does not read holds back its own thread after this much, and nothing else."""
+ENDS_WITHIN_S = 2
+"""Streams end by themselves within half a second; an answer that takes longer is cut off."""
+NICENESS = 10
+"""Linux gives the loop about nine times the share of a busy core (weight 1024 to 110, sched(7))."""
+
+
+def address_of(settings: PageSection, state: Path | None) -> str:
+    """Where to listen: the configured address, else everywhere once a password is set, else this machine only."""
+    if settings.address is not None:
+        return settings.address
+    return "*" if Password(state).is_set() else "127.0.0.1"
+
+
+class PageServer:
+    """Serves the page in threads of its own until it is closed.
+
+    >>> with PageServer(create_app(bin), "127.0.0.1", 8080) as server:      # doctest: +SKIP
+    ...     print(server.url)
+    http://localhost:8080
+
+    Threads inherit the niceness of the one that starts them, so the whole server, with the page's own model, runs
+    behind the loop. `port` 0 takes a free one. Raises `PageError` when the port cannot be had.
+    """
+
+    def __init__(self, app: Flask, address: str, port: int) -> None:
+        logging.getLogger("waitress").setLevel(logging.WARNING)
+        self._app = app
+        self._sockets: dict[int, Any] = {}
+        try:
+            self._listener = _listen(address, port)
+        except OSError as fault:
+            raise PageError(
+                f"The page cannot listen on port {port} of {address} ({fault.strerror or fault}); "
+                f"choose another with page.port or page.address, or run with --no-page."
+            ) from fault
+        self.port: int = self._listener.getsockname()[1]
+        self.url = f"http://{'localhost' if address in ('*', '127.0.0.1') else address}:{self.port}"
+        self._serving = threading.Event()
+        self._thread = threading.Thread(target=self._serve, name="page", daemon=True)
+        self._thread.start()
+        self._serving.wait()
+
+    def close(self) -> None:
+        """Stop and let go of the port; closing twice is fine."""
+        if not self._thread.is_alive():
+            return
+        self._app.extensions["pilah-closing"].set()
+        self._server.task_dispatcher.shutdown(timeout=ENDS_WITHIN_S)
+        self._server.trigger.pull_trigger(lambda: wasyncore.close_all(self._sockets))
+        self._thread.join()
+
+    def __enter__(self) -> PageServer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _serve(self) -> None:
+        if sys.platform == "linux":
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+        self._server = create_server(
+            self._app,
+            map=self._sockets,
+            sockets=[self._listener],
+            threads=STREAMS_AT_MOST + WORKERS,
+            connection_limit=CONNECTIONS_AT_MOST,
+            max_request_body_size=BYTES_AT_MOST,
+            outbuf_high_watermark=UNSENT_BYTES_AT_MOST,
+            channel_timeout=SILENT_AT_MOST_S,
+            trusted_proxy="127.0.0.1",
+            trusted_proxy_headers={"x-forwarded-for", "x-forwarded-proto"},
+            ident=None,
+        )
+        self._serving.set()
+        self._server.run()
+
+
+def _listen(address: str, port: int) -> socket.socket:
+    if address == "*" and socket.has_dualstack_ipv6():
+        return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    return socket.create_server(("" if address == "*" else address, port), family=family)

@@ -1,0 +1,98 @@
+// Ask: each photo becomes a card that fills in when the bin has answered.
+import { drawBars, percent, token, words } from "./words.js";
+
+const zone = document.getElementById("ask");
+const answers = document.getElementById("asked");
+const template = document.getElementById("answer");
+const bytesAtMost = Number(zone.dataset.bytesAtMost);
+const SHORT_SIDE = 1024; // pixels; the model looks at 224
+const SHRINK_BYTES = 3_000_000;
+
+/** The file as it is, or smaller and upright where it is large and the browser can read it. */
+async function shrink(file) {
+  if (file.size <= SHRINK_BYTES) return file;
+  try {
+    const whole = await createImageBitmap(file, { imageOrientation: "from-image" });
+    const scale = Math.min(1, SHORT_SIDE / Math.min(whole.width, whole.height));
+    const canvas = document.createElement("canvas");
+    [canvas.width, canvas.height] = [Math.round(whole.width * scale), Math.round(whole.height * scale)];
+    const pen = canvas.getContext("2d");
+    pen.imageSmoothingQuality = "high";
+    pen.drawImage(whole, 0, 0, canvas.width, canvas.height);
+    whole.close();
+    return await new Promise((done) => canvas.toBlob(done, "image/jpeg", 0.92));
+  } catch {
+    return file;
+  }
+}
+
+async function question(blob) {
+  const form = new FormData();
+  form.append("photo", blob, "photo");
+  const response = await fetch(zone.dataset.url, { method: "POST", body: form, headers: { Accept: "application/json" } });
+  const answer = await response.json();
+  if (!response.ok) throw new Error(answer.error);
+  return answer;
+}
+
+function fill(card, answer, blob) {
+  const part = (name) => card.querySelector(name);
+  part(".answer-state").hidden = true;
+  part(".answer-material").textContent = `${answer.words.material} · ${percent(answer.probabilities[answer.material])}`;
+  part(".answer-goes").textContent = words.goes_to;
+  const chip = part(".chip");
+  chip.textContent = answer.words.compartment;
+  chip.classList.add(answer.words.class);
+  part(".answer-doubt").textContent = words[answer.verdict] ?? "";
+  part("summary").textContent = words.likely;
+  drawBars(part(".bars"), answer.probabilities);
+  for (const name of [".answer-material", ".answer-way", "details"]) part(name).hidden = false;
+  part(".answer-doubt").hidden = answer.verdict === "sure";
+  part("details").open = answer.verdict !== "sure" || matchMedia("(min-width: 46rem)").matches;
+  const correction = part(".correct");
+  if (correction) offerCorrection(correction, blob);
+}
+
+function offerCorrection(form, blob) {
+  form.hidden = false;
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const sent = new FormData();
+    sent.append("photo", blob, "photo");
+    sent.append("material", event.submitter.value);
+    const response = await fetch(form.dataset.url, { method: "POST", body: sent, headers: { "X-CSRFToken": token, Accept: "application/json" } });
+    form.querySelector("[role=status]").textContent = response.ok ? words.saved : words.not_saved;
+    for (const button of form.querySelectorAll("button")) button.setAttribute("aria-pressed", String(response.ok && button === event.submitter));
+  });
+}
+
+async function show(file) {
+  const card = template.content.firstElementChild.cloneNode(true);
+  const image = card.querySelector("img");
+  image.src = URL.createObjectURL(file);
+  image.alt = words.photo;
+  image.addEventListener("error", () => { image.hidden = true; });
+  card.querySelector(".answer-state").textContent = words.asking;
+  answers.prepend(card);
+  try {
+    const blob = await shrink(file);
+    if (blob.size > bytesAtMost) throw new Error(words.too_large);
+    fill(card, await question(blob), blob);
+  } catch (fault) {
+    card.classList.add("wrong");
+    card.querySelector(".answer-state").textContent = fault instanceof TypeError ? words.no_answer : fault.message;
+  }
+}
+
+/** One after the other: the bin judges one photo at a time anyway. */
+async function showAll(files) {
+  for (const file of files) await show(file);
+}
+
+for (const input of zone.querySelectorAll("input[type=file]")) {
+  input.addEventListener("change", () => { showAll([...input.files]); input.value = ""; });
+}
+addEventListener("paste", (event) => showAll([...event.clipboardData.files]));
+addEventListener("dragover", (event) => { event.preventDefault(); zone.classList.add("over"); });
+addEventListener("dragleave", (event) => { if (!event.relatedTarget) zone.classList.remove("over"); });
+addEventListener("drop", (event) => { event.preventDefault(); zone.classList.remove("over"); showAll([...event.dataTransfer.files]); });

@@ -1,0 +1,28 @@
+// Health: lids move without a reload, and show what they do; without this script the forms do the same with one.
+import { words } from "./words.js";
+
+const lids = document.getElementById("lids");
+
+function heed(event) {
+  if (event.event === "state") {
+    const isMaintenance = event.state === "maintenance";
+    for (const button of lids.querySelectorAll("[data-shown-in]")) button.hidden = (button.dataset.shownIn === "maintenance") !== isMaintenance;
+    for (const button of lids.querySelectorAll("[name=move]")) button.disabled = !isMaintenance;
+  } else if (event.event === "lid") {
+    const told = lids.querySelector(`[data-compartment="${CSS.escape(event.compartment)}"] .lid-state`);
+    if (told) told.textContent = words[event.state === "fault" ? "lid_fault" : event.state];
+  }
+}
+
+if (lids) {
+  const source = new EventSource(lids.dataset.events);
+  source.addEventListener("message", (message) => heed(JSON.parse(message.data)));
+  addEventListener("pagehide", () => source.close(), { once: true });
+  for (const form of lids.querySelectorAll("form.move")) {
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      fetch(form.action, { method: "POST", body: new FormData(form, event.submitter), headers: { Accept: "application/json" } })
+        .then((response) => { if (response.status === 401) location.reload(); }, () => {});
+    });
+  }
+}

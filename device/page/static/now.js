@@ -1,0 +1,117 @@
+// Now: the page follows the bin's own events; nothing is asked for unless the stream has no place left.
+import { drawBars, words } from "./words.js";
+
+const $ = (id) => document.getElementById(id);
+const stage = $("stage");
+const ASKS_EVERY_MS = 3000;
+const RETURNS_AFTER_MS = 30000;
+const faults = new Map();
+let state = "empty";
+let asking = null;
+
+const lidsOf = (name) => stage.querySelectorAll(`[data-compartment="${CSS.escape(name)}"]`);
+const drawnLidOf = (name) => stage.querySelector(`.compartment[data-compartment="${CSS.escape(name)}"]`);
+const wordOf = (name) => stage.querySelector(`li[data-compartment="${CSS.escape(name)}"] strong`)?.textContent.trim() ?? name;
+const classOf = (name) => [...(drawnLidOf(name)?.classList ?? [])].find((one) => one.startsWith("compartment-")) ?? "";
+
+const follow = {
+  snapshot() {
+    faults.clear();
+    drawFaults();
+  },
+  state(event) {
+    state = event.state;
+    $("state").textContent = words[state] ?? state;
+    stage.dataset.state = state;
+  },
+  lid(event) {
+    for (const element of lidsOf(event.compartment)) {
+      element.dataset.lid = event.state;
+      const told = element.querySelector(".lid-state");
+      if (told) told.textContent = words[event.state === "fault" ? "lid_fault" : event.state];
+    }
+  },
+  signal(event) {
+    for (const lamp of stage.querySelectorAll("[data-signal]")) lamp.classList.toggle("lit", lamp.dataset.signal === event.signal);
+    for (const drawn of stage.querySelectorAll(".compartment")) {
+      drawn.classList.toggle("lit", event.signal === "here" && drawn.dataset.compartment === event.compartment);
+    }
+  },
+  decision(event) {
+    $("none-yet").hidden = true;
+    $("decision").hidden = false;
+    $("material").textContent = words.materials[event.material] ?? event.material;
+    const chip = $("compartment");
+    chip.className = `chip ${classOf(event.compartment)}`;
+    chip.textContent = wordOf(event.compartment);
+    $("when").textContent = new Date(event.time * 1000).toLocaleTimeString(document.documentElement.lang);
+    $("doubt").textContent = event.verdict === "sure" ? "" : words[event.verdict];
+    drawBars($("bars"), event.probabilities ?? {}, 5);
+  },
+  fault(event) {
+    if (event.is_over) faults.delete(event.part);
+    else faults.set(event.part, event.message);
+    drawFaults();
+  },
+  frame(event) {
+    showTray(event.time);
+  },
+};
+
+function drawFaults() {
+  $("faults").replaceChildren(...[...faults.values()].map((message) => {
+    const item = document.createElement("li");
+    item.className = "notice wrong";
+    item.lang = "en";
+    item.textContent = message;
+    return item;
+  }));
+}
+
+/** The next picture replaces the last one when it has come, and not before. */
+async function showTray(time) {
+  if (document.hidden || showTray.busy) return;
+  showTray.busy = true;
+  try {
+    const next = new Image();
+    next.src = `${stage.dataset.tray}?at=${time}`;
+    await next.decode();
+    $("tray").src = next.src;
+    $("tray").hidden = false;
+    $("region").hidden = false;
+    $("no-tray").hidden = true;
+  } catch {
+    // the camera has given nothing; the last picture stays
+  }
+  showTray.busy = false;
+}
+
+const hear = (event) => follow[event.event]?.(event);
+
+async function ask() {
+  try {
+    const events = await (await fetch(stage.dataset.snapshot)).json();
+    follow.snapshot();
+    events.forEach(hear);
+    showTray(Date.now());
+  } catch {
+    $("state").textContent = words.lost;
+  }
+}
+
+function listen() {
+  clearInterval(asking);
+  const source = new EventSource(stage.dataset.events);
+  source.addEventListener("message", (message) => hear(JSON.parse(message.data)));
+  source.addEventListener("open", () => { $("state").textContent = words[state]; });
+  source.addEventListener("error", () => {
+    $("state").textContent = words.lost;
+    if (source.readyState !== EventSource.CLOSED) return; // it comes back by itself
+    asking = setInterval(ask, ASKS_EVERY_MS);
+    setTimeout(listen, RETURNS_AFTER_MS);
+    ask();
+  });
+  addEventListener("pagehide", () => source.close(), { once: true });
+}
+
+listen();

@@ -1,0 +1,22 @@
+// Keeps what never changes at hand, and says so where the bin cannot be reached. Pages themselves always come fresh.
+const CACHE = "pilah-1";
+const OFFLINE = "/offline";
+
+self.addEventListener("install", (event) => {
+  event.waitUntil(caches.open(CACHE).then((cache) => cache.addAll([OFFLINE, "/static/style.css", "/static/icons/pilah.svg", "/static/vendor/plus-jakarta-sans-latin-wght-normal.woff2"])));
+  self.skipWaiting();
+});
+
+self.addEventListener("activate", (event) => {
+  event.waitUntil(caches.keys().then((keys) => Promise.all(keys.filter((key) => key !== CACHE).map((key) => caches.delete(key)))));
+});
+
+self.addEventListener("fetch", (event) => {
+  const { request } = event;
+  const path = new URL(request.url).pathname;
+  if (request.mode === "navigate") {
+    event.respondWith(fetch(request).catch(() => caches.match(OFFLINE)));
+  } else if (request.method === "GET" && path.startsWith("/static/")) {
+    event.respondWith(fetch(request).catch(() => caches.match(request)));
+  }
+});

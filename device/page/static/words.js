@@ -1,0 +1,23 @@
+// What the scripts say, in the visitor's language; the server puts it into the page.
+export const words = JSON.parse(document.getElementById("words").textContent);
+export const token = document.querySelector("meta[name=csrf-token]").content;
+export const percent = (share) => new Intl.NumberFormat(document.documentElement.lang, { style: "percent" }).format(share);
+
+/** A list of bars, the likeliest first, each in the colour of its compartment: `shares` material → 0…1. */
+export function drawBars(list, shares, atMost = 99) {
+  const sorted = Object.entries(shares).sort((a, b) => b[1] - a[1]).slice(0, atMost);
+  list.replaceChildren(...sorted.map(([name, share]) => {
+    const item = document.createElement("li");
+    const [word, number, track, fill] = ["span", "span", "span", "span"].map((tag) => document.createElement(tag));
+    item.className = words.classes[name] ?? "";
+    word.textContent = words.materials[name] ?? name;
+    number.textContent = percent(share);
+    number.className = "share";
+    track.className = "track";
+    fill.className = "fill";
+    track.append(fill);
+    item.append(word, number, track);
+    requestAnimationFrame(() => { fill.style.width = `${Math.max(share * 100, 0.5)}%`; });
+    return item;
+  }));
+}

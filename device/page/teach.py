@@ -1,0 +1,80 @@
+"""Teach: tell the bin what a drop or a photo really was; training takes it as one more source."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Flask, Response, abort, current_app, flash, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+from flask_babel import gettext as _
+
+from device.errors import PictureError
+from device.page.ask import Asker, picture_sentence
+from device.page.bin import Bin, Journal, the_bin
+from device.page.owner import owner_only
+
+CARDS = 24
+
+teach = Blueprint("teach", __name__)
+
+
+def install(app: Flask, bin_: Bin) -> None:
+    if bin_.journal is not None:
+        app.register_blueprint(teach)
+
+
+@teach.get("/teach")
+@owner_only
+def page() -> ResponseReturnValue:
+    return render_template(
+        "teach.html", drops=_journal().to_teach(CARDS), keeps_thumbnails=the_bin().config.journal.thumbnails
+    )
+
+
+@teach.get("/teach/drops/<int:drop>.jpg")
+@owner_only
+def thumbnail(drop: int) -> ResponseReturnValue:
+    picture = _journal().thumbnail(drop)
+    if picture is None:
+        abort(404)
+    response = Response(picture, mimetype="image/jpeg")
+    response.cache_control.private = True
+    response.cache_control.max_age = 3600
+    return response
+
+
+@teach.post("/teach/drops/<int:drop>")
+@owner_only
+def teach_drop(drop: int) -> ResponseReturnValue:
+    _journal().correct(drop, _material())
+    if request.accept_mimetypes.accept_html:
+        flash(_("Saved. Thank you!"))
+        return redirect(url_for("teach.page"))
+    return {"saved": True}
+
+
+@teach.post("/teach/photos")
+@owner_only
+def teach_photo() -> ResponseReturnValue:
+    """Keep an asked photo under its right material; what is kept is encoded anew, never the client's bytes."""
+    material = _material()
+    photo = request.files.get("photo")
+    if photo is None:
+        abort(400)
+    asker: Asker = current_app.extensions["pilah-asker"]
+    try:
+        _journal().keep_photo(asker.encode_anew(photo.stream.read(), _("The photo")), material)
+    except PictureError as fault:
+        return {"error": picture_sentence(fault)}, 415
+    return {"saved": True}
+
+
+def _material() -> str:
+    material = request.form.get("material", "")
+    if material not in the_bin().contract.classes:
+        abort(400)
+    return material
+
+
+def _journal() -> Journal:
+    journal = the_bin().journal
+    assert journal is not None, "the blueprint is registered with a journal only"
+    return journal

@@ -1,0 +1,103 @@
+"""What the page says, in the visitor's language."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import request, session
+from flask_babel import get_locale
+from flask_babel import gettext as _
+
+from device.config import CompartmentSection
+from device.page.bin import the_bin
+
+LANGUAGES = {"en": "English", "id": "Bahasa Indonesia"}
+
+
+def choose_language() -> str:
+    """The one that the visitor switched to, else the first that the browser asks for, else English."""
+    chosen = session.get("language") or request.accept_languages.best_match(["id", "en"])
+    return chosen if chosen in LANGUAGES else "en"
+
+
+def language() -> str:
+    return str(get_locale() or "en")
+
+
+def material_word(material: str) -> str:
+    """The material's name; one that the catalogues do not know stays as the bundle writes it."""
+    known: dict[str, str] = {
+        "cardboard": _("Cardboard"),
+        "paper": _("Paper"),
+        "carton": _("Drink carton"),
+        "glass": _("Glass"),
+        "metal": _("Metal"),
+        "plastic": _("Plastic"),
+        "organic": _("Food and garden waste"),
+        "textile": _("Textile"),
+        "wood": _("Wood"),
+        "trash": _("Residual waste"),
+    }
+    return known.get(material, material.replace("_", " ").capitalize())
+
+
+def compartment_word(name: str) -> str:
+    """The compartment's label from the configuration, else the word for its name."""
+    compartment: CompartmentSection | None = the_bin().config.compartments.get(name)
+    if compartment and (label := compartment.label.get(language()) or compartment.label.get("en")):
+        return label
+    known: dict[str, str] = {
+        "organic": _("Organic"),
+        "recyclable": _("Recyclable"),
+        "reuse": _("Reuse"),
+        "residual": _("Residual"),
+    }
+    return known.get(name, name.replace("_", " ").capitalize())
+
+
+def compartment_class(name: str) -> str:
+    """The class that gives an element this compartment's colours, `compartment-N` in the order of the configuration.
+
+    A compartment of the past, which only the history knows, has none.
+    """
+    names = list(the_bin().config.compartments)
+    return f"compartment-{names.index(name)}" if name in names else ""
+
+
+def verdict_word(verdict: str) -> str:
+    known: dict[str, str] = {"sure": _("sure"), "unsure": _("unsure"), "unknown": _("unknown")}
+    return known.get(verdict, verdict)
+
+
+def script_words() -> dict[str, Any]:
+    """What the scripts say: they find it in the page, in the same language as the rest."""
+    return {
+        "asking": _("Looking at your photo …"),
+        "no_answer": _("The bin did not answer. Is your phone still on its network?"),
+        "too_large": _("This photo is too large."),
+        "goes_to": _("goes into"),
+        "unsure": _("Not sure enough, so it goes into the safe lid."),
+        "unknown": _("Looks like nothing I know, so it goes into the safe lid."),
+        "likely": _("All possibilities"),
+        "photo": _("Photo"),
+        "saved": _("Saved. Thank you!"),
+        "not_saved": _("That was not saved."),
+        "wrong": _("Not right? Tell me what it is:"),
+        "empty": _("Ready. Lay something on the tray."),
+        "arriving": _("Something is coming …"),
+        "still": _("Hold still, I am looking …"),
+        "deciding": _("Let me think …"),
+        "serving": _("Drop it in!"),
+        "leaving": _("Thank you!"),
+        "fault": _("Something needs attention."),
+        "maintenance": _("In maintenance: the lids move by hand."),
+        "opening": _("opening"),
+        "open": _("open"),
+        "closing": _("closing"),
+        "closed": _("closed"),
+        "lid_fault": _("stuck"),
+        "lost": _("The connection to the bin is lost. Trying again …"),
+        "no_picture": _("No picture from the camera."),
+        "materials": {name: material_word(name) for name in the_bin().contract.classes},
+        "classes": {name: compartment_class(to) for name, to in the_bin().config.materials.items()},
+    }

@@ -1,0 +1,55 @@
+"""The one seam between logic and hardware: a gpiozero pin factory, real on the Pi and mock elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+from device.errors import LidError
+
+PinKind = Literal["native", "mock"]
+_BOARD = Path("/proc/device-tree/model")
+
+
+def is_raspberry_pi() -> bool:
+    """Whether the machine calls itself a Raspberry Pi."""
+    try:
+        return _BOARD.read_bytes().startswith(b"Raspberry Pi")
+    except OSError:
+        return False
+
+
+def default_pins() -> PinKind:
+    """Real pins on a Raspberry Pi, mock pins elsewhere."""
+    return "native" if is_raspberry_pi() else "mock"
+
+
+def open_pins(kind: PinKind) -> Any:
+    """A gpiozero pin factory: `native` drives the Pi's pins through lgpio, `mock` keeps a history of their states.
+
+    Raises `LidError` where the machine has no pins to drive.
+    """
+    if kind == "mock":
+        from gpiozero.pins.mock import MockFactory, MockPWMPin
+
+        return MockFactory(pin_class=MockPWMPin)
+    try:
+        from gpiozero.pins.lgpio import LGPIOFactory
+    except ImportError as fault:
+        raise LidError(
+            "Real pins need lgpio, which is not installed: `sudo apt install python3-lgpio`, or `pip install "
+            "'pilah[pi]'`; `--pins mock` runs without a Pi."
+        ) from fault
+    with pin_faults("The Pi's pins cannot be opened ({}): add the user to the group gpio, or use `--pins mock`."):
+        return LGPIOFactory()
+
+
+@contextmanager
+def pin_faults(sentence: str) -> Iterator[None]:
+    """Turn whatever a pin raises into a `LidError` that says `sentence`, with the pin's own words for its `{}`."""
+    try:
+        yield
+    except Exception as fault:  # lgpio's own error derives from Exception itself
+        raise LidError(sentence.format(str(fault).rstrip("."))) from fault

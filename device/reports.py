@@ -1,0 +1,107 @@
+"""What the loop tells the world: events for those who follow, and how things stand for those who come later."""
+
+from __future__ import annotations
+
+from device.clock import Clock
+from device.events import (
+    DecisionEvent,
+    Event,
+    EventBus,
+    FaultEvent,
+    LidEvent,
+    Signal,
+    SignalEvent,
+    SorterState,
+    StateEvent,
+)
+from device.lids import Lid
+from device.situation import Drop
+
+
+class Reports:
+    """Publishes events and keeps the latest of each kind.
+
+    >>> reports = Reports(clock)                                # doctest: +SKIP
+    >>> reports.complain("camera", "The camera is frozen.")     # doctest: +SKIP
+    >>> reports.faults                                          # doctest: +SKIP
+    {'camera': 'The camera is frozen.'}
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self.events = EventBus()
+        self.faults: dict[str, str] = {}
+        self._clock = clock
+        self._latest: dict[tuple[str, str], Event] = {}
+
+    def latest(self) -> list[Event]:
+        """The latest event of each kind, of each lid, and of each fault that holds; may be read by any thread."""
+        return list(self._latest.values())
+
+    def state(self, state: SorterState) -> None:
+        self._publish(StateEvent(self._clock.wall(), state))
+
+    def signal(self, signal: Signal, compartment: str | None) -> None:
+        self._publish(SignalEvent(self._clock.wall(), signal, compartment))
+
+    def decision(self, drop: Drop, model_version: str, file: str | None) -> None:
+        decision = drop.decision
+        self._publish(
+            DecisionEvent(
+                time_s=self._clock.wall(),
+                drop=drop.number,
+                material=decision.material,
+                compartment=decision.compartment,
+                confidence=decision.confidence,
+                verdict=decision.verdict,
+                frames=decision.frames,
+                latency_ms=_in_ms(drop.latency_s),
+                probabilities=decision.probabilities,
+                model_version=model_version,
+                file=file,
+            )
+        )
+
+    def lid(self, lid: Lid, drop: Drop | None) -> None:
+        """A lid came to a state; for a drop, the event says again what was decided about it."""
+        self._publish(
+            LidEvent(
+                time_s=self._clock.wall(),
+                compartment=lid.name,
+                state=lid.state,
+                drop=None if drop is None else drop.number,
+                material=None if drop is None else drop.decision.material,
+                confidence=None if drop is None else drop.decision.confidence,
+                latency_ms=None if drop is None else _in_ms(drop.latency_s),
+                angle_deg=lid.angle_deg,
+            )
+        )
+
+    def complain(self, part: str, message: str) -> None:
+        """A part is out of order; said once, as long as the message is the same."""
+        if self.faults.get(part) != message:
+            self.faults[part] = message
+            self._publish(FaultEvent(self._clock.wall(), part, message))
+
+    def mend(self, part: str, message: str) -> None:
+        """A part works again; says nothing where nobody complained."""
+        if self.faults.pop(part, None) is not None:
+            self._publish(FaultEvent(self._clock.wall(), part, message, is_over=True))
+
+    def judge(self, part: str, fault: str | None, over: str) -> None:
+        """Complain where there is a fault; otherwise say `over`, where somebody complained."""
+        if fault:
+            self.complain(part, fault)
+        else:
+            self.mend(part, over)
+
+    def _publish(self, event: Event) -> None:
+        name = getattr(event, {"lid": "compartment", "fault": "part"}.get(event.event, ""), "")
+        latest = {**self._latest, (event.event, name): event}
+        if isinstance(event, FaultEvent) and event.is_over:
+            del latest[event.event, name]
+        self._latest = latest
+        self.events.publish(event)
+
+
+def _in_ms(duration_s: float) -> float:
+    return round(duration_s * 1000, 1)

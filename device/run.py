@@ -1,0 +1,178 @@
+"""`pilah run`: start the bin, print what happens, and end it cleanly."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+
+import click
+import cv2
+import cv2.utils.logging
+import sdnotify
+
+from device.appliance import Appliance
+from device.camera import FrameSource
+from device.camera.sources import open_source
+from device.camera.watch import Grabber
+from device.clock import SystemClock
+from device.config import Config, read_config
+from device.errors import CameraError, PageError
+from device.events import DecisionEvent, Event, FaultEvent, LidEvent, Subscription
+from device.health import Heartbeat
+from device.model import open_classifier
+from device.page.commands import bin_of, serve
+from device.pins import PinKind, default_pins, open_pins
+
+log = logging.getLogger(__name__)
+
+EVENTS_AT_MOST = 4096
+PRINTS_WITHIN_S = 0.5
+
+
+@click.command()
+@click.option("--config", "config_file", type=click.Path(path_type=Path), help="The configuration to use.")
+@click.option("--camera", help="auto, picamera2, webcam[:N], video:FILE, images:DIR or simulated.")
+@click.option("--pins", type=click.Choice(["native", "mock"]), help="Real pins (the default on a Pi) or mock ones.")
+@click.option("--model", type=click.Path(path_type=Path), help="The bundle to use.")
+@click.option("--drops", type=click.IntRange(min=1), help="End after so many drops.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+@click.option("--page/--no-page", "with_page", default=True, help="Serve the page (the default), or do not.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Fixes what the simulated camera shows.")
+def run(
+    config_file: Path | None,
+    camera: str | None,
+    pins: PinKind | None,
+    model: Path | None,
+    drops: int | None,
+    as_json: bool,
+    with_page: bool,
+    seed: int,
+) -> None:
+    """Sort: watch the tray, name what lies there, and open the right lid."""
+    stop = _Stop()
+    # A camera that is missing is told by Pilah, once; OpenCV would tell it at every attempt to open it.
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
+    config = read_config(config_file)
+    classifier = open_classifier(config, model)
+    clock, spec, kind = SystemClock(), camera or config.camera.source, pins or default_pins()
+    factory = open_pins(kind)
+
+    def open_camera() -> FrameSource:
+        return open_source(spec, config.camera, clock, seed)
+
+    feed = Grabber(open_camera(), open_camera, config.camera, clock)
+    heartbeat = Heartbeat(clock, sdnotify.SystemdNotifier())
+    with (
+        Appliance(config, classifier, feed, factory, clock, heartbeat) as bin_,
+        _Printer(bin_.events.subscribe(EVENTS_AT_MOST), as_json, stop),
+        _page(bin_, config, model) if with_page else contextlib.nullcontext(),
+    ):
+        log.info("Pilah sorts: model %s, camera %s, %s pins.", classifier.bundle.contract.version, spec, kind)
+        try:
+            bin_.run(stop.is_asked, drops)
+        finally:
+            bin_.close()
+    if drops is not None and bin_.finished_drops < drops and not stop.is_asked():
+        raise CameraError(f"The pictures of {spec} came to their end after {bin_.finished_drops} of {drops} drops.")
+
+
+@contextlib.contextmanager
+def _page(bin_: Appliance, config: Config, model: Path | None) -> Iterator[None]:
+    """Serve the page meanwhile; a page that cannot be served is reported and costs no sorting."""
+    try:
+        server = serve(bin_of(config, model, bin_), config)
+    except PageError as fault:
+        log.error("%s", fault)
+        yield
+    else:
+        with server:
+            yield
+
+
+class _Stop:
+    """Whether someone wants the bin to stop: Ctrl-C, SIGTERM, a closed terminal, or a reader that went away.
+
+    Asking once more changes nothing: the lids are closed first in any case.
+    """
+
+    def __init__(self) -> None:
+        self._asked = threading.Event()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, self._note)
+
+    def _note(self, _number: int, _frame: FrameType | None) -> None:
+        self.ask()
+
+    def ask(self) -> None:
+        self._asked.set()
+
+    def is_asked(self) -> bool:
+        return self._asked.is_set()
+
+
+class _Printer:
+    """Prints events in a thread of its own: a reader that does not read holds nothing up."""
+
+    def __init__(self, subscription: Subscription, as_json: bool, stop: _Stop) -> None:
+        self._subscription = subscription
+        self._as_json = as_json
+        self._stop = stop
+        self._is_ending = threading.Event()
+        self._thread = threading.Thread(target=self._print, name="printer", daemon=True)
+
+    def __enter__(self) -> _Printer:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._is_ending.set()
+        self._thread.join(PRINTS_WITHIN_S)
+
+    def _print(self) -> None:
+        out = sys.stdout.fileno()
+        while True:
+            is_last = self._is_ending.is_set()
+            lines = [line for event in self._subscription.take(0.1) if (line := _line(event, self._as_json))]
+            unsent = "".join(f"{line}\n" for line in lines).encode()
+            try:
+                while unsent:
+                    unsent = unsent[os.write(out, unsent) :]
+            except OSError:
+                self._stop.ask()
+                return
+            if is_last and not lines:
+                return
+
+
+def _line(event: Event, as_json: bool) -> str | None:
+    if not isinstance(event, DecisionEvent | LidEvent | FaultEvent):
+        return None
+    if as_json:
+        return json.dumps(event.as_dict())
+    sentence = _sentence(event)
+    return sentence and f"{time.strftime('%H:%M:%S', time.localtime(event.time_s))}  {sentence}"
+
+
+def _sentence(event: DecisionEvent | LidEvent | FaultEvent) -> str | None:
+    match event:
+        case DecisionEvent():
+            doubt = "" if event.verdict == "sure" else f", {event.verdict}"
+            source = "" if event.file is None else f"  {event.file}"
+            return (
+                f"drop {event.drop}: {event.material} → {event.compartment} "
+                f"({event.confidence:.0%}{doubt}, {event.latency_ms:.0f} ms){source}"
+            )
+        case LidEvent(state="open" | "closed" | "fault"):
+            return f"lid {event.compartment}: {event.state}"
+        case FaultEvent():
+            return event.message
+    return None

@@ -1,0 +1,255 @@
+"""The sorter: a pure state machine from what is seen to what is done. It moves nothing itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from device.config import CompartmentSection
+from device.events import LidState, Signal
+from device.evidence import Jury
+from device.presence import Sighting
+from device.requests import CloseLid, Maintenance, OpenLid
+from device.situation import (
+    Announce,
+    CameraLost,
+    Close,
+    CloseAll,
+    Deciding,
+    Drop,
+    Effect,
+    Failed,
+    Finish,
+    Halted,
+    Input,
+    LidReached,
+    Look,
+    Observed,
+    Open,
+    Pressed,
+    Seen,
+    Serving,
+    Show,
+    Situation,
+    Waiting,
+)
+
+HELD_AT_MOST_S = 300.0
+"""A button that is stuck does not hold a lid open for ever."""
+BACK_OFF_S, BACK_OFF_AT_MOST_S = 1.0, 60.0
+MENDS_AFTER_S = 600.0
+"""A lid that failed is tried again so often: what blocked it may have fallen out."""
+
+
+@dataclass(frozen=True)
+class Sorter:
+    """The rules of one bin: which lids it has, and when enough was seen.
+
+    >>> situation, effects = sorter.step(situation, Seen(sighting), now_s)      # doctest: +SKIP
+
+    Invariants, whatever comes: at most one lid is open or moving; every lid is closed in the end; nothing is decided
+    about what does not lie still; nothing is decided twice about one object.
+    """
+
+    lids: Mapping[str, CompartmentSection]
+    jury: Jury = field(repr=False)
+
+    def step(self, situation: Situation, given: Input, now_s: float) -> tuple[Situation, list[Effect]]:
+        """The next situation and what is to be done, in that order; `now_s` never goes back."""
+        effects: list[Effect] = []
+        situation = self._take_note(situation, given, now_s, effects)
+        match situation.phase:
+            case Waiting():
+                situation = self._wait(situation, now_s, effects)
+            case Deciding() as phase:
+                situation = self._decide(situation, phase, now_s, effects)
+            case Serving(lid="open") as phase if not self._stays_open(situation, phase, now_s):
+                situation = replace(situation, phase=replace(phase, lid="closing", since_s=now_s))
+                effects.append(Close(phase.compartment))
+            case Halted(until_s) if now_s >= until_s and not situation.unclosed:
+                situation = replace(situation, phase=Waiting(), free_since_s=now_s)
+                effects.append(Show("idle"))
+        return situation, effects
+
+    # Facts.
+
+    def _take_note(self, situation: Situation, given: Input, now_s: float, effects: list[Effect]) -> Situation:
+        match given:
+            case Seen(sighting):
+                situation = replace(situation, sighting=sighting)
+                if isinstance(situation.phase, Serving) and _is_cleared(situation.judged_id, sighting):
+                    return replace(situation, phase=replace(situation.phase, is_cleared=True))
+            case Observed(observation) if isinstance(situation.phase, Deciding):
+                seen = (*situation.phase.observations, observation)
+                return replace(situation, phase=replace(situation.phase, observations=seen))
+            case LidReached(compartment, state):
+                return self._note_lid(situation, compartment, state, now_s, effects)
+            case Pressed(compartments):
+                return replace(situation, pressed=compartments)
+            case CameraLost():
+                return replace(situation, sighting=None)
+            case Failed():
+                return _halt(situation, now_s, effects)
+            case OpenLid() | CloseLid() | Maintenance():
+                return _heed(situation, given, now_s, effects)
+        return situation
+
+    def _note_lid(
+        self, situation: Situation, compartment: str, state: LidState, now_s: float, effects: list[Effect]
+    ) -> Situation:
+        if state in ("closed", "fault"):
+            situation = replace(situation, unclosed=situation.unclosed - {compartment}, free_since_s=now_s)
+        if state == "closed":
+            situation = replace(situation, out_of_service=situation.out_of_service - {compartment})
+        if state == "fault":
+            broken = situation.out_of_service | {compartment}
+            situation = replace(situation, out_of_service=broken, mends_at_s=now_s + MENDS_AFTER_S)
+        phase = situation.phase
+        if not isinstance(phase, Serving) or phase.compartment != compartment:
+            return situation
+        if state == "open" and phase.lid == "opening":
+            return replace(situation, phase=replace(phase, lid="open", since_s=now_s, was_open=True))
+        if state == "fault" and phase.drop is not None and not phase.was_open:
+            return self._serve(situation, phase.drop, now_s, effects)
+        return _finish(situation, phase, now_s, effects) if state in ("closed", "fault") else situation
+
+    # Rules.
+
+    def _wait(self, situation: Situation, now_s: float, effects: list[Effect]) -> Situation:
+        if situation.unclosed:
+            return situation
+        wanted = [name for name in sorted(situation.pressed) if name not in situation.out_of_service]
+        if wanted:
+            return _open(situation, Serving(wanted[0], None, now_s), "here", effects)
+        if situation.asked is not None:
+            serving = Serving(situation.asked, None, now_s, stays=situation.is_maintenance)
+            return _open(replace(situation, asked=None), serving, "here", effects)
+        if situation.is_maintenance:
+            return situation
+        sighting = situation.sighting
+        if sighting is not None and _is_worth_a_look(sighting, situation.judged_id):
+            since_s = max(sighting.at_rest_since_s or 0.0, situation.free_since_s)
+            effects += [Show("thinking"), Look()]
+            return replace(situation, phase=Deciding(sighting.at_rest_since_s, since_s, sighting.time_s))
+        if situation.out_of_service and now_s >= situation.mends_at_s:
+            broken = tuple(sorted(situation.out_of_service))
+            situation = replace(situation, to_mend=broken, mends_at_s=now_s + MENDS_AFTER_S)
+        if situation.to_mend:
+            return _mend(situation, now_s, effects)
+        return situation
+
+    def _decide(self, situation: Situation, phase: Deciding, now_s: float, effects: list[Effect]) -> Situation:
+        sighting = situation.sighting
+        if (
+            sighting is None
+            or situation.is_maintenance
+            or not _is_worth_a_look(sighting, situation.judged_id)
+            or sighting.at_rest_since_s != phase.at_rest_since_s
+        ):
+            effects.append(Show("idle"))
+            return replace(situation, phase=Waiting())
+        if sighting.state == "still":
+            decision = self.jury.verdict(phase.observations, now_s - phase.since_s)
+            if decision is not None:
+                drop = Drop(situation.drops + 1, decision, now_s - phase.since_s)
+                situation = replace(situation, drops=drop.number, judged_id=sighting.object_id)
+                return self._serve(situation, drop, now_s, effects, is_new=True)
+        if sighting.time_s > phase.looked_s and self.jury.wants_more(len(phase.observations)):
+            effects.append(Look())
+            return replace(situation, phase=replace(phase, looked_s=sighting.time_s))
+        return situation
+
+    def _serve(
+        self, situation: Situation, drop: Drop, now_s: float, effects: list[Effect], is_new: bool = False
+    ) -> Situation:
+        """Open the lid of the decision, or the fallback where that lid is out of service."""
+        lids = (drop.decision.compartment, self.jury.policy.fallback)
+        usable = [lid for lid in lids if lid not in situation.out_of_service]
+        drop = replace(drop, decision=replace(drop.decision, compartment=usable[0] if usable else lids[-1]))
+        if is_new:
+            effects.append(Announce(drop))
+        if not usable:
+            effects += [Finish(drop, is_served=False), Show("fault")]
+            return replace(situation, phase=Waiting(), free_since_s=now_s)
+        signal: Signal = "here" if drop.decision.verdict == "sure" else "unsure"
+        return _open(situation, Serving(usable[0], drop, now_s), signal, effects)
+
+    def _stays_open(self, situation: Situation, phase: Serving, now_s: float) -> bool:
+        lid, open_for_s = self.lids[phase.compartment], now_s - phase.since_s
+        is_held = phase.compartment in situation.pressed and open_for_s < HELD_AT_MOST_S
+        awaits = phase.drop is not None and not phase.is_cleared and open_for_s < lid.hold_at_most_s
+        return phase.stays or is_held or awaits or open_for_s < lid.hold_s
+
+
+def _is_worth_a_look(sighting: Sighting, judged_id: int | None) -> bool:
+    """Something rests that was not judged; it is looked at before it has lain still for long enough to be judged."""
+    if sighting.at_rest_since_s is None:
+        return False
+    return sighting.state == "arriving" or (sighting.state == "still" and sighting.object_id != judged_id)
+
+
+def _is_cleared(judged_id: int | None, sighting: Sighting) -> bool:
+    return sighting.state == "empty" or sighting.object_id not in (None, judged_id)
+
+
+def _open(situation: Situation, phase: Serving, signal: Signal, effects: list[Effect]) -> Situation:
+    effects += [Open(phase.compartment), Show(signal, phase.compartment)]
+    return replace(situation, phase=phase, unclosed=situation.unclosed | {phase.compartment})
+
+
+def _mend(situation: Situation, now_s: float, effects: list[Effect]) -> Situation:
+    """Close a lid that failed, in the hope that it can be closed again."""
+    first, *rest = situation.to_mend
+    effects.append(Close(first))
+    return replace(
+        situation,
+        phase=Serving(first, None, now_s, lid="closing"),
+        to_mend=tuple(rest),
+        unclosed=situation.unclosed | {first},
+    )
+
+
+def _close_now(situation: Situation, phase: Serving, now_s: float, effects: list[Effect]) -> Situation:
+    if phase.lid == "closing":
+        return situation
+    effects.append(Close(phase.compartment))
+    return replace(situation, phase=replace(phase, lid="closing", since_s=now_s))
+
+
+def _finish(situation: Situation, phase: Serving, now_s: float, effects: list[Effect]) -> Situation:
+    if phase.drop is not None:
+        effects.append(Finish(phase.drop, phase.was_open))
+    effects.append(Show("idle"))
+    failures = 0 if phase.was_open else situation.failures
+    return replace(situation, phase=Waiting(), failures=failures)
+
+
+def _halt(situation: Situation, now_s: float, effects: list[Effect]) -> Situation:
+    if isinstance(situation.phase, Serving) and situation.phase.drop is not None:
+        effects.append(Finish(situation.phase.drop, situation.phase.was_open))
+    effects += [CloseAll(), Show("fault")]
+    pause_s = min(BACK_OFF_AT_MOST_S, BACK_OFF_S * 2.0 ** min(situation.failures, 10))
+    return replace(situation, phase=Halted(now_s + pause_s), sighting=None, asked=None, failures=situation.failures + 1)
+
+
+def _heed(
+    situation: Situation, request: OpenLid | CloseLid | Maintenance, now_s: float, effects: list[Effect]
+) -> Situation:
+    phase = situation.phase if isinstance(situation.phase, Serving) else None
+    match request:
+        case OpenLid(compartment):
+            if phase is not None and phase.compartment == compartment and phase.lid != "closing":
+                return situation
+            situation = replace(situation, asked=compartment)
+            return _close_now(situation, phase, now_s, effects) if phase is not None and phase.stays else situation
+        case CloseLid(compartment):
+            asked = None if situation.asked == compartment else situation.asked
+            situation = replace(situation, asked=asked)
+            is_it = phase is not None and phase.compartment == compartment
+            return _close_now(situation, phase, now_s, effects) if phase is not None and is_it else situation
+        case Maintenance(is_on):
+            mends_at_s = now_s if situation.is_maintenance and not is_on else situation.mends_at_s
+            situation = replace(situation, is_maintenance=is_on, asked=None, mends_at_s=mends_at_s)
+            if phase is not None and phase.stays and not is_on:
+                return _close_now(situation, phase, now_s, effects)
+            return situation

@@ -1,0 +1,46 @@
+"""`python -m export`: a finished run becomes the bundle that the device runs."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from datetime import date
+from pathlib import Path
+
+import click
+
+from device.errors import PilahError
+from export.bundle import Limits, export_bundle
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--run", "run_folder", type=click.Path(path_type=Path), default=Path("runs/default"), show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), default=Path("models/default.onnx"), show_default=True)
+@click.option("--version", default=None, help="What the bundle calls itself; default: today's date and a 1.")
+@click.option("--accuracy-lost", default=Limits.accuracy_lost, show_default=True, help="INT8 may lose so much (0…1).")
+@click.option("--agreement", default=Limits.agreement, show_default=True, help="INT8 must agree with float (0…1).")
+def main(run_folder: Path, out: Path, version: str | None, accuracy_lost: float, agreement: float) -> None:
+    """Turn the run in --run into the bundle --out, verified on held-out photos before the old one is replaced."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    version = version or f"{date.today():%Y.%m.%d}-1"
+    try:
+        metadata = export_bundle(run_folder, out, version, Limits(accuracy_lost, agreement))
+    except PilahError as fault:
+        click.echo(f"export: {fault}", err=True)
+        sys.exit(1)
+    except OSError as fault:
+        click.echo(
+            f"export: {fault.strerror or fault} ({fault.filename or out}); the old bundle is in place.", err=True
+        )
+        sys.exit(1)
+    click.echo(f"{out} ({out.stat().st_size / 1e6:.2f} MB), version {version}")
+    for row in metadata["metrics"]:
+        low, high = row["interval95"]
+        click.echo(
+            f"  {row['split']:<5} {row['data']:<14} {row['correct']:>4}/{row['photos']:<4} "
+            f"{100 * row['accuracy']:.1f} % ({100 * low:.1f}…{100 * high:.1f})"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,226 @@
+"""From a finished run to the bundle: export, rewrite, quantize, verify; only then the old bundle is replaced."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from device.bundle import CONTRACT, Bundle
+from device.classifier import Classifier
+from export.calibrate import measure_ranges
+from export.equalise import equalise
+from export.errors import ExportError
+from export.floating import export_float
+from export.graph import int8_model
+from export.network import Network, from_checkpoint, run
+from training.augment import evaluation_view, read_photo
+from training.evaluate import share
+from training.files import write_atomically
+from training.models import DEVIATION, MEAN, Student, load_student
+from training.prepare import Photo, Split, load_split
+
+log = logging.getLogger(__name__)
+
+SIZE_PX = 224
+REWRITE_LIMIT = 1e-2
+"""Largest difference in a logit that a rewrite, which keeps the mathematics, may show on photos (float32)."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What INT8 may cost at most: points of accuracy (0…1), and how often it must agree with float."""
+
+    accuracy_lost: float = 0.01
+    agreement: float = 0.97
+
+
+@dataclass(frozen=True)
+class Verification:
+    """Float against INT8 on the same photos."""
+
+    photos: int
+    float_accuracy: float
+    int8_accuracy: float
+    agreement: float
+    largest_shift: float
+
+
+def export_bundle(
+    run_folder: Path, out: Path, version: str, limits: Limits, calibration_photos: int = 256
+) -> dict[str, Any]:
+    """Make `out` from the run in `run_folder`; returns its metadata. Raises `ExportError`, and keeps the old file.
+
+    The previous bundle is replaced only after the new one was verified on the run's held-out photos.
+    """
+    student, checkpoint = load_student(run_folder / "model.pt")
+    split, evaluation = load_split(run_folder / "split.json"), _read_evaluation(run_folder / "evaluation.json")
+    classes = tuple(checkpoint["classes"])
+    calibration = _views(_spread(split.part("train"), calibration_photos))
+    held_out = split.part("val")
+    temperature = float(evaluation["temperature"])
+
+    sha256 = export_float(student, temperature, run_folder / "float.onnx", SIZE_PX)
+    network = _equalised(student, calibration)
+    model = int8_model(network, temperature, SIZE_PX)
+    metadata = _metadata(evaluation, split, checkpoint, classes, version, sha256)
+    candidate = run_folder / "candidate.onnx"
+    _write(model, metadata, candidate)
+
+    verification, int8 = _verify(student, candidate, held_out, classes)
+    log.info("%s", verification)
+    _judge(verification, limits)
+    metadata["metrics"] = _metrics(int8, held_out, classes, "val")
+    if test := split.part("test"):
+        observed = _observe(candidate, test)
+        metadata["metrics"] += _metrics(observed, test, classes, "test")
+    metadata["provenance"]["int8"] = {
+        "calibration_photos": len(calibration), "agreement_with_float": round(verification.agreement, 4),
+        "accuracy_lost": round(verification.float_accuracy - verification.int8_accuracy, 4),
+    }  # fmt: skip
+    _write(model, metadata, out)
+    Bundle.open(out)
+    return metadata
+
+
+def _read_evaluation(path: Path) -> dict[str, Any]:
+    try:
+        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as fault:
+        raise ExportError(f"{path} cannot be read: run `python -m training evaluate` on this run first.") from fault
+    return values
+
+
+def _spread(photos: list[Photo], count: int) -> list[Photo]:
+    """`count` photos spread evenly over the classes, in a fixed order."""
+    by_class: dict[str, list[Photo]] = {}
+    for photo in photos:
+        by_class.setdefault(photo.material, []).append(photo)
+    chance = np.random.default_rng(0)
+    share_of_class = max(1, count // max(1, len(by_class)))
+    return [members[i] for members in by_class.values() for i in chance.permutation(len(members))[:share_of_class]]
+
+
+def _views(photos: list[Photo]) -> Tensor:
+    if not photos:
+        raise ExportError("The run's split names no photos to calibrate on: prepare the data again.")
+    missing = [photo.path for photo in photos if not Path(photo.path).is_file()]
+    if missing:
+        raise ExportError(f"{len(missing)} calibration photos are gone (first: {missing[0]}): prepare the data again.")
+    return torch.stack([evaluation_view(read_photo(photo.path), SIZE_PX) for photo in photos])
+
+
+def _equalised(student: Student, calibration: Tensor) -> Network:
+    """Rewrite and equalise, each step compared with PyTorch on photos."""
+    network = from_checkpoint(student.network.state_dict(), MEAN[0] * 255, DEVIATION)
+    sample = calibration[:: max(1, len(calibration) // 16)]
+    with torch.no_grad():
+        wanted = student(sample)[0]
+        _compare("rewritten", wanted, run(network, sample))
+        ranges = measure_ranges(network, torch.split(calibration, 32))
+        equal = equalise(network, ranges)
+        _compare("equalised", wanted, run(equal, sample))
+    return equal
+
+
+def _compare(name: str, wanted: Tensor, got: Tensor) -> None:
+    difference = float((wanted - got).abs().max())
+    log.info(
+        "%s: largest difference from PyTorch in a logit %.2g (logits reach %.3g)", name, difference, wanted.abs().max()
+    )
+    if difference > REWRITE_LIMIT:
+        raise ExportError(f"The {name} network differs from the trained one by {difference:.3g} in a logit.")
+
+
+def _metadata(
+    evaluation: dict[str, Any],
+    split: Split,
+    checkpoint: dict[str, Any],
+    classes: tuple[str, ...],
+    version: str,
+    sha256: str,
+) -> dict[str, Any]:
+    photos: dict[str, int] = {}
+    for photo in split.part("train"):
+        photos[photo.source] = photos.get(photo.source, 0) + 1
+    licences = evaluation["licences"]
+    provenance = {
+        "recipe": json.loads(checkpoint["recipe"]), "epochs": checkpoint["epoch"], "torch": str(torch.__version__),
+        "trained_on": date.today().isoformat(), "split_seed": split.seed,
+        "expected_calibration_error": round(evaluation["expected_calibration_error"]["cross_fitted"], 4),
+        "command": "make model DATA=../shared/data", **json.loads(checkpoint["provenance"]),
+    }  # fmt: skip
+    return {
+        "pilah_contract": CONTRACT, "classes": list(classes), "version": version,
+        "preprocess": {"resize_short": SIZE_PX, "crop": SIZE_PX, "interpolation": "area"},
+        "temperature": evaluation["temperature"], "thresholds": evaluation["thresholds"],
+        "cost_matrix": evaluation["cost_matrix"],
+        "sources": [{"name": n, "licence": licences[n], "photos": count} for n, count in sorted(photos.items())],
+        "metrics": evaluation["metrics"], "provenance": provenance, "float_sha256": sha256,
+    }  # fmt: skip
+
+
+def _write(model: onnx.ModelProto, metadata: dict[str, Any], path: Path) -> None:
+    del model.metadata_props[:]
+    for key, value in metadata.items():
+        model.metadata_props.add(key=key, value=json.dumps(value, ensure_ascii=False))
+    write_atomically(path, lambda partial: partial.write_bytes(model.SerializeToString()))
+
+
+def _observe(bundle: Path, photos: list[Photo]) -> NDArray[np.float32]:
+    """(N, K) probabilities by the device's own code."""
+    classifier = Classifier(Bundle.open(bundle))
+    return np.stack([classifier.observe(read_photo(photo.path)).probabilities for photo in photos])
+
+
+def _verify(
+    student: Student, candidate: Path, photos: list[Photo], classes: tuple[str, ...]
+) -> tuple[Verification, NDArray[np.float32]]:
+    targets = np.array([classes.index(photo.material) for photo in photos])
+    with torch.no_grad():
+        views = torch.split(_views(photos), 32)
+        floating = torch.cat([student(batch)[0] for batch in views])
+    int8 = _observe(candidate, photos)
+    temperature = Bundle.open(candidate).contract.temperature
+    wanted = torch.softmax(floating / temperature, dim=1).numpy()
+    return Verification(
+        photos=len(photos),
+        float_accuracy=float((wanted.argmax(1) == targets).mean()),
+        int8_accuracy=float((int8.argmax(1) == targets).mean()),
+        agreement=float((wanted.argmax(1) == int8.argmax(1)).mean()),
+        largest_shift=float(np.abs(wanted - int8).max()),
+    ), int8
+
+
+def _judge(verification: Verification, limits: Limits) -> None:
+    lost = verification.float_accuracy - verification.int8_accuracy
+    if lost > limits.accuracy_lost:
+        raise ExportError(
+            f"INT8 loses {100 * lost:.2f} points of accuracy on {verification.photos} held-out photos, more than the "
+            f"limit of {100 * limits.accuracy_lost:.2f}; no bundle was written."
+        )
+    if verification.agreement < limits.agreement:
+        raise ExportError(
+            f"INT8 agrees with float on {100 * verification.agreement:.1f} % of held-out photos, less than the limit "
+            f"of {100 * limits.agreement:.1f} %; no bundle was written."
+        )
+
+
+def _metrics(
+    probabilities: NDArray[np.float32], photos: list[Photo], classes: tuple[str, ...], part: str
+) -> list[dict[str, Any]]:
+    targets = np.array([classes.index(photo.material) for photo in photos])
+    right = probabilities.argmax(axis=1) == targets
+    sources = np.array([photo.source for photo in photos])
+    names = sorted(set(sources))
+    rows = [share(name, part, right[sources == name]) for name in names]
+    return ([share("all sources", part, right)] if len(names) > 1 else []) + rows

@@ -1,0 +1,205 @@
+"""A whole bin on a bench: the real appliance with a played tray, mock pins, and a clock that only the bench moves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from gpiozero.pins.mock import MockFactory, MockPWMPin
+from numpy.typing import NDArray
+
+from device.appliance import Appliance
+from device.bundle import Bundle
+from device.camera import Frame
+from device.camera.watch import Watch
+from device.classifier import Classifier
+from device.clock import ManualClock
+from device.config import Config
+from device.errors import CameraError
+from device.events import DecisionEvent, Event, FaultEvent, LidEvent
+from device.health import Heartbeat
+from tests.bundles import COLOURS, write_bundle
+
+SHAPE = (120, 160)
+THING = 100
+"""Side of what lies on the tray: the crop around it has a margin, of which the small bundle sees nothing."""
+PERIOD_S = 1 / 15
+
+
+class PlayedTray:
+    """A camera over a grey tray, on which a test lays things, one at a time; they fall when a lid opens.
+
+    `fault`: "gone", "frozen" or "black", until a test takes it away; `is_stuck`: what lies there does not fall.
+    """
+
+    is_sensor = True
+
+    def __init__(self, clock: ManualClock) -> None:
+        self._clock = clock
+        self._noise = np.random.default_rng(0)
+        self._last: NDArray[np.uint8] = self._picture(None)
+        self.lies: str | None = None
+        self.is_stuck = False
+        self.fault: str | None = None
+        self.cleared_s = clock.now()
+
+    def read(self) -> Frame:
+        if self.fault == "gone":
+            raise CameraError("The played camera is gone.")
+        if self.fault == "black":
+            self._last = np.zeros((*SHAPE, 3), np.uint8)
+        elif self.fault != "frozen":
+            self._last = self._picture(self.lies)
+        return Frame(self._last, self._clock.now())
+
+    def reopen(self) -> PlayedTray:
+        if self.fault == "gone":
+            raise CameraError("The played camera is still gone.")
+        return self
+
+    def lid_opened(self) -> None:
+        if not self.is_stuck:
+            self.lies, self.cleared_s = None, self._clock.now()
+
+    def lid_closed(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+    def _picture(self, material: str | None) -> NDArray[np.uint8]:
+        plain = np.full((*SHAPE, 3), 128)
+        if material is not None:
+            # Stripes, each material its own, that leave the mean colour as it is: presence looks at shapes.
+            stripe = 2 + list(COLOURS).index(material) % 6
+            stripes = np.where(np.arange(THING) // stripe % 2, 15, -15)[None, :, None]
+            top, left = (SHAPE[0] - THING) // 2, (SHAPE[1] - THING) // 2
+            plain[top : top + THING, left : left + THING] = np.array(COLOURS[material]) + stripes
+        picture = np.clip(plain, 2, 253).astype(np.uint8)
+        picture[::8, ::8] += self._noise.integers(0, 2, picture[::8, ::8].shape, dtype=np.uint8)
+        return picture
+
+
+class PacedWatch(Watch):
+    """A feed that gives its frames 15 times a second, and never makes the loop wait longer than it asked for."""
+
+    def __init__(self, tray: PlayedTray, config: Config, clock: ManualClock) -> None:
+        super().__init__(tray, tray.reopen, config.camera, clock)
+        self._paced_by = clock
+        self._due_s = clock.now()
+
+    def latest(self, timeout_s: float) -> Frame | None:
+        wait_s = self._due_s - self._paced_by.now()
+        if wait_s > timeout_s:
+            self._paced_by.sleep(timeout_s)
+            return None
+        self._paced_by.sleep(wait_s)
+        self._due_s += PERIOD_S
+        return super().latest(0.0)
+
+
+class Notes(list[str]):
+    """Keeps what systemd would have been told."""
+
+    def notify(self, state: str) -> None:
+        self.append(state)
+
+
+class Bench:
+    """A bin that a test feeds and watches.
+
+    >>> with Bench(tmp_path) as bench:                          # doctest: +SKIP
+    ...     bench.drop("glass")
+    ...     bench.until(lambda: bench.appliance.finished_drops == 1)
+    ...     bench.opened
+    ['recyclable']
+    """
+
+    def __init__(self, folder: Path, config: Config | None = None, **parts: Any) -> None:
+        self.config = config or Config()
+        self.clock = ManualClock(start_s=1000.0)
+        self.tray = PlayedTray(self.clock)
+        self.pins = MockFactory(pin_class=MockPWMPin)
+        self.notes = Notes()
+        self.model = write_bundle(folder / "model.onnx")
+        self.appliance = Appliance(
+            self.config,
+            Classifier(Bundle.open(self.model, threads=1)),
+            PacedWatch(self.tray, self.config, self.clock),
+            self.pins,
+            self.clock,
+            Heartbeat(self.clock, self.notes, system=folder),
+            **parts,
+        )
+        self._servos = {
+            name: self.pins.pin(lid.servo_pin)  # the factory forgets its pins when it is closed
+            for name, lid in self.config.compartments.items()
+        }
+        self._follower = self.appliance.events.subscribe(limit=100_000)
+        self.events: list[Event] = []
+
+    def __enter__(self) -> Bench:
+        self.run(4.0)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.appliance.close()
+        self.hear()
+
+    def hear(self) -> None:
+        self.events += self._follower.take()
+
+    def run(self, duration_s: float) -> None:
+        """Let the loop turn for so long, on the bench's clock."""
+        until_s = self.clock.now() + duration_s
+        while self.clock.now() < until_s:
+            self.appliance.turn()
+            self.hear()
+
+    def until(self, holds: Callable[[], bool], at_most_s: float = 30.0) -> None:
+        until_s = self.clock.now() + at_most_s
+        while not holds():
+            assert self.clock.now() < until_s, "it does not come to pass"
+            self.appliance.turn()
+            self.hear()
+
+    def drop(self, material: str) -> None:
+        self.tray.lies = material
+
+    def serve(self, material: str) -> None:
+        """Drop something and wait until it is sorted and all lids are closed."""
+        before = self.appliance.finished_drops
+        self.drop(material)
+        self.until(lambda: self.appliance.finished_drops == before + 1)
+        self.run(1.0)
+
+    def told(self, kind: type[Any]) -> list[Any]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+    @property
+    def opened(self) -> list[str]:
+        """The lids that opened, in order."""
+        return [event.compartment for event in self.told(LidEvent) if event.state == "open"]
+
+    @property
+    def decisions(self) -> list[DecisionEvent]:
+        return self.told(DecisionEvent)
+
+    @property
+    def faults(self) -> list[tuple[str, bool]]:
+        """Part and whether it is over, in order."""
+        return [(event.part, event.is_over) for event in self.told(FaultEvent)]
+
+    def pulses_ms(self, compartment: str) -> list[float]:
+        """Every pulse width that a lid's servo was sent, in order."""
+        return [round(state.state * 20, 3) for state in self._servos[compartment].states if state.state > 0]
+
+    def assert_all_closed(self) -> None:
+        """Every servo was last told to close, and was let go."""
+        for name, lid in self.config.compartments.items():
+            part = (lid.closed_deg - lid.min_angle_deg) / (lid.max_angle_deg - lid.min_angle_deg)
+            closed_ms = lid.min_pulse_ms + part * (lid.max_pulse_ms - lid.min_pulse_ms)
+            assert self.pulses_ms(name)[-1] == round(closed_ms, 3), name
+            assert self._servos[name].state == 0, name

@@ -1,0 +1,123 @@
+"""A bin for the page's tests: a small bundle, a state folder, and a clock that a test moves."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from device.bundle import Bundle
+from device.camera import Frame
+from device.classifier import Classifier
+from device.clock import ManualClock
+from device.config import Config
+from device.decision import Policy
+from device.events import Event, EventBus, LidEvent, StateEvent
+from device.page.bin import Bin, Drop, Search
+from device.page.owner import Password
+from device.requests import Request
+from tests.bundles import plain, write_bundle
+
+PASSWORD = "correct horse battery"
+
+
+def make_bin(folder: Path, config: Config | None = None, with_password: bool = True, **parts: Any) -> Bin:
+    config = config or Config()
+    bundle = Bundle.open(write_bundle(folder / "colours.onnx"))
+    contract = bundle.contract
+    state = folder / "state"
+    if with_password:
+        Password(state).set(PASSWORD)
+    return Bin(
+        config=config,
+        contract=contract,
+        policy=Policy(config.materials, config.decision.fallback, contract.thresholds, contract.cost_matrix),
+        open_classifier=lambda: Classifier(bundle),
+        state=state,
+        **{"clock": ManualClock(), **parts},
+    )
+
+
+def jpeg(picture: NDArray[np.uint8]) -> bytes:
+    """`picture`: (H, W, 3) uint8 RGB, encoded as a JPEG."""
+    encoded = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1]
+    return bytes(encoded)
+
+
+def photo_of(material: str) -> bytes:
+    return jpeg(plain(material))
+
+
+class PlayedAppliance:
+    """An appliance whose story a test tells, event by event."""
+
+    def __init__(self, compartments: Iterable[str]) -> None:
+        self.events = EventBus()
+        self.requests: list[Request] = []
+        self._latest: dict[tuple[str, str], Event] = {}
+        self._frame: Frame | None = None
+        for name in compartments:
+            self.tell(LidEvent(time_s=0.0, compartment=name, state="closed"))
+        self.tell(StateEvent(time_s=0.0, state="empty"))
+
+    def tell(self, event: Event) -> None:
+        name = getattr(event, {"lid": "compartment", "fault": "part"}.get(event.event, ""), "")
+        self._latest[event.event, name] = event
+        self.events.publish(event)
+
+    def show(self, picture: NDArray[np.uint8], time_s: float) -> None:
+        self._frame = Frame(picture, time_s)
+
+    def snapshot(self) -> list[Event]:
+        return list(self._latest.values())
+
+    def newest_frame(self) -> Frame | None:
+        return self._frame
+
+    def request(self, request: Request) -> None:
+        self.requests.append(request)
+
+
+class ListJournal:
+    """A history in memory."""
+
+    def __init__(self, drops: Iterable[Drop] = ()) -> None:
+        self.kept = {drop.id: drop for drop in drops}
+        self.photos: list[tuple[str, bytes]] = []
+
+    def drops(self, search: Search, limit: int, before_id: int | None = None) -> list[Drop]:
+        found = [d for d in self._found(search) if before_id is None or d.id < before_id]
+        return sorted(found, key=lambda drop: -drop.id)[:limit]
+
+    def counts(self, search: Search) -> list[tuple[date, str, str, int]]:
+        days = Counter((date.fromtimestamp(d.time_s), d.compartment, d.verdict) for d in self._found(search))
+        return [(*key, number) for key, number in days.items()]
+
+    def to_teach(self, limit: int) -> list[Drop]:
+        open_ = [drop for drop in self.kept.values() if drop.has_thumbnail and drop.corrected is None]
+        return sorted(open_, key=lambda drop: (drop.verdict == "sure", -drop.id))[:limit]
+
+    def thumbnail(self, drop: int) -> bytes | None:
+        return photo_of(self.kept[drop].material) if drop in self.kept else None
+
+    def correct(self, drop: int, material: str) -> None:
+        self.kept[drop] = replace(self.kept[drop], corrected=material)
+
+    def keep_photo(self, encoded: bytes, material: str) -> None:
+        self.photos.append((material, encoded))
+
+    def _found(self, search: Search) -> list[Drop]:
+        return [
+            drop
+            for drop in self.kept.values()
+            if (search.since_s or 0) <= drop.time_s < (search.until_s or 1e12)
+            and search.compartment in (None, drop.compartment)
+            and search.verdict in (None, drop.verdict)
+        ]

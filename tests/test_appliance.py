@@ -1,0 +1,433 @@
+"""The whole path from the camera to the servos, and every fault that a bin may meet, without waiting for any."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from device.appliance import Appliance
+from device.bundle import Bundle
+from device.camera import Frame
+from device.classifier import Classifier
+from device.config import CompartmentSection, Config, LightsSection
+from device.errors import BundleError, ConfigError, LidError
+from device.events import LidEvent, StateEvent
+from device.health import Heartbeat
+from device.requests import CloseLid, Maintenance, OpenLid
+from tests.bench import Bench, PacedWatch
+from tests.bundles import COLOURS, write_bundle
+
+CLOSED_MS, OPEN_MS = 1.5, 2.5
+
+
+@pytest.mark.parametrize("material", COLOURS)
+def test_each_material_opens_its_own_lid_and_no_other(tmp_path: Path, material: str) -> None:
+    with Bench(tmp_path) as bench:
+        bench.serve(material)
+    wanted = bench.config.materials[material]
+    assert [decision.material for decision in bench.decisions] == [material]
+    for name in bench.config.compartments:
+        widths = bench.pulses_ms(name)
+        assert max(widths) == (OPEN_MS if name == wanted else CLOSED_MS)
+        assert min(widths) == CLOSED_MS
+    bench.assert_all_closed()
+
+
+def test_the_lid_s_events_tell_the_drop_again(tmp_path: Path) -> None:
+    with Bench(tmp_path) as bench:
+        bench.serve("glass")
+    lid_events = bench.told(LidEvent)
+    assert [event.state for event in lid_events] == ["opening", "open", "closing", "closed"]
+    assert {(event.drop, event.material, event.compartment) for event in lid_events} == {(1, "glass", "recyclable")}
+    decision = bench.decisions[0]
+    assert {event.latency_ms for event in lid_events} == {decision.latency_ms}
+    assert lid_events[1].angle_deg == 90
+    assert decision.model_version == "2026.1.1-1"
+
+
+def test_an_empty_tray_opens_nothing_and_never_asks_the_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Bench(tmp_path) as bench:
+        monkeypatch.setattr(Classifier, "observe", _fail("an idle frame was shown to the model"))
+        bench.run(60)
+        assert bench.faults == []
+    assert bench.opened == []
+
+
+def test_nothing_stirs_at_the_start(tmp_path: Path) -> None:
+    with Bench(tmp_path) as bench:
+        for name in bench.config.compartments:
+            assert set(bench.pulses_ms(name)) == {CLOSED_MS}
+        bench.assert_all_closed()
+    assert bench.notes[0] == "READY=1"
+
+
+def test_the_sweep_is_smooth_and_no_faster_than_the_lid_may_move(tmp_path: Path) -> None:
+    with Bench(tmp_path) as bench:
+        bench.serve("organic")
+    angles = np.array([(width - 1.5) * 90 for width in bench.pulses_ms("organic")])
+    assert np.abs(np.diff(angles)).max() <= 180 * 0.021
+
+
+def test_what_is_like_nothing_known_goes_to_the_fallback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Bench(tmp_path) as bench:
+        monkeypatch.setitem(COLOURS, "neon", (60, 220, 60))
+        bench.serve("neon")
+    assert [decision.verdict for decision in bench.decisions] == ["unknown"]
+    assert bench.opened == ["residual"]
+
+
+def test_a_bin_with_three_lids_is_a_matter_of_configuration(tmp_path: Path) -> None:
+    config = Config(
+        compartments={
+            "wet": CompartmentSection(servo_pin=12, open_deg=-45, closed_deg=45),
+            "dry": CompartmentSection(servo_pin=13),
+            "rest": CompartmentSection(servo_pin=18),
+        },
+        materials={name: {"organic": "wet", "trash": "rest"}.get(name, "dry") for name in COLOURS},
+        decision={"fallback": "rest"},  # type: ignore[arg-type]
+    )
+    with Bench(tmp_path, config) as bench:
+        bench.serve("organic")
+        bench.serve("wood")
+    assert bench.opened == ["wet", "dry"]
+    assert (bench.pulses_ms("wet")[0], min(bench.pulses_ms("wet"))) == (2.0, 1.0)
+    bench.assert_all_closed()
+
+
+def test_two_things_at_once_open_one_lid_at_a_time(tmp_path: Path) -> None:
+    with Bench(tmp_path) as bench:
+        bench.tray.is_stuck = True
+        bench.drop("glass")
+        bench.until(lambda: bench.opened == ["recyclable"])
+        bench.tray.is_stuck = False
+        bench.drop("organic")
+        bench.until(lambda: bench.appliance.finished_drops == 2)
+    assert bench.opened == ["recyclable", "organic"]
+    bench.assert_all_closed()
+
+
+def test_a_new_thing_while_a_lid_is_open_waits_for_its_turn(tmp_path: Path) -> None:
+    with Bench(tmp_path) as bench:
+        bench.drop("glass")
+        bench.until(lambda: bench.opened == ["recyclable"])
+        bench.run(1.0)
+        bench.drop("organic")
+        bench.until(lambda: len(bench.opened) == 2)
+        states = [(event.compartment, event.state) for event in bench.told(LidEvent)]
+        assert states.index(("recyclable", "closed")) < states.index(("organic", "opening"))
+        bench.until(lambda: bench.appliance.finished_drops == 2)
+
+
+def test_a_thing_that_is_never_taken_opens_one_lid_once_and_for_no_longer_than_its_limit(tmp_path: Path) -> None:
+    with Bench(tmp_path) as bench:
+        bench.tray.is_stuck = True
+        bench.drop("glass")
+        bench.run(60)
+        bench.assert_all_closed()
+    assert bench.opened == ["recyclable"]
+    times = {event.state: event.time_s for event in bench.told(LidEvent)}
+    assert times["closing"] - times["open"] == pytest.approx(10, abs=0.2)
+
+
+@pytest.mark.parametrize(
+    ("fault", "says"), [("gone", "gone"), ("frozen", "frozen"), ("black", "black")], ids=["gone", "frozen", "black"]
+)
+def test_a_camera_that_fails_is_noticed_in_three_seconds_and_the_bin_goes_on_once_it_is_back(
+    tmp_path: Path, fault: str, says: str
+) -> None:
+    with Bench(tmp_path) as bench:
+        bench.tray.fault = fault
+        failed_s = bench.clock.wall()
+        bench.until(lambda: bench.faults == [("camera", False)], at_most_s=3.5)
+        report = bench.events[-1]
+        assert says in report.message  # type: ignore[attr-defined]
+        assert report.time_s - failed_s <= 3.2
+        bench.run(300)
+        bench.notes.clear()
+        bench.run(30)
+        assert len(bench.notes) >= 25, "the watchdog must hear that the camera is being looked after"
+        bench.tray.fault = None
+        bench.until(lambda: bench.faults == [("camera", False), ("camera", True)], at_most_s=61)
+        bench.run(2)
+        bench.serve("glass")
+    assert bench.opened == ["recyclable"]
+
+
+def test_a_camera_that_goes_while_a_lid_is_open_leaves_no_lid_open(tmp_path: Path) -> None:
+    with Bench(tmp_path) as bench:
+        bench.tray.is_stuck = True
+        bench.drop("glass")
+        bench.until(lambda: bench.opened == ["recyclable"])
+        bench.tray.fault = "gone"
+        bench.run(15)
+        bench.assert_all_closed()
+
+
+def test_a_camera_that_goes_during_a_decision_decides_nothing(tmp_path: Path) -> None:
+    with Bench(tmp_path) as bench:
+        bench.drop("glass")
+        bench.until(lambda: "deciding" in [event.state for event in bench.told(StateEvent)])
+        bench.tray.fault = "gone"
+        bench.run(30)
+    assert bench.decisions == []
+
+
+def test_a_model_file_replaced_by_garbage_disturbs_no_running_bin_and_is_refused_at_the_next_start(
+    tmp_path: Path,
+) -> None:
+    with Bench(tmp_path) as bench:
+        bench.model.write_bytes(b"garbage" * 100)
+        bench.serve("glass")
+    assert bench.opened == ["recyclable"]
+    with pytest.raises(BundleError, match="cannot be loaded"):
+        Bundle.open(bench.model)
+
+
+@pytest.mark.parametrize("jump_s", [-86_400.0 * 365, 86_400.0 * 365])
+def test_a_clock_that_is_set_changes_no_timing(tmp_path: Path, jump_s: float) -> None:
+    with Bench(tmp_path) as bench:
+        bench.drop("glass")
+        bench.until(lambda: bench.opened == ["recyclable"])
+        begun_s = bench.clock.now()
+        bench.clock.jump_wall(jump_s)
+        bench.until(lambda: bench.appliance.finished_drops == 1)
+        assert bench.clock.now() - begun_s < 5
+        bench.serve("organic")
+    assert bench.opened == ["recyclable", "organic"]
+    assert bench.decisions[1].latency_ms < 400
+
+
+def test_a_lid_that_does_not_arrive_is_out_of_service_and_its_waste_goes_to_the_fallback(tmp_path: Path) -> None:
+    config = _with_switch("recyclable", 23)
+    with Bench(tmp_path, config) as bench:
+        bench.until(lambda: bench.faults == [("lid recyclable", False)])
+        bench.run(2)
+        bench.serve("glass")
+        bench.serve("organic")
+        assert bench.opened == ["residual", "organic"]
+        bench.pins.pin(23).drive_low()
+        bench.appliance.request(Maintenance(True))
+        bench.appliance.request(Maintenance(False))
+        bench.until(lambda: ("lid recyclable", True) in bench.faults)
+    bench.assert_all_closed()
+
+
+def test_a_lid_that_sticks_while_it_serves_hands_its_drop_to_the_fallback(tmp_path: Path) -> None:
+    config = _with_switch("recyclable", 23)
+    bench = Bench(tmp_path, config)
+    bench.pins.pin(23).drive_low()
+    with bench:
+        assert bench.faults == []
+        bench.serve("glass")
+    assert bench.opened == ["residual"]
+    assert bench.faults == [("lid recyclable", False)]
+    assert bench.decisions[0].compartment == "recyclable"
+    bench.assert_all_closed()
+
+
+@pytest.mark.parametrize("state", ["empty", "deciding", "opening", "open", "closing", "fault", "maintenance"])
+def test_stopping_in_any_state_closes_every_lid_within_two_seconds(tmp_path: Path, state: str) -> None:
+    with Bench(tmp_path) as bench:
+        _bring_to(bench, state)
+        stopped_s = bench.clock.now()
+        bench.appliance.close()
+        assert bench.clock.now() - stopped_s < 1.5
+        bench.hear()
+        bench.appliance.close()
+    for name in bench.config.compartments:
+        assert bench.pulses_ms(name)[-1] == CLOSED_MS
+    assert bench.notes[-1] == "STOPPING=1"
+
+
+def test_whatever_goes_wrong_in_the_loop_closes_the_lids_and_the_bin_sorts_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Bench(tmp_path) as bench:
+        bench.drop("glass")
+        with monkeypatch.context() as patch:
+            patch.setattr(Classifier, "observe", _fail("out of memory"))
+            bench.until(lambda: ("loop", False) in bench.faults)
+            bench.run(0.5)
+            assert bench.told(StateEvent)[-1].state == "fault"
+        bench.until(lambda: ("loop", True) in bench.faults)
+        bench.until(lambda: bench.appliance.finished_drops == 1)
+    assert bench.opened == ["recyclable"]
+
+
+def test_a_fault_while_a_lid_moves_closes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Bench(tmp_path) as bench:
+        bench.drop("glass")
+        bench.until(lambda: bench.told(LidEvent) != [] and bench.told(LidEvent)[-1].state == "opening")
+        bench.run(0.3)
+        with monkeypatch.context() as patch:
+            patch.setattr(PacedWatch, "latest", _fail("the driver is mad"))
+            bench.run(3)
+            bench.assert_all_closed()
+        bench.run(61)
+        assert bench.faults[-1] == ("loop", True)
+
+
+def test_a_loop_that_fails_at_every_turn_does_not_tell_the_watchdog_that_all_is_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Bench(tmp_path) as bench:
+        bench.run(2)
+        bench.notes.clear()
+        monkeypatch.setattr(PacedWatch, "latest", _fail("the driver is mad"))
+        bench.run(60)
+        assert bench.notes == []
+        assert bench.faults == [("loop", False)], "said once, not at every turn"
+
+
+def test_frames_that_stop_without_a_word_are_not_hidden_from_the_watchdog(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Bench(tmp_path) as bench:
+
+        def silence(watch: PacedWatch, timeout_s: float) -> Frame | None:
+            bench.clock.sleep(timeout_s)
+            return None
+
+        monkeypatch.setattr(PacedWatch, "latest", silence)
+        bench.run(5)
+        bench.notes.clear()
+        bench.run(60)
+    assert bench.notes == ["STOPPING=1"]
+
+
+def test_a_supply_that_is_too_weak_is_reported_and_so_is_its_end(tmp_path: Path) -> None:
+    firmware = tmp_path / "devices/platform/soc/soc:firmware/get_throttled"
+    firmware.parent.mkdir(parents=True)
+    firmware.write_text("50005")
+    with Bench(tmp_path) as bench:
+        assert bench.faults == [("board", False)]
+        firmware.write_text("50000")
+        bench.run(31)
+    assert bench.faults == [("board", False), ("board", True)]
+
+
+def test_a_button_opens_its_lid_for_as_long_as_it_is_pressed(tmp_path: Path) -> None:
+    config = Config()
+    organic = config.compartments["organic"].model_copy(update={"button_pin": 24})
+    config = config.model_copy(update={"compartments": {**config.compartments, "organic": organic}})
+    with Bench(tmp_path, config) as bench:
+        bench.pins.pin(24).drive_low()
+        bench.run(30)
+        assert bench.opened == ["organic"]
+        assert bench.pulses_ms("organic")[-1] == OPEN_MS
+        bench.pins.pin(24).drive_high()
+        bench.run(2)
+        bench.assert_all_closed()
+    assert bench.appliance.finished_drops == 0
+
+
+def test_the_owner_opens_and_closes_lids_and_keeps_the_bin_from_sorting(tmp_path: Path) -> None:
+    with Bench(tmp_path) as bench:
+        bench.appliance.request(Maintenance(True))
+        bench.appliance.request(OpenLid("reuse"))
+        bench.drop("glass")
+        bench.run(60)
+        assert bench.opened == ["reuse"]
+        assert bench.told(StateEvent)[-1].state == "maintenance"
+        bench.appliance.request(CloseLid("reuse"))
+        bench.run(2)
+        bench.assert_all_closed()
+        assert bench.decisions == []
+        bench.drop("glass")
+        bench.appliance.request(Maintenance(False))
+        bench.until(lambda: bench.appliance.finished_drops == 1)
+    with pytest.raises(LidError, match="no lid 'cellar'; it has organic, recyclable"):
+        bench.appliance.request(OpenLid("cellar"))
+
+
+def test_one_who_comes_later_sees_how_things_stand(tmp_path: Path) -> None:
+    with Bench(tmp_path) as bench:
+        bench.serve("glass")
+        told = [event.as_dict() for event in bench.appliance.snapshot()]
+        assert {event["compartment"]: event["state"] for event in told if event["event"] == "lid"} == dict.fromkeys(
+            bench.config.compartments, "closed"
+        )
+        assert [event["state"] for event in told if event["event"] == "state"] == ["empty"]
+        assert [event["material"] for event in told if event["event"] == "decision"] == ["glass"]
+        frame = bench.appliance.newest_frame()
+        assert frame is not None
+        assert frame.time_s == pytest.approx(bench.clock.now(), abs=0.1)
+
+
+def test_the_leds_follow_a_drop(tmp_path: Path) -> None:
+    config = Config(lights=LightsSection(thinking_pin=2))
+    with Bench(tmp_path, config) as bench:
+        bench.serve("glass")
+        led = [state.state for state in bench.pins.pin(config.compartments["recyclable"].led_pin).states]
+        thinking = [state.state for state in bench.pins.pin(2).states]
+    assert led == [0, 1, 0, 1, 0], "once on the way home, once for the drop"
+    assert thinking[-2:] == [1, 0]
+
+
+def test_the_loop_ends_after_so_many_drops(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+
+    def drops_for_ever() -> bool:
+        since_clear_s = bench.clock.now() - bench.tray.cleared_s
+        if bench.tray.lies is None and since_clear_s > 5:
+            bench.drop("organic")
+        return bench.clock.now() > 1060
+
+    with bench.appliance:
+        bench.appliance.run(should_stop=drops_for_ever, drops=2)
+    bench.hear()
+    assert bench.clock.now() < 1060
+    assert bench.opened == ["organic", "organic"]
+    bench.assert_all_closed()
+
+
+def test_a_model_with_a_material_that_goes_nowhere_does_not_start(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.appliance.close()
+    foreign = Classifier(
+        Bundle.open(write_bundle(tmp_path / "foreign.onnx", {"lava": (255, 0, 0), "glass": (0, 9, 0)}))
+    )
+    with pytest.raises(ConfigError, match="lava"):
+        Appliance(
+            bench.config,
+            foreign,
+            PacedWatch(bench.tray, bench.config, bench.clock),
+            bench.pins,
+            bench.clock,
+            Heartbeat(bench.clock, bench.notes),
+        )
+
+
+def _with_switch(compartment: str, pin: int) -> Config:
+    config = Config()
+    lid = config.compartments[compartment].model_copy(update={"switch_pin": pin})
+    return config.model_copy(update={"compartments": {**config.compartments, compartment: lid}})
+
+
+def _fail(message: str) -> Callable[..., None]:
+    def raises(*_: object) -> None:
+        raise RuntimeError(message)
+
+    return raises
+
+
+def _bring_to(bench: Bench, state: str) -> None:
+    match state:
+        case "deciding":
+            bench.drop("glass")
+            bench.until(lambda: "deciding" in [event.state for event in bench.told(StateEvent)])
+        case "opening" | "open" | "closing":
+            bench.drop("glass")
+            bench.until(lambda: bool(bench.told(LidEvent)) and bench.told(LidEvent)[-1].state == state)
+            bench.run(0.3)
+        case "fault":
+            bench.tray.fault = "gone"
+            bench.run(5)
+        case "maintenance":
+            bench.appliance.request(Maintenance(True))
+            bench.appliance.request(OpenLid("reuse"))
+            bench.run(10)
+            assert bench.opened == ["reuse"]

@@ -1,0 +1,311 @@
+"""What residents and owners do, in a real headless Chromium; skipped where it or Playwright is not installed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from device.clock import SystemClock
+from device.config import Config
+from device.events import DecisionEvent, LidEvent, SignalEvent, StateEvent
+from device.page.app import create_app
+from device.page.bin import Bin, Check, Drop
+from device.page.server import PageServer
+from device.requests import Maintenance, OpenLid
+from tests.bundles import plain, write_bundle
+from tests.page_parts import PASSWORD, ListJournal, PlayedAppliance, make_bin, photo_of
+
+playwright = pytest.importorskip("playwright.sync_api")
+axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+
+PHONE, KIOSK = {"width": 360, "height": 740}, {"width": 1280, "height": 800}
+LID_IS_HIGHER = "height => document.querySelectorAll('.lid')[1].getBoundingClientRect().height > height * 2"
+SIZE_OF_PICTURE = """async (src) => {
+    const picture = new Image();
+    picture.src = src;
+    await picture.decode();
+    return [picture.naturalWidth, picture.naturalHeight];
+}"""
+PAGES = ["/now", "/ask", "/teach", "/history", "/health", "/login", "/nowhere", "/offline"]
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    with playwright.sync_playwright() as player:
+        browser = player.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def bin_(tmp_path: Path) -> Bin:
+    now_s = time.time()
+    drops = [
+        Drop(1, now_s - 60, "glass", "recyclable", 0.9, "sure", {"glass": 0.9, "plastic": 0.1}, "1", True),
+        Drop(2, now_s - 30, "plastic", "residual", 0.4, "unsure", {"plastic": 0.4, "glass": 0.3}, "1", True),
+    ]
+    return make_bin(
+        tmp_path,
+        clock=SystemClock(),
+        appliance=PlayedAppliance(Config().compartments),
+        journal=ListJournal(drops),
+        diagnose=lambda: [Check("disk", False, "The card is full; remove something.")],
+        edit_config=lambda changes: None,
+    )
+
+
+@pytest.fixture
+def server(bin_: Bin) -> Iterator[PageServer]:
+    with PageServer(create_app(bin_), "127.0.0.1", 0) as server:
+        yield server
+
+
+class Visitor:
+    """A tab whose complaints are collected: console errors, failed scripts, requests to other hosts."""
+
+    def __init__(self, chromium: Any, url: str, size: dict[str, int], **preferences: Any) -> None:
+        context = chromium.new_context(viewport=size, locale="en-GB", base_url=url, **preferences)
+        self.tab = context.new_page()
+        self.tab.set_default_timeout(20_000)
+        self.complaints: list[str] = []
+        self.tab.on("console", lambda line: line.type == "error" and self.complaints.append(line.text))
+        self.tab.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.tab.on("request", lambda request: self._is_here(request.url, url))
+
+    def _is_here(self, asked: str, url: str) -> None:
+        if not asked.startswith((url, "blob:", "data:")):
+            self.complaints.append(f"asked another host: {asked}")
+
+    def log_in(self) -> None:
+        self.tab.goto("/login")
+        self.tab.get_by_label("Password").fill(PASSWORD)
+        self.tab.get_by_role("button", name="Log in").click()
+        self.tab.get_by_role("button", name="Log out").wait_for()
+
+    def ask(self, **photos: bytes) -> None:
+        self.tab.goto("/ask")
+        files = [{"name": name, "mimeType": "image/jpeg", "buffer": photo} for name, photo in photos.items()]
+        self.tab.set_input_files("#choose", files)
+
+
+@pytest.fixture(params=[PHONE, KIOSK], ids=["phone", "kiosk"])
+def visitor(request: pytest.FixtureRequest, chromium: Any, server: PageServer) -> Iterator[Visitor]:
+    visitor = Visitor(chromium, server.url, request.param)
+    yield visitor
+    visitor.tab.context.close()
+    assert visitor.complaints == []
+
+
+def test_a_visitor_watches_a_drop_and_sees_the_lid_open(visitor: Visitor, bin_: Bin) -> None:
+    bin_.appliance.show(plain("glass", 480, 640), 1.0)
+    visitor.tab.goto("/")
+    visitor.tab.get_by_alt_text("What the camera sees on the tray").wait_for()
+    closed = _lid_box(visitor)
+    for event in (
+        StateEvent(time.time(), "serving"),
+        DecisionEvent(time.time(), 1, "glass", "recyclable", 0.93, "sure", 3, 400.0, {"glass": 0.9, "metal": 0.1}),
+        SignalEvent(time.time(), "here", "recyclable"),
+        LidEvent(time.time(), "recyclable", "open"),
+    ):
+        bin_.appliance.tell(event)
+    lid = visitor.tab.get_by_role("listitem").filter(has_text="Recyclable").filter(has_text="open")
+    lid.wait_for()
+    visitor.tab.get_by_role("status").filter(has_text="Drop it in!").wait_for()
+    assert visitor.tab.locator("#decision .verdict").inner_text().split() == ["Glass", "→", "Recyclable"]
+    visitor.tab.wait_for_function(LID_IS_HIGHER, arg=closed)
+
+
+def _lid_box(visitor: Visitor) -> float:
+    height: float = visitor.tab.locator(".lid").nth(1).bounding_box()["height"]
+    return height
+
+
+def test_a_resident_asks_about_several_photos_and_reads_where_they_go(visitor: Visitor) -> None:
+    visitor.ask(bottle=photo_of("glass"), peel=photo_of("organic"))
+    visitor.tab.locator(".answer .chip", has_text="Recyclable").wait_for()
+    visitor.tab.locator(".answer .chip", has_text="Organic").wait_for()
+    answer = visitor.tab.locator(".answer", has_text="Glass ·").first
+    assert answer.locator(".bars li").count() == 10
+    assert answer.locator(".chip").evaluate("chip => getComputedStyle(chip).backgroundColor") == "rgb(249, 168, 37)"
+
+
+def test_a_photo_that_is_dropped_or_pasted_is_asked_about_too(visitor: Visitor) -> None:
+    visitor.tab.goto("/ask")
+    for kind, field in (("drop", "dataTransfer"), ("paste", "clipboardData")):
+        visitor.tab.evaluate(
+            """([kind, field, bytes]) => {
+                const held = new DataTransfer();
+                held.items.add(new File([new Uint8Array(bytes)], "p.jpg", { type: "image/jpeg" }));
+                const event = new Event(kind, { bubbles: true, cancelable: true });
+                Object.defineProperty(event, field, { value: held });
+                document.body.dispatchEvent(event);
+            }""",
+            [kind, field, list(photo_of("metal"))],
+        )
+    visitor.tab.locator(".answer h2", has_text="Metal").nth(1).wait_for()
+
+
+def test_a_large_photo_is_made_smaller_before_it_is_sent(visitor: Visitor) -> None:
+    import cv2
+    import numpy as np
+
+    noise = np.random.default_rng(1).integers(0, 255, (2600, 3400, 3), np.uint8)
+    large = bytes(cv2.imencode(".jpg", noise, [cv2.IMWRITE_JPEG_QUALITY, 95])[1])
+    with visitor.tab.expect_request("**/api/classify") as asked:
+        visitor.ask(large=large)
+    visitor.tab.locator(".answer h2").wait_for()
+    assert int(asked.value.all_headers()["content-length"]) < len(large) / 4
+
+
+def test_the_owner_logs_in_corrects_a_photo_and_a_drop_and_logs_out(visitor: Visitor, bin_: Bin) -> None:
+    visitor.log_in()
+    visitor.ask(bottle=photo_of("glass"))
+    card = visitor.tab.locator(".answer")
+    card.get_by_role("button", name="Plastic").click()
+    card.get_by_text("Saved. Thank you!").wait_for()
+    assert [material for material, _ in bin_.journal.photos] == ["plastic"]
+    visitor.tab.goto("/teach")
+    first = visitor.tab.get_by_role("article").first
+    assert "unsure" in first.inner_text()
+    first.get_by_role("button", name="Glass").click()
+    first.get_by_text("Saved. Thank you!").wait_for()
+    assert bin_.journal.kept[2].corrected == "glass"
+    visitor.tab.get_by_role("button", name="Log out").click()
+    visitor.tab.get_by_role("link", name="Log in").wait_for()
+    visitor.tab.goto("/teach")
+    visitor.tab.get_by_label("Password").wait_for()
+
+
+def test_the_owner_moves_a_lid_in_maintenance(visitor: Visitor, bin_: Bin) -> None:
+    visitor.log_in()
+    visitor.tab.goto("/health")
+    assert visitor.tab.get_by_role("button", name="Open Organic").is_disabled()
+    with visitor.tab.expect_response("**/health/maintenance"):
+        visitor.tab.get_by_role("button", name="Start maintenance").click()
+    bin_.appliance.tell(StateEvent(time.time(), "maintenance"))
+    with visitor.tab.expect_response("**/health/lids"):
+        visitor.tab.get_by_role("button", name="Open Organic").click()
+    assert bin_.appliance.requests == [Maintenance(True), OpenLid("organic")]
+    bin_.appliance.tell(LidEvent(time.time(), "organic", "open"))
+    visitor.tab.locator(".by-hand li", has_text="Organic").get_by_text("open", exact=True).wait_for()
+
+
+def test_a_resident_switches_to_indonesian_and_it_stays(visitor: Visitor) -> None:
+    visitor.tab.goto("/ask")
+    visitor.tab.get_by_role("button", name="Bahasa Indonesia").click()
+    visitor.tab.get_by_role("heading", name="Ini dibuang ke mana?").wait_for()
+    visitor.ask(bottle=photo_of("glass"))
+    visitor.tab.locator(".answer .chip", has_text="Daur ulang").wait_for()
+    assert visitor.tab.evaluate("document.documentElement.lang") == "id"
+
+
+def test_a_phone_that_speaks_indonesian_is_answered_in_it(chromium: Any, server: PageServer) -> None:
+    context = chromium.new_context(locale="id-ID", base_url=server.url)
+    tab = context.new_page()
+    tab.goto("/")
+    tab.get_by_text("Siap. Letakkan sesuatu di baki.").wait_for()
+    context.close()
+
+
+def test_the_page_is_used_by_keyboard_alone(visitor: Visitor) -> None:
+    visitor.tab.goto("/ask")
+    visitor.tab.keyboard.press("Tab")
+    assert visitor.tab.evaluate("document.activeElement.className") == "skip"
+    visitor.tab.keyboard.press("Enter")
+    assert visitor.tab.evaluate("document.activeElement.id") == "main"
+    visitor.tab.keyboard.press("Tab")
+    assert visitor.tab.evaluate("document.activeElement.id") == "take"
+
+
+def test_every_page_fits_its_screen_in_both_languages(visitor: Visitor) -> None:
+    visitor.log_in()
+    for language in ("English", "Bahasa Indonesia"):
+        visitor.tab.get_by_role("button", name=language).click()
+        for path in PAGES[:6]:
+            visitor.tab.goto(path)
+            width = visitor.tab.evaluate("document.documentElement.scrollWidth")
+            assert width <= visitor.tab.viewport_size["width"], f"{path} in {language} is {width} px wide"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_serious_violation_on_any_page(chromium: Any, server: PageServer, scheme: str) -> None:
+    for size in (PHONE, KIOSK):
+        visitor = Visitor(chromium, server.url, size, color_scheme=scheme)
+        for is_owner in (False, True):
+            if is_owner:
+                visitor.log_in()
+            for path in PAGES:
+                visitor.tab.goto(path)
+                if path == "/ask":
+                    visitor.ask(bottle=photo_of("glass"), broken=b"none")
+                    visitor.tab.locator(".answer.wrong").wait_for()
+                found = [(one["id"], one["nodes"][0]["html"]) for one in _serious(visitor.tab)]
+                assert found == [], f"{path}, {scheme}, {size['width']} px"
+        visitor.tab.context.close()
+
+
+def test_axe_would_find_a_violation(chromium: Any, server: PageServer) -> None:
+    visitor = Visitor(chromium, server.url, PHONE)
+    visitor.tab.goto("/ask")
+    visitor.tab.evaluate("document.querySelector('h1').innerHTML = '<button></button>'")
+    assert [one["id"] for one in _serious(visitor.tab)] == ["button-name"]
+    visitor.tab.context.close()
+
+
+def _serious(tab: Any) -> list[dict[str, Any]]:
+    violations = axe.Axe().run(tab).response["violations"]
+    return [one for one in violations if one["impact"] in ("serious", "critical")]
+
+
+def test_the_page_is_installed_and_says_so_when_the_bin_is_out_of_reach(chromium: Any, server: PageServer) -> None:
+    context = chromium.new_context(base_url=server.url, locale="en-GB")
+    tab = context.new_page()
+    tab.goto("/ask")
+    tab.evaluate("navigator.serviceWorker.ready.then(() => true)")
+    manifest = tab.evaluate("fetch('/manifest.webmanifest').then((answer) => answer.json())")
+    for icon in manifest["icons"]:
+        width, height = tab.evaluate(SIZE_OF_PICTURE, icon["src"])
+        assert icon["sizes"] in ("any", f"{width}x{height}")
+    context.set_offline(True)
+    tab.goto("/history")
+    tab.get_by_role("heading", name="The bin cannot be reached").wait_for()
+    context.close()
+
+
+def test_a_visitor_of_a_running_bin_sees_a_lid_open_and_close(chromium: Any, tmp_path: Path) -> None:
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for number, material in enumerate(("glass", "organic", "glass", "textile")):
+        (pictures / f"{number}.jpg").write_bytes(photo_of(material))
+    bundle = write_bundle(tmp_path / "colours.onnx")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    config = tmp_path / "pilah.toml"
+    config.write_text(f'[page]\nport = {port}\n[journal]\npath = "{tmp_path}/journal.db"\n')
+    command = ["run", "--config", config, "--camera", f"images:{pictures}", "--pins", "mock", "--model", bundle]
+    bin_ = subprocess.Popen(
+        [sys.executable, "-m", "device", *map(str, command)], stderr=subprocess.PIPE, text=True, env={**os.environ}
+    )
+    try:
+        assert any("The page is at" in line for line in bin_.stderr)
+        visitor = Visitor(chromium, f"http://localhost:{port}", KIOSK)
+        visitor.tab.goto("/")
+        lid = visitor.tab.get_by_role("listitem").filter(has_text="Organic")
+        lid.get_by_text("open", exact=True).wait_for()
+        lid.get_by_text("closed", exact=True).wait_for()
+        assert visitor.complaints == []
+    finally:
+        bin_.terminate()
+        bin_.communicate(timeout=20)
+    assert bin_.returncode == 0

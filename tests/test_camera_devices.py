@@ -1,0 +1,247 @@
+"""Cameras that this machine need not have: each against a fake that refuses what the real one refuses."""
+
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from device.camera import webcam
+from device.camera.picamera import ANSWERS_WITHIN_S, SETTLES_S, PiCamera
+from device.camera.simulated import SAMPLES
+from device.camera.sources import open_source
+from device.camera.video import Video
+from device.camera.webcam import Webcam
+from device.clock import ManualClock
+from device.config import CameraSection
+from device.errors import CameraError
+
+SETTINGS = CameraSection()
+ORANGE = (250, 120, 10)
+
+
+def a_video(file: Path, rate_hz: float, frames: int) -> Path:
+    writer = cv2.VideoWriter(str(file), cv2.VideoWriter.fourcc(*"MJPG"), rate_hz, (320, 240))
+    assert writer.isOpened()
+    for number in range(frames):
+        writer.write(np.full((240, 320, 3), (*ORANGE[2:0:-1], 250 - number), np.uint8))
+    writer.release()
+    return file
+
+
+def test_a_video_plays_once_in_its_own_time(tmp_path: Path) -> None:
+    clock = ManualClock()
+    source = Video(a_video(tmp_path / "tray.avi", 10, 20), SETTINGS, clock)
+
+    frames = list(iter(source.read, None))
+    source.close()
+    source.close()
+
+    assert len(frames) == 20 and frames[0].pixels.shape == (240, 320, 3)
+    assert np.allclose(np.diff([frame.time_s for frame in frames]), 0.1)
+    assert np.abs(frames[0].pixels.mean(axis=(0, 1)) - ORANGE).max() < 12
+
+
+def test_a_video_that_is_faster_than_the_rate_is_thinned_out(tmp_path: Path) -> None:
+    source = Video(a_video(tmp_path / "tray.avi", 30, 30), SETTINGS, ManualClock())
+
+    times = [frame.time_s for frame in iter(source.read, None)]
+
+    assert np.allclose(np.diff(times), 1 / 15)
+
+
+def test_a_video_that_is_missing_or_none_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CameraError, match="There is no video"):
+        open_source(f"video:{tmp_path / 'none.mp4'}", SETTINGS, ManualClock())
+    (tmp_path / "text.mp4").write_text("no video")
+    with pytest.raises(CameraError, match="is no video that OpenCV can play"):
+        open_source(f"video:{tmp_path / 'text.mp4'}", SETTINGS, ManualClock())
+
+
+def test_a_webcam_that_is_not_there_is_told_with_its_device() -> None:
+    with pytest.raises(CameraError, match=r"webcam:63 cannot be opened.*/dev/video63"):
+        open_source("webcam:63", SETTINGS, ManualClock())
+
+
+class FakeCapture:
+    """cv2.VideoCapture over V4L2: gives BGR, and False once the plug is out."""
+
+    def __init__(self, number: int) -> None:
+        self.properties: dict[int, float] = {cv2.CAP_PROP_EXPOSURE: 157.0, cv2.CAP_PROP_AUTO_EXPOSURE: 3.0}
+        self.is_plugged_in = True
+        self.released = 0
+
+    def isOpened(self) -> bool:  # noqa: N802
+        return True
+
+    def set(self, key: int, value: float) -> bool:
+        self.properties[key] = value
+        return True
+
+    def get(self, key: int) -> float:
+        return self.properties.get(key, 0.0)
+
+    def read(self) -> tuple[bool, Any]:
+        return (True, np.full((480, 640, 3), ORANGE[::-1], np.uint8)) if self.is_plugged_in else (False, None)
+
+    def release(self) -> None:
+        self.released += 1
+
+
+def test_a_webcam_gives_rgb_holds_its_exposure_after_settling_and_tells_when_it_is_pulled_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(webcam.cv2, "VideoCapture", FakeCapture)
+    clock = ManualClock()
+    camera = Webcam(0, SETTINGS, clock)
+    capture: Any = camera._capture
+
+    assert camera.read().pixels[0, 0].tolist() == list(ORANGE)
+    assert capture.properties[cv2.CAP_PROP_AUTO_EXPOSURE] == 3.0
+    clock.sleep(webcam.SETTLES_S)
+    camera.read()
+    assert capture.properties[cv2.CAP_PROP_AUTO_EXPOSURE] == 1
+    assert capture.properties[cv2.CAP_PROP_EXPOSURE] == 157.0 and capture.properties[cv2.CAP_PROP_AUTO_WB] == 0
+
+    capture.is_plugged_in = False
+    with pytest.raises(CameraError, match="still plugged in"):
+        camera.read()
+    camera.close()
+    camera.close()
+
+
+class FakePicamera2:
+    """picamera2.Picamera2 as far as Pilah uses it: same order of calls, same refusals, same layout of arrays."""
+
+    is_connected = True
+    is_silent = False
+
+    def __init__(self) -> None:
+        if not self.is_connected:
+            raise IndexError("list index out of range")
+        self.config: dict[str, Any] | None = None
+        self.is_started = self.is_closed = False
+        self.held: dict[str, Any] = {}
+        self.out = 0
+
+    def create_video_configuration(self, main: Any, lores: Any, controls: Any) -> dict[str, Any]:
+        for stream in (main, lores):
+            if stream["size"][0] % 2 or stream["size"][1] % 2:
+                raise RuntimeError("width and height should be even")
+        if lores["size"] > main["size"]:
+            raise RuntimeError("lores stream dimensions may not exceed main stream")
+        assert lores["format"] == "YUV420"
+        return {"main": main, "lores": lores, "controls": controls}
+
+    def configure(self, config: dict[str, Any]) -> None:
+        self.config = config
+
+    def start(self) -> None:
+        if self.config is None:
+            raise RuntimeError("Camera has not been configured")
+        self.is_started = True
+
+    def capture_request(self, wait: float) -> "FakeRequest":
+        if self.is_silent:
+            raise TimeoutError
+        assert self.is_started and wait == ANSWERS_WITHIN_S
+        self.out += 1
+        return FakeRequest(self)
+
+    def set_controls(self, controls: dict[str, Any]) -> None:
+        self.held = controls
+
+    def stop(self) -> None:
+        self.is_started = False
+
+    def close(self) -> None:
+        assert not self.is_started
+        self.is_closed = True
+
+
+class FakeRequest:
+    def __init__(self, camera: FakePicamera2) -> None:
+        self.camera = camera
+
+    def make_array(self, name: str) -> np.ndarray:
+        config = (self.camera.config or {})[name]
+        width, height = config["size"]
+        picture = np.full((height, width, 3), ORANGE, np.uint8)
+        if config["format"] == "BGR888":
+            return picture
+        planes = cv2.cvtColor(picture, cv2.COLOR_RGB2YUV_I420)
+        return np.pad(planes, ((0, 0), (0, -width % 64)))
+
+    def get_metadata(self) -> dict[str, Any]:
+        return {"ExposureTime": 9000, "AnalogueGain": 2.0, "ColourGains": (1.5, 1.8), "SensorTimestamp": 1}
+
+    def release(self) -> None:
+        self.camera.out -= 1
+
+
+@pytest.fixture
+def picamera2(monkeypatch: pytest.MonkeyPatch) -> type[FakePicamera2]:
+    camera = type("Picamera2", (FakePicamera2,), {})
+    module = types.ModuleType("picamera2")
+    module.Picamera2 = camera  # type: ignore[attr-defined]
+    module.__spec__ = types.SimpleNamespace(name="picamera2")  # type: ignore[assignment]
+    monkeypatch.setitem(sys.modules, "picamera2", module)
+    return camera
+
+
+def test_the_pis_camera_gives_both_streams_in_rgb_and_returns_each_request(picamera2: Any) -> None:
+    camera = PiCamera(SETTINGS, ManualClock())
+
+    frame = camera.read()
+
+    assert frame.pixels.shape == (480, 640, 3) and frame.pixels[9, 9].tolist() == list(ORANGE)
+    assert frame.small is not None and frame.small.shape == (240, 320, 3)
+    assert np.abs(frame.small[9, 9].astype(int) - ORANGE).max() < 8
+    assert camera._camera.out == 0
+
+
+def test_the_pis_camera_holds_exposure_and_white_balance_once_they_have_settled(picamera2: Any) -> None:
+    clock = ManualClock()
+    camera = PiCamera(SETTINGS, clock)
+
+    camera.read()
+    before = dict(camera._camera.held)
+    clock.sleep(SETTLES_S)
+    camera.read()
+
+    assert before == {}
+    assert camera._camera.held == {"ExposureTime": 9000, "AnalogueGain": 2.0, "ColourGains": (1.5, 1.8)}
+
+
+def test_a_pi_without_its_camera_or_with_one_that_falls_silent_says_so(picamera2: Any) -> None:
+    camera = PiCamera(SETTINGS, ManualClock())
+    fake = camera._camera
+    picamera2.is_silent = True
+    with pytest.raises(CameraError, match="gives no picture any more"):
+        camera.read()
+    camera.close()
+    camera.close()
+    assert fake.is_closed
+
+    picamera2.is_connected = False
+    with pytest.raises(CameraError, match=r"cannot be opened.*ribbon cable"):
+        PiCamera(SETTINGS, ManualClock())
+
+
+def test_without_picamera2_the_camera_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "picamera2", None)
+
+    with pytest.raises(CameraError, match="sudo apt install python3-picamera2"):
+        PiCamera(SETTINGS, ManualClock())
+
+
+def test_auto_is_the_pis_camera_where_picamera2_is_installed(picamera2: Any) -> None:
+    assert isinstance(open_source("auto", SETTINGS, ManualClock()), PiCamera)
+
+
+@pytest.mark.skipif(not any(SAMPLES.glob("*/*.png")), reason="there are no samples yet")
+def test_auto_is_the_simulated_tray_elsewhere() -> None:
+    assert type(open_source("auto", SETTINGS, ManualClock())).__name__ == "SimulatedTray"

@@ -1,0 +1,235 @@
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from device.camera import Frame
+from device.camera.images import ImageFolder
+from device.camera.simulated import Fault, SimulatedTray, TrayLife
+from device.camera.watch import RECOVERS, CameraHealth, CameraReport, Grabber, Trouble, Watch
+from device.clock import ManualClock
+from device.config import CameraSection
+from device.errors import CameraError
+from tests.drawn import a_picture, save
+
+SETTINGS = CameraSection()
+NOTHING_HAPPENS = TrayLife(gap_s=None, passers_per_minute=0, lamps_per_minute=0, drift_per_minute=0)
+
+
+def watched(clock: ManualClock) -> tuple[SimulatedTray, Watch]:
+    tray = SimulatedTray(SETTINGS, clock, life=NOTHING_HAPPENS)
+    return tray, Watch(tray, tray.reopen, SETTINGS, clock)
+
+
+def run(watch: Watch, clock: ManualClock, duration_s: float) -> list[tuple[float, CameraReport | Frame]]:
+    """All frames and reports of a while, with their times."""
+    seen: list[tuple[float, CameraReport | Frame]] = []
+    until_s = clock.now() + duration_s
+    while clock.now() < until_s:
+        frame = watch.latest(0.1)
+        seen += [(clock.now(), one) for one in (frame, *watch.reports()) if one is not None]
+    return seen
+
+
+@pytest.mark.parametrize(("fault", "says"), [("gone", "pulled out"), ("frozen", "frozen"), ("black", "black")])
+def test_a_camera_out_of_order_is_noticed_within_3_s_and_the_loop_resumes_by_itself(fault: Fault, says: str) -> None:
+    clock = ManualClock()
+    tray, watch = watched(clock)
+    run(watch, clock, 5)
+    broken_s = clock.now()
+    tray.fail(fault, 60)
+
+    seen = run(watch, clock, 140)
+
+    reports = [(time_s, one) for time_s, one in seen if isinstance(one, CameraReport)]
+    frames = [(time_s, one) for time_s, one in seen if isinstance(one, Frame)]
+    assert [report.is_over for _, report in reports] == [False, True]
+    assert says in reports[0][1].message
+    assert reports[0][0] - broken_s <= SETTINGS.lost_after_s + 0.2
+    assert not [time_s for time_s, _ in frames if broken_s + 0.1 < time_s < broken_s + 60]
+    assert frames[-1][0] - frames[-2][0] < 0.1
+
+
+def test_a_healthy_camera_gives_a_frame_at_each_turn_and_no_report() -> None:
+    clock = ManualClock()
+    _, watch = watched(clock)
+
+    seen = run(watch, clock, 60)
+
+    assert len(seen) == pytest.approx(60 * SETTINGS.rate_hz, abs=2)
+    assert all(isinstance(one, Frame) for _, one in seen)
+
+
+def test_equal_pictures_of_a_folder_are_not_taken_for_a_frozen_camera(tmp_path: Path) -> None:
+    clock = ManualClock()
+    save(a_picture(), tmp_path / "1.png")
+    source = ImageFolder(tmp_path, SETTINGS, clock)
+    watch = Watch(source, lambda: source, SETTINGS, clock)
+
+    seen = run(watch, clock, 8)
+
+    assert not [one for _, one in seen if isinstance(one, CameraReport)]
+
+
+def test_the_end_of_a_source_ends_the_watch(tmp_path: Path) -> None:
+    clock = ManualClock()
+    save(a_picture(), tmp_path / "1.png")
+    source = ImageFolder(tmp_path, SETTINGS, clock)
+    watch = Watch(source, lambda: source, SETTINGS, clock)
+
+    while watch.latest(0.1) is not None:
+        pass
+
+    assert watch.has_ended and watch.latest(0.1) is None
+    watch.close()
+    watch.close()
+
+
+def test_a_lid_that_opens_reaches_the_tray() -> None:
+    clock = ManualClock()
+    tray, watch = watched(clock)
+
+    with pytest.raises(CameraError, match="no sample of metal"):
+        tray.drop("metal")
+    watch.lid_opened()
+    watch.lid_closed()
+
+
+def test_a_lost_camera_is_tried_again_later_and_later_but_for_ever() -> None:
+    clock = ManualClock()
+    tries: list[float] = []
+
+    def fails() -> SimulatedTray:
+        tries.append(clock.now())
+        raise CameraError("Still no camera.")
+
+    tray, _ = watched(clock)
+    tray.fail("gone", 1)
+    watch = Watch(tray, fails, SETTINGS, clock)
+    run(watch, clock, 1000)
+
+    waits = np.diff([0.0, *tries])
+    assert np.allclose(waits[:6], [1, 2, 4, 8, 16, 32], atol=0.01)
+    assert np.allclose(waits[6:], SETTINGS.reopen_at_most_s, atol=0.01) and len(waits) > 15
+
+
+def test_a_camera_that_freezes_anew_each_time_it_is_opened_stays_out_of_order() -> None:
+    clock = ManualClock()
+
+    class Frozen:
+        is_sensor = True
+
+        def __init__(self) -> None:
+            self.pixels = a_picture(seed=int(clock.now()))
+
+        def read(self) -> Frame:
+            clock.sleep(0.1)
+            return Frame(self.pixels, clock.now())
+
+        def close(self) -> None:
+            pass
+
+    watch = Watch(Frozen(), Frozen, SETTINGS, clock)
+
+    reports = [one for _, one in run(watch, clock, 60) if isinstance(one, CameraReport)]
+
+    assert [report.is_over for report in reports] == [False]
+
+
+@given(st.lists(st.tuples(st.sampled_from([None, "same", "black"]), st.floats(0.01, 5)), max_size=60))
+def test_reports_alternate_and_good_frames_always_end_the_fault(troubles: list[tuple[Trouble | None, float]]) -> None:
+    health, now_s, reports = CameraHealth(SETTINGS, 0.0), 0.0, []
+    for trouble, after_s in troubles:
+        now_s += after_s
+        if health.reopen_at_s is not None and now_s >= health.reopen_at_s:
+            health.opened(now_s)
+        if (report := health.saw(trouble, now_s)) is not None:
+            reports.append(report.is_over)
+        assert health.reopen_at_s is None or health.reopen_at_s <= now_s + SETTINGS.reopen_at_most_s
+
+    last = [health.saw(None, now_s) for _ in range(RECOVERS)]
+    reports += [report.is_over for report in last if report is not None]
+
+    assert not health.is_ill
+    assert reports == [number % 2 == 1 for number in range(len(reports))] and len(reports) % 2 == 0
+
+
+class Scripted:
+    """A source that waits for the test: `read` returns when a frame is put, or never."""
+
+    is_sensor = False
+
+    def __init__(self) -> None:
+        self.may_read = threading.Semaphore(0)
+        self.is_closed = False
+
+    def read(self) -> Frame | None:
+        self.may_read.acquire()
+        return None if self.is_closed else Frame(a_picture(), 0.0)
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+def grabbed(source: Scripted, clock: ManualClock) -> Grabber:
+    return Grabber(source, lambda: source, SETTINGS, clock)
+
+
+def test_a_frame_is_handed_over_once() -> None:
+    source = Scripted()
+    grabber = grabbed(source, ManualClock())
+
+    source.may_read.release()
+
+    assert grabber.latest(10) is not None
+    assert grabber.latest(0) is None
+    source.close()
+    source.may_read.release()
+    assert grabber.latest(10) is None and grabber.has_ended
+    grabber.close()
+
+
+def test_a_driver_that_hangs_is_reported_and_the_report_taken_back_when_it_answers() -> None:
+    clock, source = ManualClock(), Scripted()
+    grabber = grabbed(source, clock)
+
+    clock.sleep(SETTINGS.lost_after_s)
+    assert grabber.latest(0) is None
+    reported = grabber.reports()
+    assert grabber.latest(0) is None and grabber.reports() == []
+    source.may_read.release()
+    assert grabber.latest(10) is not None
+
+    assert [report.is_over for report in reported] == [False]
+    assert [report.is_over for report in grabber.reports()] == [True]
+    source.close()
+    source.may_read.release()
+    grabber.close()
+
+
+def test_a_driver_that_hangs_for_good_ends_the_program_so_that_it_is_started_again() -> None:
+    clock, source = ManualClock(), Scripted()
+    grabber = grabbed(source, clock)
+
+    clock.sleep(SETTINGS.lost_after_s + SETTINGS.reopen_at_most_s + 1)
+
+    with pytest.raises(CameraError, match="must be started again"):
+        grabber.latest(0)
+    source.close()
+    source.may_read.release()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_bug_in_a_source_is_not_waited_for() -> None:
+    class Broken(Scripted):
+        def read(self) -> Frame | None:
+            raise ZeroDivisionError
+
+    grabber = grabbed(Broken(), ManualClock())
+    grabber._thread.join()
+
+    with pytest.raises(CameraError, match="ended unexpectedly"):
+        grabber.latest(0)

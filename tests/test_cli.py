@@ -1,0 +1,283 @@
+"""The command line, as a user and as systemd meet it: output, exit codes, signals, and one sentence per mistake."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from tests.bundles import COLOURS, plain, write_bundle
+
+PILAH = [sys.executable, "-m", "device"]
+QUICK = "\n".join(
+    f"[compartments.{name}]\nservo_pin = {pin}\nspeed_deg_per_s = 2000\nhold_s = 0.0\nhold_at_most_s = 1.0"
+    for name, pin in (("organic", 12), ("recyclable", 13), ("reuse", 18), ("residual", 19))
+)
+"""A bin whose lids are too fast for wood and glue, so that a test need not wait for them."""
+TIMEOUT_S = 60
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_bundle(tmp_path_factory.mktemp("model") / "model.onnx")
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    (folder / "deep").mkdir(parents=True)
+    for name, material in (("b.png", "glass"), ("a.png", "organic"), ("deep/c.png", "wood")):
+        cv2.imwrite(str(folder / name), plain(material, 240, 320)[:, :, ::-1])
+    return folder
+
+
+def pilah(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*PILAH, *map(str, arguments)], capture_output=True, text=True, timeout=TIMEOUT_S, check=False
+    )
+
+
+def lines(output: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in output.splitlines()]
+
+
+def test_version_and_help_answer() -> None:
+    version = pilah("--version")
+    assert (version.returncode, version.stdout.split()[0]) == (0, "pilah")
+    text = pilah("--help").stdout
+    assert "run " in text
+    assert "classify " in text
+
+
+def test_classify_prints_a_line_for_each_picture_in_order(photos: Path, model: Path) -> None:
+    done = pilah("classify", photos, "--model", model, "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    told = lines(done.stdout)
+    assert [Path(line["file"]).name for line in told] == ["a.png", "b.png", "c.png"]
+    assert [line["material"] for line in told] == ["organic", "glass", "wood"]
+    assert [line["compartment"] for line in told] == ["organic", "recyclable", "reuse"]
+    for line in told:
+        assert list(line) == ["file", "material", "compartment", "confidence", "verdict", "probabilities"]
+        assert set(line["probabilities"]) == set(COLOURS)
+        assert sum(line["probabilities"].values()) == pytest.approx(1)
+        assert 0.9 < line["confidence"] <= 1
+
+
+def test_classify_speaks_to_people_too(photos: Path, model: Path) -> None:
+    done = pilah("classify", photos / "a.png", "--model", model)
+    assert done.stdout == f"{photos / 'a.png'}: organic → organic (100%)\n"
+
+
+def test_a_broken_picture_among_good_ones_is_told_and_the_others_are_named(photos: Path, model: Path) -> None:
+    jpeg = bytes(cv2.imencode(".jpg", np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8))[1])
+    (photos / "a1.jpg").write_bytes(jpeg[: len(jpeg) // 2])
+    done = pilah("classify", photos, "--model", model, "--json")
+    assert done.returncode == 1
+    assert len(lines(done.stdout)) == 3
+    assert done.stderr.count("\n") == 1
+    assert "a1.jpg is truncated" in done.stderr
+
+
+def test_run_sorts_a_folder_and_ends_after_so_many_drops(photos: Path, model: Path, tmp_path: Path) -> None:
+    (tmp_path / "bin.toml").write_text(QUICK)
+    done = run(tmp_path, photos, model, "--drops", "2", "--json")
+    assert done.returncode == 0, done.stderr
+    told = lines(done.stdout)
+    for line in told:
+        assert {"event", "time", "drop", "material", "compartment", "confidence", "latency_ms"} <= set(line)
+    decisions = [line for line in told if line["event"] == "decision"]
+    assert [(line["drop"], line["material"]) for line in decisions] == [(1, "organic"), (2, "glass")]
+    assert [Path(line["file"]).name for line in decisions] == ["a.png", "b.png"]
+    states = [(line["drop"], line["compartment"], line["state"]) for line in told if line["event"] == "lid"]
+    assert states == [
+        (drop, lid, state)
+        for drop, lid in ((1, "organic"), (2, "recyclable"))
+        for state in ("opening", "open", "closing", "closed")
+    ]
+
+
+def test_run_tells_people_what_it_does_in_a_calm_line_each(photos: Path, model: Path, tmp_path: Path) -> None:
+    (tmp_path / "bin.toml").write_text(QUICK)
+    done = run(tmp_path, photos, model, "--drops", "1")
+    said = [line.split("  ", 1)[1] for line in done.stdout.splitlines()]
+    assert said[0].startswith("drop 1: organic → organic (100%")
+    assert said[1:] == ["lid organic: open", "lid organic: closed"]
+
+
+def test_run_ends_where_the_pictures_end_and_says_when_that_was_too_few(
+    photos: Path, model: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "bin.toml").write_text(QUICK)
+    done = run(tmp_path, photos, model, "--drops", "4", "--json")
+    assert done.returncode == 1
+    assert "came to their end after 3 of 4 drops" in done.stderr
+    assert [line["state"] for line in lines(done.stdout) if line["event"] == "lid"][-1] == "closed"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("state", ["opening", "open"])
+def test_a_signal_in_the_middle_of_a_motion_closes_the_lid_and_ends_well(
+    photos: Path, model: Path, number: signal.Signals, state: str
+) -> None:
+    with started(photos, model) as process:
+        told = until(process, state)
+        process.send_signal(number)
+        rest, complaints = process.communicate(timeout=TIMEOUT_S)
+    assert process.returncode == 0, complaints
+    assert "Traceback" not in complaints
+    told += lines(rest)
+    assert [line["state"] for line in told if line["event"] == "lid"][-1] == "closed"
+
+
+def test_an_impatient_second_ctrl_c_leaves_no_lid_open(photos: Path, model: Path) -> None:
+    with started(photos, model) as process:
+        told = until(process, "open")
+        for _ in range(3):
+            process.send_signal(signal.SIGINT)
+        rest, complaints = process.communicate(timeout=TIMEOUT_S)
+    assert process.returncode == 0, complaints
+    assert [line["state"] for line in told + lines(rest) if line["event"] == "lid"][-1] == "closed"
+
+
+def test_a_reader_that_goes_away_ends_the_run_without_a_word(photos: Path, model: Path) -> None:
+    with started(photos, model) as process:
+        until(process, "opening")
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        complaints = process.stderr.read()
+        process.wait(timeout=TIMEOUT_S)
+    assert [line for line in complaints.splitlines() if not line.startswith("INFO")] == []
+
+
+def test_a_reader_of_classify_that_goes_away_is_no_fault_to_talk_about(photos: Path, model: Path) -> None:
+    command = [*PILAH, "classify", *[str(photos)] * 200, "--model", str(model), "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["classify", "{tmp}/none.jpg"], "There is no file {tmp}/none.jpg"),
+        (["classify", "{tmp}/text.jpg"], "text.jpg is no JPEG, PNG or WebP picture"),
+        (["classify", "{tmp}/empty"], "The folder {tmp}/empty holds no picture"),
+        (["classify", "{tmp}/text.jpg", "--model", "{tmp}/none.onnx"], "There is no model at {tmp}/none.onnx"),
+        (["classify", "{tmp}/text.jpg", "--model", "{tmp}/text.jpg"], "cannot be loaded as an ONNX model"),
+        (["classify", "{tmp}/text.jpg", "--model", "{tmp}/cut.onnx"], "it may be cut short"),
+        (["classify", "{tmp}/text.jpg", "--model", "{tmp}/foreign.onnx"], "is an ONNX model but no Pilah bundle"),
+        (["classify", "{tmp}/text.jpg", "--config", "{tmp}/none.toml"], "none.toml"),
+        (["run", "--camera", "images:{tmp}/empty"], "The folder {tmp}/empty holds no picture"),
+        (["run", "--camera", "images:{tmp}/none"], "There is no folder {tmp}/none"),
+        (["run", "--camera", "video:{tmp}/none.mp4"], "none.mp4"),
+        (["run", "--camera", "webcam:63"], "63"),
+        (["run", "--camera", "telescope"], "There is no camera 'telescope'"),
+        (["run", "--config", "{tmp}/unknown.toml"], "'cellar' is no compartment of this bin"),
+        (["run", "--config", "{tmp}/twice.toml"], "GPIO12 is used twice"),
+        (
+            ["run", "--config", "{tmp}/short.toml", "--camera", "images:{photos}"],
+            "which the configuration sends nowhere",
+        ),
+    ],
+)
+def test_each_mistake_gets_one_sentence_and_no_traceback(
+    tmp_path: Path, photos: Path, model: Path, arguments: list[str], says: str
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text.jpg").write_text("hello")
+    (tmp_path / "cut.onnx").write_bytes(model.read_bytes()[:500])
+    _write_foreign_model(tmp_path / "foreign.onnx")
+    (tmp_path / "unknown.toml").write_text('[materials]\nglass = "cellar"\n')
+    (tmp_path / "twice.toml").write_text("[compartments.residual]\nservo_pin = 12\nled_pin = 12\n")
+    (tmp_path / "short.toml").write_text('[materials]\nglass = "recyclable"\n')
+    command = [part.format(tmp=tmp_path, photos=photos) for part in arguments]
+    if "--model" not in command:
+        command += ["--model", str(model)]
+    if command[0] == "run":
+        command += ["--pins", "mock", "--no-page"] + (
+            [] if "--camera" in command else ["--camera", f"images:{tmp_path}/empty"]
+        )
+    done = pilah(*command)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert says.format(tmp=tmp_path) in done.stderr
+    assert done.stderr.startswith("pilah: ")
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["sort"], ["run", "--drops", "0"], ["classify"], ["run", "--pins", "real"]])
+def test_wrong_usage_ends_with_2(arguments: list[str]) -> None:
+    done = pilah(*arguments)
+    assert done.returncode == 2
+    assert "Usage: pilah" in done.stderr
+
+
+def run(folder: Path, photos: Path, model: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    return pilah(
+        "run",
+        "--no-page",
+        "--camera",
+        f"images:{photos}",
+        "--model",
+        model,
+        "--pins",
+        "mock",
+        "--config",
+        folder / "bin.toml",
+        *more,
+    )
+
+
+def started(photos: Path, model: Path) -> subprocess.Popen[str]:
+    command = [
+        *PILAH,
+        "run",
+        "--camera",
+        f"images:{photos}",
+        "--model",
+        str(model),
+        "--pins",
+        "mock",
+        "--json",
+        "--no-page",
+    ]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def until(process: subprocess.Popen[str], state: str) -> list[dict[str, Any]]:
+    """What a run prints until a lid comes to a state."""
+
+    def told() -> Iterator[dict[str, Any]]:
+        assert process.stdout is not None
+        for line in process.stdout:
+            yield json.loads(line)
+            if json.loads(line).get("state") == state:
+                return
+        raise AssertionError(f"no lid came to {state}: {process.stderr.read() if process.stderr else ''}")
+
+    return list(told())
+
+
+def _write_foreign_model(path: Path) -> None:
+    value = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1])
+    graph = helper.make_graph(
+        [helper.make_node("Identity", ["x"], ["y"])],
+        "foreign",
+        [value],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1])],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), str(path))

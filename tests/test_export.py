@@ -1,0 +1,118 @@
+"""The rewrites keep the mathematics, and the INT8 graph keeps the answers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+
+torch = pytest.importorskip("torch")
+from torch import nn  # noqa: E402
+from torchvision.models import DenseNet  # noqa: E402
+
+from export.calibrate import measure_ranges  # noqa: E402
+from export.equalise import equalise  # noqa: E402
+from export.errors import ExportError  # noqa: E402
+from export.graph import int8_model, round_weights, whole_bounds  # noqa: E402
+from export.network import Clip, from_checkpoint, run  # noqa: E402
+
+MEAN, DEVIATION = 114.0, (0.229, 0.224, 0.225)
+
+
+@pytest.fixture(scope="module")
+def densenet() -> DenseNet:
+    """A small DenseNet whose BatchNorms have positive, negative and zero scales, as training may leave them."""
+    torch.manual_seed(1)
+    model = DenseNet(growth_rate=8, block_config=(2, 3, 2, 2), num_init_features=16, num_classes=5).eval()
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.normal_(module.weight, 0.6, 0.5)
+            nn.init.normal_(module.bias, 0.0, 0.4)
+            module.running_mean.normal_(0, 0.3)
+            module.running_var.uniform_(0.5, 1.5)
+            module.weight.data[::7] = 0.0
+            module.weight.data[1::5] *= -1
+    return model
+
+
+@pytest.fixture(scope="module")
+def photos() -> torch.Tensor:
+    coarse = np.random.default_rng(3).uniform(0, 255, (12, 3, 8, 8))
+    smooth = nn.functional.interpolate(torch.tensor(coarse), size=(64, 64), mode="bicubic")
+    return smooth.clamp(0, 255).to(torch.uint8)
+
+
+@torch.no_grad()
+def logits_of(model: DenseNet, images: torch.Tensor) -> torch.Tensor:
+    normalised = (images.float() - MEAN) / (255 * torch.tensor(DEVIATION).view(1, 3, 1, 1))
+    return model(normalised)
+
+
+def test_clips_replace_the_norms_before_convolutions_without_changing_an_answer(
+    densenet: DenseNet, photos: torch.Tensor
+) -> None:
+    network = from_checkpoint(densenet.state_dict(), MEAN, DEVIATION)
+    assert torch.allclose(run(network, photos), logits_of(densenet, photos), atol=1e-4)
+
+
+def test_negative_scales_clip_from_above_and_zero_scales_not_at_all(densenet: DenseNet) -> None:
+    network = from_checkpoint(densenet.state_dict(), MEAN, DEVIATION)
+    scale = densenet.features.denseblock1.denselayer1.norm1.weight.detach().numpy()
+    clip = network.stages[0].layers[0].clip
+    assert np.array_equal(np.isfinite(clip.low), scale > 0)
+    assert np.array_equal(np.isfinite(clip.high), scale < 0)
+
+
+def test_every_channel_spans_zero_to_one_after_equalisation_and_no_answer_changes(
+    densenet: DenseNet, photos: torch.Tensor
+) -> None:
+    network = from_checkpoint(densenet.state_dict(), MEAN, DEVIATION)
+    equal = equalise(network, measure_ranges(network, [photos]))
+    assert torch.allclose(run(equal, photos), logits_of(densenet, photos), atol=1e-3)
+    for name, span in measure_ranges(equal, [photos]).items():
+        assert span.low.min() >= -1e-4, name
+        assert span.high.max() <= 1 + 1e-4, name
+
+
+def test_the_int8_graph_gives_the_float_probabilities_within_a_few_hundredths(
+    densenet: DenseNet, photos: torch.Tensor, tmp_path: Path
+) -> None:
+    network = from_checkpoint(densenet.state_dict(), MEAN, DEVIATION)
+    model = int8_model(equalise(network, measure_ranges(network, [photos])), temperature=2.0, size_px=64)
+    session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    wanted = logits_of(densenet, photos)
+    for image, logits in zip(photos, wanted, strict=True):
+        probabilities, energy = session.run(None, {"image": image.permute(1, 2, 0).numpy()[None]})
+        assert probabilities[0] == pytest.approx(torch.softmax(logits / 2, 0).numpy(), abs=0.05)
+        assert energy[0] == pytest.approx(float(torch.logsumexp(logits, 0)), abs=0.15)
+
+
+def test_the_int8_graph_never_leaves_eight_bits_before_its_head(densenet: DenseNet, photos: torch.Tensor) -> None:
+    network = from_checkpoint(densenet.state_dict(), MEAN, DEVIATION)
+    model = int8_model(equalise(network, measure_ranges(network, [photos])), 1.0, 64)
+    kinds = [node.op_type for node in model.graph.node]
+    head = kinds.index("DequantizeLinear")
+    assert set(kinds[:head]) == {"QLinearConv", "NhwcMaxPool", "Max", "Min", "Concat"}
+    assert "Transpose" not in kinds
+
+
+def test_weights_round_to_whole_steps_of_each_output_channel() -> None:
+    weight = np.array([[0.5, -1.27], [0.0, 0.0], [2.54, 0.02]]).reshape(3, 2, 1, 1)
+    whole, scale = round_weights(weight)
+    assert whole.reshape(3, 2).tolist() == [[50, -127], [0, 0], [127, 1]]
+    assert scale == pytest.approx([0.01, 1 / 127, 0.02])
+
+
+def test_bounds_outside_the_range_do_nothing() -> None:
+    low, high = whole_bounds(Clip(np.array([-0.5, 0.2, -np.inf]), np.array([np.inf, np.inf, 0.4])))
+    assert (low.tolist(), high.tolist()) == ([0, 51, 0], [255, 255, 102])
+
+
+def test_a_checkpoint_with_another_head_or_a_broken_grey_is_refused(densenet: DenseNet) -> None:
+    state = {key: value for key, value in densenet.state_dict().items() if not key.startswith("classifier")}
+    with pytest.raises(ExportError, match="linear head"):
+        from_checkpoint(state, MEAN, DEVIATION)
+    with pytest.raises(ExportError, match="whole number"):
+        from_checkpoint(densenet.state_dict(), 113.5, DEVIATION)

@@ -1,0 +1,51 @@
+"""What systemd is told, and what a Pi tells of itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from device.clock import ManualClock
+from device.health import Heartbeat, Vitals, read_vitals
+
+
+class Notes(list[str]):
+    """Keeps what systemd would have been told."""
+
+    def notify(self, state: str) -> None:
+        self.append(state)
+
+
+def test_the_watchdog_hears_of_the_loop_once_a_second_however_fast_it_turns() -> None:
+    clock, notes = ManualClock(), Notes()
+    heartbeat = Heartbeat(clock, notes)
+    heartbeat.ready()
+    for _ in range(45):
+        heartbeat.beat("empty, 0 drops")
+        clock.sleep(0.1)
+    heartbeat.stopping()
+    assert notes == ["READY=1", *["WATCHDOG=1\nSTATUS=empty, 0 drops"] * 5, "STOPPING=1"]
+
+
+def test_a_pi_s_temperature_and_low_supply_are_read(tmp_path: Path) -> None:
+    write(tmp_path / "class/thermal/thermal_zone0/temp", "61234\n")
+    write(tmp_path / "devices/platform/soc/soc:firmware/get_throttled", "50005\n")
+    vitals = read_vitals(tmp_path)
+    assert vitals.temperature_c == 61.234
+    assert len(vitals.warnings) == 2
+    assert "voltage is too low" in vitals.warnings[0]
+    assert "throttled" in vitals.warnings[1]
+
+
+def test_what_a_pi_suffered_in_the_past_is_no_warning_now(tmp_path: Path) -> None:
+    write(tmp_path / "devices/platform/soc/soc:firmware/get_throttled", "50000\n")
+    assert read_vitals(tmp_path).warnings == ()
+
+
+def test_a_laptop_that_tells_nothing_is_fine(tmp_path: Path) -> None:
+    write(tmp_path / "class/thermal/thermal_zone0/temp", "hot\n")
+    assert read_vitals(tmp_path) == read_vitals(tmp_path / "nothing") == Vitals()
+
+
+def write(file: Path, text: str) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text)

@@ -1,0 +1,217 @@
+"""History, Teach and settings: what the owner and the visitor get to see and change."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from babel.messages.extract import extract_from_dir
+from babel.messages.frontend import parse_mapping_cfg
+from babel.messages.mofile import read_mo
+from babel.messages.pofile import read_po
+from flask.testing import FlaskClient
+
+import device.page
+from device.clock import ManualClock
+from device.config import CompartmentSection, Config
+from device.errors import ConfigError
+from device.page.app import create_app
+from device.page.bin import Bin, Check, Drop
+from device.page.estimate import saving
+from tests.page_parts import PASSWORD, ListJournal, make_bin, photo_of
+
+NOON_S = datetime(2026, 6, 15, 12).timestamp()
+DAY_S = 86_400.0
+
+
+def drop(number: int, material: str, verdict: str = "sure", days_ago: int = 0) -> Drop:
+    compartment = Config().materials[material] if verdict == "sure" else "residual"
+    return Drop(
+        number, NOON_S - days_ago * DAY_S, material, compartment, 0.9, verdict, {material: 0.9}, "1", has_thumbnail=True
+    )
+
+
+@pytest.fixture
+def journal() -> ListJournal:
+    return ListJournal(
+        [
+            drop(1, "glass", days_ago=40),
+            drop(2, "organic", days_ago=2),
+            drop(3, "glass", "unsure", days_ago=1),
+            drop(4, "metal"),
+        ]
+    )
+
+
+def owner_of(bin_: Bin) -> tuple[FlaskClient, str]:
+    client = create_app(bin_).test_client()
+    client.environ_base["HTTP_ACCEPT"] = "text/html"
+
+    def token() -> str:
+        return re.findall('name="csrf-token" content="([^"]+)"', client.get("/login").text)[0]
+
+    client.post("/login", data={"password": PASSWORD, "csrf_token": token()})
+    return client, token()
+
+
+@pytest.fixture
+def bin_(tmp_path: Path, journal: ListJournal) -> Bin:
+    return make_bin(tmp_path, journal=journal, clock=ManualClock(wall_s=NOON_S))
+
+
+def rows_of(client: FlaskClient, query: str = "") -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(client.get(f"/history.csv{query}").text)))
+
+
+def test_the_last_two_weeks_are_shown_first_as_counts_a_chart_and_a_table(bin_: Bin) -> None:
+    page = create_app(bin_).test_client().get("/history").text
+    chart = json.loads(page.split('id="chart-values">')[1].split("</script>")[0])
+    assert len(chart["days"]) == 14
+    assert {one["label"]: sum(one["values"]) for one in chart["series"]} == {
+        "Organic": 1,
+        "Recyclable": 1,
+        "Reuse": 0,
+        "Residual": 1,
+    }
+    assert re.search(r'number">33 %', page), "one of three was unsure"
+
+
+def test_the_csv_holds_what_the_filter_leaves_newest_first(bin_: Bin) -> None:
+    client = create_app(bin_).test_client()
+    assert [row["id"] for row in rows_of(client)] == ["4", "3", "2"]
+    assert [row["id"] for row in rows_of(client, "?from=2026-01-01")] == ["4", "3", "2", "1"]
+    assert [row["material"] for row in rows_of(client, "?compartment=organic")] == ["organic"]
+    assert [row["verdict"] for row in rows_of(client, "?verdict=unsure")] == ["unsure"]
+
+
+@pytest.mark.parametrize("query", ["?from=x&to=y", "?before=x", "?compartment=%00&verdict=%27--", "?from=9999-12-31"])
+def test_a_filter_that_means_nothing_is_left_out(bin_: Bin, query: str) -> None:
+    assert create_app(bin_).test_client().get(f"/history{query}").status_code == 200
+
+
+def test_a_long_history_is_written_whole_a_page_at_a_time(tmp_path: Path) -> None:
+    many = ListJournal([drop(number, "metal") for number in range(1, 1202)])
+    client = create_app(make_bin(tmp_path, journal=many, clock=ManualClock(wall_s=NOON_S))).test_client()
+    assert len({row["id"] for row in rows_of(client)}) == 1201
+    page = client.get("/history").text
+    assert page.count("<tr><td>") == 50
+    assert "before=1152" in page
+
+
+def test_ten_kilograms_of_peels_are_worth_what_the_ipcc_s_sum_says() -> None:
+    spared = saving(100)
+    assert spared.organic_kg == pytest.approx(10)
+    assert spared.methane_kg == pytest.approx(0.4)
+    assert spared.co2e_kg == pytest.approx(0.4 * 27 - 10 * (0.004 * 27 + 0.00024 * 273))
+
+
+def test_unsure_drops_are_asked_about_first_and_one_tap_corrects_one(bin_: Bin, journal: ListJournal) -> None:
+    client, token = owner_of(bin_)
+    page = client.get("/teach").text
+    assert re.findall(r"/teach/drops/(\d)\.jpg", page) == ["3", "4", "2", "1"]
+    client.post("/teach/drops/3", data={"material": "plastic", "csrf_token": token})
+    assert journal.kept[3].corrected == "plastic"
+    assert "/teach/drops/3.jpg" not in client.get("/teach").text
+
+
+def test_a_material_that_the_model_does_not_know_is_refused(bin_: Bin, journal: ListJournal) -> None:
+    client, token = owner_of(bin_)
+    for material in ("", "../../etc", "uranium"):
+        assert client.post("/teach/drops/3", data={"material": material, "csrf_token": token}).status_code == 400
+    assert journal.kept[3].corrected is None
+
+
+def test_a_kept_photo_holds_its_pixels_and_nothing_else(bin_: Bin, journal: ListJournal) -> None:
+    client, token = owner_of(bin_)
+    photo = photo_of("glass") + b"<script>alert(1)</script>"
+    form: dict[str, Any] = {"photo": (io.BytesIO(photo), "x.html"), "material": "plastic", "csrf_token": token}
+    assert client.post("/teach/photos", data=form).status_code == 200
+    [(material, kept)] = journal.photos
+    assert material == "plastic"
+    assert b"script" not in kept
+    assert np.asarray(cv2.imdecode(np.frombuffer(kept, np.uint8), cv2.IMREAD_COLOR)).shape == (48, 64, 3)
+
+
+def test_a_file_that_is_no_picture_is_not_kept(bin_: Bin, journal: ListJournal) -> None:
+    client, token = owner_of(bin_)
+    form: dict[str, Any] = {"photo": (io.BytesIO(b"PK\3\4"), "x.jpg"), "material": "plastic", "csrf_token": token}
+    assert client.post("/teach/photos", data=form).status_code == 415
+    assert journal.photos == []
+
+
+def test_only_what_the_owner_changed_is_written(tmp_path: Path) -> None:
+    written: list[object] = []
+    client, token = owner_of(make_bin(tmp_path, edit_config=written.append))
+    same = {f"materials.{name}": compartment for name, compartment in Config().materials.items()}
+    form = {**same, "materials.wood": "residual", "decision.confidence": "0,7", "decision.fallback": "residual"}
+    client.post("/health/settings", data={**form, "csrf_token": token})
+    moved = {**same, "materials.wood": "residual"}
+    assert written == [{"decision.confidence": 0.7, **moved}], "a mapping is written whole"
+
+
+def test_an_empty_threshold_gives_way_to_the_model_s_own(tmp_path: Path) -> None:
+    written: list[object] = []
+    config = Config.model_validate({"decision": {"confidence": 0.9}})
+    client, token = owner_of(make_bin(tmp_path, config=config, edit_config=written.append))
+    client.post("/health/settings", data={"decision.confidence": " ", "csrf_token": token})
+    assert written == [{"decision.confidence": None}]
+
+
+def test_what_the_configuration_refuses_is_shown_in_its_own_words(tmp_path: Path) -> None:
+    def refuse(changes: object) -> None:
+        raise ConfigError("decision.confidence = 7.0: it must be at most 1.")
+
+    client, token = owner_of(make_bin(tmp_path, edit_config=refuse))
+    response = client.post("/health/settings", data={"decision.confidence": "7", "csrf_token": token})
+    assert response.status_code == 400
+    assert "it must be at most 1" in response.text
+
+
+def test_the_doctor_s_findings_show_to_the_owner_only(tmp_path: Path) -> None:
+    bin_ = make_bin(tmp_path, diagnose=lambda: [Check("disk", False, "The card is full.")])
+    assert "The card is full" not in create_app(bin_).test_client().get("/health").text
+    assert "The card is full" in owner_of(bin_)[0].get("/health").text
+
+
+def test_a_compartment_is_called_what_its_owner_calls_it(tmp_path: Path) -> None:
+    compartments = {
+        "organic": CompartmentSection(servo_pin=1, label={"en": "Compost", "id": "Kompos"}),
+        "rest": CompartmentSection(servo_pin=2, colour="#ffffff"),
+    }
+    materials = {name: "organic" if name == "organic" else "rest" for name in Config().materials}
+    config = Config.model_validate(
+        {"compartments": compartments, "materials": materials, "decision": {"fallback": "rest"}}
+    )
+    client = create_app(make_bin(tmp_path, config=config)).test_client()
+    for language, word in (("en", "Compost"), ("id", "Kompos")):
+        answer = client.post(
+            "/api/classify",
+            data={"photo": (io.BytesIO(photo_of("organic")), "x")},
+            headers={"Accept-Language": language},
+        )
+        assert answer.json["words"]["compartment"] == word
+    assert "--compartment:#ffffff;--on-compartment:#000000" in client.get("/compartments.css").text
+
+
+def test_every_sentence_of_the_page_has_an_indonesian_one_and_the_compiled_catalogue_is_the_written_one() -> None:
+    folder = Path(device.page.__file__).parent / "translations/id/LC_MESSAGES"
+    written = read_po((folder / "messages.po").open("rb"))
+    compiled = read_mo((folder / "messages.mo").open("rb"))
+    assert {m.id: m.string for m in compiled if m.id} == {m.id: m.string for m in written if m.id}
+    assert all(m.string for m in written if m.id)
+
+
+def test_no_sentence_was_added_without_its_translation() -> None:
+    package = Path(device.page.__file__).parent
+    methods, _ = parse_mapping_cfg((package / "translations/babel.cfg").open())
+    said = {found[2] for found in extract_from_dir(package, methods)}
+    with (package / "translations/id/LC_MESSAGES/messages.po").open("rb") as file:
+        assert said == {message.id for message in read_po(file) if message.id}

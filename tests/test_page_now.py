@@ -1,0 +1,209 @@
+"""The bin as it is now: the stream of events, its bounds, and the picture of the tray, over a real server."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from device.clock import ManualClock
+from device.config import Config
+from device.errors import PageError
+from device.events import DecisionEvent, FaultEvent, LidEvent, StateEvent
+from device.page.app import create_app
+from device.page.now import STREAMS_AT_MOST, TrayPicture
+from device.page.server import PageServer
+from tests.bundles import plain
+from tests.page_parts import PlayedAppliance, make_bin, photo_of
+
+
+@pytest.fixture
+def appliance() -> PlayedAppliance:
+    return PlayedAppliance(Config().compartments)
+
+
+@pytest.fixture
+def server(tmp_path: Path, appliance: PlayedAppliance) -> Iterator[PageServer]:
+    with PageServer(create_app(make_bin(tmp_path, appliance=appliance)), "127.0.0.1", 0) as server:
+        yield server
+
+
+class Watcher:
+    """One who follows the stream."""
+
+    def __init__(self, server: PageServer) -> None:
+        self.connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+        self.connection.request("GET", "/events")
+        self.response = self.connection.getresponse()
+
+    def next(self, event: str) -> dict[str, Any]:
+        while True:
+            line = self.response.readline()
+            assert line, "the stream ended"
+            if line.startswith(b"data: ") and (told := json.loads(line[6:]))["event"] == event:
+                return dict(told)
+
+    def leave(self) -> None:
+        self.response.close()
+        self.connection.close()
+
+
+def get(server: PageServer, path: str) -> http.client.HTTPResponse:
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+    connection.request("GET", path)
+    return connection.getresponse()
+
+
+def test_a_watcher_hears_how_things_stand_and_then_what_happens(server: PageServer, appliance: PlayedAppliance) -> None:
+    appliance.tell(StateEvent(1.0, "deciding"))
+    watcher = Watcher(server)
+    assert watcher.next("snapshot") == {"event": "snapshot"}
+    assert watcher.next("state")["state"] == "deciding"
+    appliance.tell(LidEvent(2.0, "organic", "opening"))
+    assert watcher.next("lid")["compartment"] == "organic"
+    watcher.leave()
+
+
+def test_a_watcher_is_told_of_a_new_picture_of_the_tray(server: PageServer, appliance: PlayedAppliance) -> None:
+    assert get(server, "/tray.jpg").status == 404
+    watcher = Watcher(server)
+    appliance.show(plain("glass"), 5.0)
+    assert watcher.next("frame")["time"] == 5.0
+    assert get(server, "/tray.jpg").read()[:3] == b"\xff\xd8\xff"
+    watcher.leave()
+
+
+def test_one_watcher_too_many_is_told_to_come_back_and_can_ask_instead(server: PageServer) -> None:
+    watchers = [Watcher(server) for _ in range(STREAMS_AT_MOST)]
+    assert {watcher.response.status for watcher in watchers} == {200}
+    refused = get(server, "/events")
+    assert (refused.status, refused.headers["Retry-After"]) == (503, "5")
+    assert json.loads(get(server, "/api/now").read())
+    for watcher in watchers:
+        watcher.leave()
+
+
+def test_a_watcher_who_leaves_makes_room(server: PageServer, appliance: PlayedAppliance) -> None:
+    watchers = [Watcher(server) for _ in range(STREAMS_AT_MOST)]
+    watchers.pop().leave()
+    told = threading.Event()
+
+    def keep_talking() -> None:
+        number = 0.0
+        while not told.wait(0.01):
+            number += 1
+            appliance.tell(StateEvent(number, "empty"))
+
+    talker = threading.Thread(target=keep_talking)
+    talker.start()
+    while (again := Watcher(server)).response.status == 503:
+        again.leave()
+    told.set()
+    talker.join()
+    for watcher in (*watchers, again):
+        watcher.leave()
+
+
+def test_a_watcher_who_never_reads_holds_nobody_up(server: PageServer, appliance: PlayedAppliance) -> None:
+    deaf = socket.create_connection(("127.0.0.1", server.port))
+    deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
+    deaf.sendall(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    other = Watcher(server)
+    other.next("state")
+    message = "x" * 10_000
+    for number in range(500):
+        appliance.tell(FaultEvent(float(number), "camera", message))
+    appliance.tell(LidEvent(2.0, "reuse", "open"))
+    assert get(server, "/api/now").status == 200
+    while (told := other.next("lid"))["compartment"] != "reuse" or told["state"] != "open":
+        pass
+    deaf.close()
+    other.leave()
+
+
+def test_the_bin_s_own_paths_are_nobody_s_business(server: PageServer, appliance: PlayedAppliance) -> None:
+    decided = DecisionEvent(1.0, 1, "glass", "recyclable", 0.9, "sure", 3, 100.0, file="/home/owner/glass.jpg")
+    appliance.tell(decided)
+    assert "/home/owner" not in get(server, "/api/now").read().decode()
+    watcher = Watcher(server)
+    assert "file" not in watcher.next("decision")
+    watcher.leave()
+
+
+def test_the_tray_is_encoded_once_for_all_and_not_more_often_than_needed() -> None:
+    appliance, clock = PlayedAppliance([]), ManualClock()
+    tray = TrayPicture(appliance, clock)
+    assert tray.get() is None
+    appliance.show(plain("glass"), 1.0)
+    first = tray.get()
+    appliance.show(plain("organic"), 2.0)
+    assert tray.get() is first
+    clock.sleep(1.0)
+    assert tray.get() != first
+
+
+def test_fifty_megabytes_two_hundred_at_once_are_refused_while_the_page_goes_on(server: PageServer) -> None:
+    def upload() -> socket.socket:
+        client = socket.create_connection(("127.0.0.1", server.port), timeout=20)
+        head = "POST /api/classify HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=b\r\n"
+        client.sendall(f"{head}Content-Length: 50000000\r\n\r\n--b\r\n".encode())
+        return client
+
+    for _ in range(4):
+        clients = [upload() for _ in range(50)]
+        answers = [client.recv(64) for client in clients]
+        assert all(b"413" in answer for answer in answers)
+        for client in clients:
+            client.close()
+    assert get(server, "/api/now").status == 200
+
+
+def test_two_hundred_photos_at_once_are_answered_or_told_to_wait_and_nothing_is_kept(
+    server: PageServer, tmp_path: Path
+) -> None:
+    before = sorted(file.name for file in tmp_path.rglob("*"))
+    photo = photo_of("glass")
+    body = b'--b\r\nContent-Disposition: form-data; name="photo"; filename="a.jpg"\r\n\r\n' + photo + b"\r\n--b--\r\n"
+    statuses: list[int] = []
+
+    def ask() -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+        connection.request("POST", "/api/classify", body, {"Content-Type": "multipart/form-data; boundary=b"})
+        statuses.append(connection.getresponse().status)
+        connection.close()
+
+    threads = [threading.Thread(target=ask) for _ in range(200)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert set(statuses) <= {200, 429, 503}
+    assert len(statuses) == 200
+    assert 200 in statuses
+    assert sorted(file.name for file in tmp_path.rglob("*")) == before
+
+
+def test_a_port_that_is_taken_is_named_with_the_setting_that_mends_it(server: PageServer, tmp_path: Path) -> None:
+    with pytest.raises(PageError, match=rf"port {server.port} .*page\.port"):
+        PageServer(create_app(make_bin(tmp_path)), "127.0.0.1", server.port)
+
+
+def test_closing_ends_streams_frees_the_port_and_twice_is_fine(tmp_path: Path, appliance: PlayedAppliance) -> None:
+    server = PageServer(create_app(make_bin(tmp_path, appliance=appliance)), "127.0.0.1", 0)
+    watcher = Watcher(server)
+    server.close()
+    server.close()
+    watcher.leave()
+    PageServer(create_app(make_bin(tmp_path)), "127.0.0.1", server.port).close()
+
+
+def test_on_a_workstation_without_a_bin_the_page_starts_with_ask(tmp_path: Path) -> None:
+    client = create_app(make_bin(tmp_path)).test_client()
+    assert client.get("/").headers["Location"] == "/ask"
+    assert client.get("/events").status_code == 404

@@ -1,0 +1,220 @@
+"""Who may do what: the owner's password, sessions, forged forms, guesses and paths."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from flask.testing import FlaskClient
+
+from device.config import Config, PageSection
+from device.errors import PageError
+from device.page.app import create_app
+from device.page.bin import Bin
+from device.page.owner import GUESSES_OF_ALL, GUESSES_OF_ONE, Password
+from device.page.server import address_of
+from device.requests import Maintenance, OpenLid
+from tests.page_parts import PASSWORD, ListJournal, PlayedAppliance, make_bin
+
+OWNERS = ["/teach", "/teach/drops/1.jpg"]
+CHANGES = {
+    "/teach/drops/1": {"material": "glass"},
+    "/teach/photos": {"material": "glass"},
+    "/health/maintenance": {"is_on": "yes"},
+    "/health/lids": {"compartment": "organic", "move": "open"},
+    "/health/settings": {"decision.confidence": "0.1"},
+}
+
+
+@pytest.fixture
+def bin_(tmp_path: Path) -> Bin:
+    return make_bin(
+        tmp_path,
+        appliance=PlayedAppliance(Config().compartments),
+        journal=ListJournal(),
+        edit_config=lambda changes: None,
+    )
+
+
+@pytest.fixture
+def client(bin_: Bin) -> FlaskClient:
+    return browser_of(bin_)
+
+
+def browser_of(bin_: Bin) -> FlaskClient:
+    client = create_app(bin_).test_client()
+    client.environ_base["HTTP_ACCEPT"] = "text/html"
+    return client
+
+
+def token_of(client: FlaskClient, path: str = "/login") -> str:
+    found = re.search('name="csrf-token" content="([^"]+)"', client.get(path).text)
+    assert found is not None
+    return found[1]
+
+
+def log_in(client: FlaskClient, password: str = PASSWORD, **more: object) -> int:
+    form = {"password": password, "csrf_token": token_of(client)}
+    return client.post("/login", data=form, **more).status_code
+
+
+def test_the_owner_logs_in_moves_a_lid_and_logs_out(client: FlaskClient, bin_: Bin) -> None:
+    assert log_in(client) == 302
+    token = token_of(client, "/health")
+    assert client.post("/health/maintenance", data={"is_on": "yes", "csrf_token": token}).status_code == 302
+    client.post("/health/lids", data={"compartment": "organic", "move": "open", "csrf_token": token})
+    assert bin_.appliance.requests == [Maintenance(True), OpenLid("organic")]
+    client.post("/logout", data={"csrf_token": token})
+    assert client.get("/teach").headers["Location"].startswith("/login")
+
+
+@pytest.mark.parametrize("path", OWNERS)
+def test_what_reveals_asks_a_stranger_to_log_in(client: FlaskClient, path: str) -> None:
+    response = client.get(path)
+    assert (response.status_code, response.headers["Location"].split("?")[0]) == (302, "/login")
+
+
+@pytest.mark.parametrize("path", CHANGES)
+def test_what_changes_is_refused_to_a_stranger_even_with_a_token(client: FlaskClient, bin_: Bin, path: str) -> None:
+    form = {**CHANGES[path], "csrf_token": token_of(client)}
+    assert client.post(path, data=form).status_code == 401
+    assert bin_.appliance.requests == []
+
+
+@pytest.mark.parametrize("path", [*CHANGES, "/logout", "/language", "/login"])
+def test_a_forged_form_is_refused_even_from_the_owner(client: FlaskClient, bin_: Bin, path: str) -> None:
+    log_in(client)
+    for forged in ({}, {"csrf_token": "forged"}):
+        assert client.post(path, data={**CHANGES.get(path, {}), **forged}).status_code == 400
+    assert bin_.appliance.requests == []
+    assert client.get("/teach").status_code == 200
+
+
+def test_the_owner_sees_no_settings_of_a_stranger_s_session(client: FlaskClient) -> None:
+    stranger = client.get("/health").text
+    assert "decision.confidence" not in stranger
+    log_in(client)
+    assert "decision.confidence" in client.get("/health").text
+
+
+def test_a_thousand_guesses_are_stopped_after_a_few_and_the_right_word_is_not_tried(
+    client: FlaskClient, bin_: Bin
+) -> None:
+    token = token_of(client)
+    codes = [
+        client.post("/login", data={"password": f"guess {number}", "csrf_token": token}).status_code
+        for number in range(1000)
+    ]
+    assert codes == [403] * GUESSES_OF_ONE + [429] * (1000 - GUESSES_OF_ONE)
+    assert log_in(client) == 429
+    bin_.clock.sleep(15 * 60)
+    assert log_in(client) == 302
+
+
+def test_many_clients_together_guess_no_faster_than_a_few(bin_: Bin) -> None:
+    client = create_app(bin_).test_client()
+    token = token_of(client)
+    codes = []
+    for number in range(GUESSES_OF_ALL + 20):
+        address = {"REMOTE_ADDR": f"10.0.{number // 250}.{number % 250}"}
+        form = {"password": "guess", "csrf_token": token}
+        codes.append(client.post("/login", data=form, environ_base=address).status_code)
+    assert codes.count(403) == GUESSES_OF_ALL
+    assert set(codes[GUESSES_OF_ALL:]) == {429}
+
+
+def test_a_new_password_ends_every_session(client: FlaskClient, bin_: Bin) -> None:
+    log_in(client)
+    Password(bin_.state).set("another good password")
+    assert client.get("/teach").status_code == 302
+    assert log_in(client, "another good password") == 302
+
+
+def test_without_a_password_nobody_logs_in_and_only_the_machine_itself_is_served(tmp_path: Path) -> None:
+    bin_ = make_bin(tmp_path, with_password=False)
+    client = browser_of(bin_)
+    assert "pilah page set-password" in client.get("/login").text
+    assert [log_in(client, guess) for guess in ("", "admin", "pilah")] == [403] * 3
+    assert address_of(PageSection(), bin_.state) == "127.0.0.1"
+    Password(bin_.state).set(PASSWORD)
+    assert address_of(PageSection(), bin_.state) == "*"
+    assert address_of(PageSection(address="10.0.0.5"), bin_.state) == "10.0.0.5"
+
+
+def test_the_password_is_kept_as_a_hash_that_others_cannot_read(tmp_path: Path) -> None:
+    Password(tmp_path).set(PASSWORD)
+    kept = tmp_path / "owner-password"
+    assert PASSWORD not in kept.read_text()
+    assert kept.read_text().startswith("scrypt:")
+    assert kept.stat().st_mode & 0o077 == 0
+
+
+def test_a_short_password_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(PageError, match="8 characters"):
+        Password(tmp_path).set("1234567")
+
+
+def test_a_restart_logs_nobody_out(bin_: Bin) -> None:
+    client = browser_of(bin_)
+    log_in(client)
+    cookie = client.get_cookie("pilah").value
+    again = browser_of(bin_)
+    again.set_cookie("pilah", cookie)
+    assert again.get("/teach").status_code == 200
+
+
+def test_the_cookie_is_for_this_page_only_and_for_no_script(client: FlaskClient) -> None:
+    token = token_of(client)
+    cookie = client.post("/login", data={"password": PASSWORD, "csrf_token": token}).headers["Set-Cookie"]
+    assert "HttpOnly" in cookie
+    assert "SameSite=Strict" in cookie
+    secure = client.post("/login", data={"password": PASSWORD, "csrf_token": token}, base_url="https://localhost")
+    assert secure.status_code == 400 or "Secure" in secure.headers["Set-Cookie"]
+
+
+@pytest.mark.parametrize("wanted", ["https://evil.example", "//evil.example", "owner.logout", "static", "x"])
+def test_after_login_nobody_is_sent_where_a_link_says(client: FlaskClient, wanted: str) -> None:
+    form = {"password": PASSWORD, "csrf_token": token_of(client)}
+    assert client.post("/login", query_string={"next": wanted}, data=form).headers["Location"] == "/"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/static/../owner.py",
+        "/static/..%2fowner.py",
+        "/static/%2e%2e/%2e%2e/bundle.py",
+        "/static//etc/passwd",
+        "/teach/drops/../../../etc/passwd",
+        "/teach/drops/-1.jpg",
+        "/teach/drops/1e9.jpg",
+        "/translations/id/LC_MESSAGES/messages.po",
+    ],
+)
+def test_no_path_leads_out_of_the_page(client: FlaskClient, path: str) -> None:
+    log_in(client)
+    response = client.get(path, follow_redirects=True)
+    assert response.status_code in (400, 404)
+    assert "root:" not in response.text
+    assert "import" not in response.text
+
+
+@pytest.mark.parametrize("path", ["/now", "/ask", "/history", "/health", "/login", "/nowhere", "/static/style.css"])
+def test_every_answer_forbids_what_is_inline_or_from_elsewhere(client: FlaskClient, path: str) -> None:
+    response = client.get(path)
+    policy = response.headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert response.headers["X-Frame-Options"] == "DENY"
+    assert not re.search(r"""\sstyle=|\son[a-z]+=|<script>|https?://(?!localhost|www\.w3\.org)""", response.text) or (
+        path == "/static/style.css"
+    )
+
+
+def test_a_wrong_setting_is_told_as_the_file_s_checker_says_it_and_changes_nothing(client: FlaskClient) -> None:
+    log_in(client)
+    form = {"decision.confidence": "very", "csrf_token": token_of(client, "/health")}
+    response = client.post("/health/settings", data=form)
+    assert response.status_code == 400
+    assert "decision.confidence" in response.text

@@ -1,0 +1,357 @@
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from device.background import Measurement
+from device.camera import Frame
+from device.camera.simulated import SimulatedTray, TrayLife
+from device.clock import ManualClock
+from device.config import CameraSection, PresenceSection, RegionSection
+from device.presence import ANOTHER, LEARNS_S, QUIET, Presence, Sighting, Stage, advance, crop_object
+from device.trials import soak_empty_tray
+from tests.drawn import samples
+
+SETTINGS = PresenceSection()
+WHOLE = RegionSection()
+FRAME_S = 1 / 15
+NOTHING_HAPPENS = TrayLife(gap_s=None, passers_per_minute=0, lamps_per_minute=0, drift_per_minute=0)
+
+
+@dataclass
+class Bench:
+    """A simulated tray under the eyes of presence."""
+
+    tray: SimulatedTray
+    clock: ManualClock
+    presence: Presence
+
+    frame: Frame | None = None
+
+    def watch(self, duration_s: float) -> list[Sighting]:
+        until_s = self.clock.now() + duration_s
+        seen = []
+        while self.clock.now() < until_s:
+            self.frame = self.tray.read()
+            seen.append(self.presence.update(self.frame))
+        return seen
+
+    def states(self, duration_s: float) -> list[str]:
+        """The states of a while, each once as it begins."""
+        states = [sighting.state for sighting in self.watch(duration_s)]
+        return [state for state, before in zip(states, [None, *states], strict=False) if state != before]
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return bench_with(tmp_path, NOTHING_HAPPENS)
+
+
+def bench_with(folder: Path, life: TrayLife, seed: int = 0) -> Bench:
+    clock = ManualClock()
+    tray = SimulatedTray(CameraSection(), clock, seed=seed, samples=samples(folder), life=life)
+    return Bench(tray, clock, Presence(SETTINGS, WHOLE))
+
+
+def test_a_thing_arrives_lies_still_and_leaves_when_a_lid_opens(bench: Bench) -> None:
+    bench.watch(2)
+    bench.tray.drop("metal")
+
+    coming = bench.states(3)
+    bench.tray.lid_opened()
+    going = bench.states(3)
+
+    assert coming == ["empty", "arriving", "still"] or coming == ["arriving", "still"]
+    assert going == ["still", "leaving", "empty"]
+
+
+def test_stillness_is_told_soon_after_the_thing_came_to_rest_and_never_before(bench: Bench) -> None:
+    bench.watch(2)
+    drop = bench.tray.drop("glass")
+
+    first = next(sighting for sighting in bench.watch(3) if sighting.state == "still")
+
+    assert drop.at_rest_s is not None and first.at_rest_since_s is not None
+    assert first.at_rest_since_s >= drop.at_rest_s - FRAME_S
+    assert SETTINGS.still_s <= first.time_s - first.at_rest_since_s <= SETTINGS.still_s + 2 * FRAME_S
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_crop_is_a_square_that_holds_the_thing(tmp_path: Path, seed: int) -> None:
+    bench = bench_with(tmp_path, NOTHING_HAPPENS, seed)
+    bench.watch(2)
+    assert bench.frame is not None
+    empty = bench.frame.pixels.astype(int)
+    bench.tray.drop("glass")
+
+    sighting, frame = bench.watch(2)[-1], bench.frame
+    crop = crop_object(frame, sighting)
+
+    differs = np.abs(frame.pixels - empty).max(axis=2) > 30
+    rows, columns = np.flatnonzero(differs.any(axis=1)), np.flatnonzero(differs.any(axis=0))
+    assert sighting.box is not None
+    left, top, width, height = sighting.box
+    assert left <= columns[0] + 8 and columns[-1] - 8 <= left + width
+    assert top <= rows[0] + 8 and rows[-1] - 8 <= top + height
+    assert width <= np.ptp(columns) + 40 and height <= np.ptp(rows) + 40
+    assert crop.shape[0] == crop.shape[1] or crop.shape[0] == frame.pixels.shape[0]
+    assert crop.shape[0] >= height and crop.shape[1] >= width
+
+
+def test_two_things_at_once_are_one_object(bench: Bench) -> None:
+    bench.watch(2)
+    bench.tray.drop("metal")
+    bench.tray.drop("glass")
+
+    ids = {sighting.object_id for sighting in bench.watch(5)}
+
+    assert ids == {None, 1}
+
+
+def test_each_thing_has_an_id_of_its_own(bench: Bench) -> None:
+    bench.watch(2)
+    for material in ("metal", "paper", "glass", "metal"):
+        bench.tray.drop(material)
+        bench.watch(2)
+        bench.tray.lid_opened()
+        bench.watch(2)
+        bench.tray.lid_closed()
+
+    bench.tray.drop()
+    assert bench.watch(2)[-1].object_id == 5
+
+
+def test_a_hand_that_reaches_over_what_lies_there_does_not_make_it_a_new_object(bench: Bench) -> None:
+    bench.watch(2)
+    bench.tray.drop("glass")
+    before = bench.watch(2)[-1]
+    bench.tray._passer = bench.tray._scene.passer(bench.clock.now(), bench.tray._random)
+
+    seen = bench.watch(5)
+
+    assert "leaving" in {sighting.state for sighting in seen}
+    assert seen[-1].state == "still" and seen[-1].object_id == before.object_id == 1
+
+
+def test_a_second_thing_beside_the_first_is_something_new(bench: Bench) -> None:
+    bench.watch(2)
+    bench.tray.drop("metal")
+    bench.watch(2)
+    bench.tray.drop("paper")
+
+    assert bench.watch(3)[-1].object_id == 2
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_hands_shadows_lamps_and_daylight_open_nothing(tmp_path: Path, seed: int) -> None:
+    life = TrayLife(gap_s=None, passers_per_minute=60, lamps_per_minute=30, drift_per_minute=0.3)
+    bench = bench_with(tmp_path, life, seed)
+
+    states = {sighting.state for sighting in bench.watch(40)}
+
+    assert bench.tray.passers > 10 and bench.tray.lamps_switched > 5
+    assert "still" not in states and "arriving" in states
+
+
+def test_someone_who_stands_there_and_throws_a_soft_shadow_is_no_thing() -> None:
+    chance = np.random.default_rng(0)
+    presence = Presence(SETTINGS, WHOLE)
+    shadow = np.zeros((480, 640), np.float32)
+    cv2.ellipse(shadow, (220, 200), (110, 140), 20, 0, 360, 0.3, -1)
+    light = 1 - cv2.GaussianBlur(shadow, (0, 0), 22)[..., None]
+
+    states = set()
+    for number in range(60):
+        tray = chance.normal(170, 3, (480, 640, 3)) * (light if number > 15 else 1)
+        states.add(presence.update(Frame(tray.astype(np.uint8), number * FRAME_S)).state)
+
+    assert states == {"empty"}
+
+
+def test_things_are_seen_as_well_right_after_a_lamp_was_switched(bench: Bench) -> None:
+    bench.watch(2)
+    bench.tray._light = bench.tray._light.switched()
+    assert bench.states(1) == ["empty"]
+
+    bench.tray.drop("metal")
+    assert bench.watch(2)[-1].state == "still"
+
+
+def test_what_is_never_taken_away_becomes_tray_and_so_does_the_hole_that_it_leaves(tmp_path: Path) -> None:
+    bench = bench_with(tmp_path, NOTHING_HAPPENS)
+    bench.presence = Presence(PresenceSection(forgotten_s=10), WHOLE)
+    bench.watch(2)
+    bench.tray.drop("glass")
+
+    lying = bench.states(15)
+    bench.tray.lid_opened()
+    taken_away = bench.states(5)
+    bench.tray.lid_closed()
+    bench.tray.drop("metal")
+    next_thing = bench.watch(2)[-1]
+
+    assert lying[-3:] == ["arriving", "still", "empty"]
+    assert taken_away == ["empty", "arriving", "empty"]
+    assert next_thing.state == "still" and next_thing.object_id == 2
+
+
+def test_a_thing_that_lay_there_at_the_start_opens_nothing_when_it_is_taken_away(bench: Bench) -> None:
+    bench.tray.drop("metal")
+    while bench.tray.history[0].at_rest_s is None:
+        bench.tray.read()
+
+    at_start = bench.states(5)
+    bench.tray.lid_opened()
+    taken_away = bench.states(5)
+
+    assert at_start == ["empty"]
+    assert "still" not in taken_away and taken_away[-1] == "empty"
+
+
+def test_after_a_reset_the_tray_is_learnt_anew(bench: Bench) -> None:
+    bench.watch(2)
+    bench.tray.drop("metal")
+    assert bench.watch(2)[-1].state == "still"
+
+    bench.presence.reset()
+
+    assert bench.states(5) == ["empty"]
+
+
+def test_what_lies_outside_the_region_is_not_seen_and_not_shown_to_the_classifier() -> None:
+    region = RegionSection(left=0.5, top=0.0, right=1.0, bottom=1.0)
+    presence = Presence(SETTINGS, region)
+    chance = np.random.default_rng(0)
+
+    def frame(number: int, at: int | None) -> Frame:
+        pixels = chance.integers(150, 156, (480, 640, 3)).astype(np.uint8)
+        if at is not None:
+            pixels[100:300, at : at + 150] = (20, 60, 120)
+        return Frame(pixels, number * FRAME_S)
+
+    outside = [presence.update(frame(number, 100 if number > 15 else None)) for number in range(40)]
+    last = frame(60, 400)
+    inside = [presence.update(frame(number, 400)) for number in range(40, 60)] + [presence.update(last)]
+
+    assert {sighting.state for sighting in outside} == {"empty"}
+    assert inside[-1].state == "still" and inside[-1].region == (320, 0, 320, 480)
+    box = inside[-1].box
+    assert box is not None and abs(box[0] - 400) <= 8 and abs(box[0] + box[2] - 550) <= 8
+    crop = crop_object(last, inside[-1])
+    assert crop.shape == (248, 248, 3) or abs(crop.shape[0] - 250) < 20
+    assert (crop[crop.shape[0] // 2, crop.shape[1] // 2] == (20, 60, 120)).all()
+
+
+def test_the_small_picture_of_a_camera_is_looked_at_where_there_is_one() -> None:
+    chance = np.random.default_rng(0)
+    presence = Presence(SETTINGS, WHOLE)
+    for number in range(40):
+        small = chance.integers(150, 156, (240, 320, 3)).astype(np.uint8)
+        if number > 15:
+            small[60:180, 80:160] = 30
+        sighting = presence.update(Frame(np.zeros((960, 1280, 3), np.uint8), number * FRAME_S, small=small))
+
+    assert sighting.state == "still" and sighting.box is not None
+    assert np.allclose(sighting.box, (320, 240, 320, 480), atol=16)
+
+
+BOXES = st.sampled_from([(0.3, 0.3, 0.3, 0.3), (0.0, 0.2, 0.4, 0.3), (0.0, 0.0, 1.0, 1.0)])
+NOTHING = st.builds(Measurement, motion=st.floats(0, 1))
+SOMETHING = st.builds(
+    Measurement,
+    area=st.floats(0.01, 1),
+    motion=st.sampled_from([0.0, QUIET, 0.1]),
+    box=BOXES,
+    changed=st.sampled_from([0.0, ANOTHER, 1.0]),
+    is_ghost=st.booleans(),
+)
+STEPS = st.lists(st.tuples(NOTHING | SOMETHING, st.sampled_from([0.03, FRAME_S, 0.3, 5.0])), max_size=150)
+
+
+@given(STEPS)
+def test_nothing_is_ever_called_still_that_is_not_there_or_moved_a_moment_ago(
+    steps: list[tuple[Measurement, float]],
+) -> None:
+    stage, now_s, disturbed_s = Stage(), 0.0, 0.0
+    for measurement, after_s in steps:
+        now_s += after_s
+        before, stage = stage, advance(stage, measurement, now_s, SETTINGS)
+        if not measurement.area or measurement.motion > QUIET:
+            disturbed_s = now_s
+            assert stage.state != "still"
+        if stage.state == "still":
+            assert now_s - disturbed_s >= SETTINGS.still_s or disturbed_s == 0.0
+        if stage.object_id != before.object_id:
+            assert stage.object_id == before.object_id + 1
+            assert stage.state == "still" and stage.remembers and before.state in ("arriving", "leaving")
+
+
+@given(STEPS)
+def test_the_tray_is_free_again_once_nothing_was_there_for_a_while(steps: list[tuple[Measurement, float]]) -> None:
+    stage, now_s = Stage(), 0.0
+    for measurement, after_s in steps:
+        now_s += after_s
+        stage = advance(stage, measurement, now_s, SETTINGS)
+    for _ in range(10):
+        now_s += FRAME_S
+        stage = advance(stage, Measurement(), now_s, SETTINGS)
+
+    assert stage.state == "empty"
+
+
+@given(STEPS)
+def test_nothing_that_lies_still_does_so_for_ever(steps: list[tuple[Measurement, float]]) -> None:
+    stage, now_s = Stage(), 0.0
+    for measurement, after_s in steps:
+        now_s += after_s
+        stage = advance(stage, measurement, now_s, SETTINGS)
+    lying = Measurement(0.1, 0.0, (0.3, 0.3, 0.3, 0.3), changed=0.0)
+    has_been_absorbed = False
+    for _ in range(int(SETTINGS.forgotten_s / 0.5) + 10):
+        now_s += 0.5
+        stage = advance(stage, lying, now_s, SETTINGS)
+        has_been_absorbed = has_been_absorbed or stage.absorbs
+
+    assert has_been_absorbed
+
+
+def test_an_arm_that_rests_at_the_edge_must_lie_still_for_longer() -> None:
+    def stillness(box: tuple[float, float, float, float]) -> float:
+        stage, now_s = Stage(), 0.0
+        while stage.state != "still":
+            now_s += FRAME_S
+            stage = advance(stage, Measurement(0.1, 0.0, box), now_s, SETTINGS)
+        return now_s
+
+    assert stillness((0.0, 0.3, 0.5, 0.2)) > stillness((0.3, 0.3, 0.5, 0.2)) + SETTINGS.still_s
+
+
+def test_a_gap_between_frames_is_not_taken_for_stillness() -> None:
+    lying = Measurement(0.1, 0.0, (0.3, 0.3, 0.3, 0.3))
+    stage = advance(advance(Stage(), lying, 1.0, SETTINGS), lying, 1.0 + FRAME_S, SETTINGS)
+
+    assert advance(stage, lying, 61.0, SETTINGS).state == "arriving"
+
+
+def test_the_tray_is_learnt_before_anything_is_called_a_thing() -> None:
+    presence = Presence(SETTINGS, WHOLE)
+    chance = np.random.default_rng(0)
+    times = np.arange(0, LEARNS_S - 0.01, FRAME_S)
+
+    states = {
+        presence.update(Frame(chance.integers(0, 255, (480, 640, 3)).astype(np.uint8), time_s)).state
+        for time_s in times
+    }
+
+    assert states == {"empty"}
+
+
+def test_an_empty_tray_opens_nothing_in_a_short_soak() -> None:
+    result = soak_empty_tray(frames=2000, seed=11)
+
+    assert result.passers > 10 and result.lamps_switched > 3 and result.arrivals > 5
+    assert result.false_openings == 0

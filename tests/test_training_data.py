@@ -1,0 +1,129 @@
+"""What training makes of folders of photos."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip("imagehash")
+from training.errors import DataError
+from training.prepare import cluster_hashes, load_split, prepare, save_split, table
+from training.sources import read_description
+
+
+def photo(path: Path, seed: int, size_px: int = 96) -> None:
+    """A picture of random soft blobs, its own for each seed."""
+    coarse = np.random.default_rng(seed).integers(0, 255, (8, 8, 3), np.uint8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), cv2.resize(coarse, (size_px, size_px), interpolation=cv2.INTER_CUBIC))
+
+
+def folder(root: Path, name: str, classes: dict[str, int], first_seed: int = 0) -> None:
+    seed = first_seed
+    for material, count in classes.items():
+        for number in range(count):
+            photo(root / name / material / f"{number}.jpg", seed)
+            seed += 1
+
+
+def describe(root: Path, text: str) -> Path:
+    path = root / "data.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+ONE = '[[source]]\nname = "street"\npath = "street"\nlicence = "CC0"\n'
+TWO = ONE + '[[source]]\nname = "exam"\npath = "exam"\nlicence = "CC0"\nparts = ["test"]\n'
+
+
+def test_a_fifth_of_each_class_is_held_out(tmp_path: Path) -> None:
+    folder(tmp_path, "street", {"glass": 20, "paper": 10})
+    split = prepare(read_description(describe(tmp_path, ONE), tmp_path))
+    held = [p.material for p in split.part("val")]
+    assert (held.count("glass"), held.count("paper"), len(split.part("train"))) == (4, 2, 24)
+    assert "glass" in table(split)
+
+
+def test_the_same_seed_splits_the_same_and_another_seed_does_not(tmp_path: Path) -> None:
+    folder(tmp_path, "street", {"glass": 20, "paper": 20})
+    description = read_description(describe(tmp_path, ONE), tmp_path)
+    assert prepare(description, seed=1) == prepare(description, seed=1)
+    assert prepare(description, seed=1) != prepare(description, seed=2)
+
+
+def test_copies_of_a_photo_never_lie_on_both_sides(tmp_path: Path) -> None:
+    folder(tmp_path, "street", {"glass": 8, "paper": 8})
+    for number in range(8):
+        original = cv2.imread(str(tmp_path / "street/glass" / f"{number}.jpg"))
+        brighter = cv2.convertScaleAbs(original, alpha=0.95, beta=6)
+        cv2.imwrite(str(tmp_path / "street/glass" / f"copy{number}.jpg"), brighter)
+    split = prepare(read_description(describe(tmp_path, ONE), tmp_path))
+    part_of = {Path(p.path).stem: p.part for p in split.photos if p.material == "glass"}
+    assert all(part_of[str(n)] == part_of[f"copy{n}"] for n in range(8))
+
+
+def test_what_resembles_the_exam_is_not_trained_on(tmp_path: Path) -> None:
+    folder(tmp_path, "street", {"glass": 6, "paper": 6})
+    folder(tmp_path, "exam", {"glass": 3, "paper": 3}, first_seed=100)
+    photo(tmp_path / "street/glass/seen.jpg", 100)
+    split = prepare(read_description(describe(tmp_path, TWO), tmp_path))
+    assert not any(p.path.endswith("seen.jpg") for p in split.photos)
+    assert len(split.part("test")) == 6
+
+
+def test_a_broken_a_tiny_and_a_blank_photo_are_left_out_and_named(tmp_path: Path) -> None:
+    folder(tmp_path, "street", {"glass": 6, "paper": 6})
+    (tmp_path / "street/glass/broken.jpg").write_bytes(b"\xff\xd8no photo")
+    photo(tmp_path / "street/glass/tiny.jpg", 50, size_px=16)
+    cv2.imwrite(str(tmp_path / "street/glass/blank.jpg"), np.full((96, 96, 3), 200, np.uint8))
+    split = prepare(read_description(describe(tmp_path, ONE), tmp_path))
+    assert {Path(one.path).stem for one in split.rejected} == {"broken", "tiny", "blank"}
+    assert len(split.photos) == 12
+
+
+def test_a_split_is_read_back_as_it_was_written(tmp_path: Path) -> None:
+    folder(tmp_path, "street", {"glass": 6, "paper": 6})
+    split = prepare(read_description(describe(tmp_path, ONE), tmp_path))
+    save_split(split, tmp_path / "split.json")
+    assert load_split(tmp_path / "split.json") == split
+
+
+def test_a_trial_keeps_a_few_photos_of_each_class_in_each_part(tmp_path: Path) -> None:
+    folder(tmp_path, "street", {"glass": 30, "paper": 30})
+    thin = prepare(read_description(describe(tmp_path, ONE), tmp_path)).thinned(3)
+    assert (len(thin.part("train")), len(thin.part("val"))) == (6, 6)
+
+
+@pytest.mark.parametrize(
+    ("classes", "text", "sentence"),
+    [
+        ({}, ONE, "there is no folder"),
+        ({"glass": 5}, ONE, "only one class"),
+        ({"glass": 5, "paper": 1}, ONE, "Too few photos to train on in paper"),
+        ({"glass": 5, "paper": 5}, ONE + 'classes = { bottle = "glass" }\n', "class map names bottle"),
+        ({"glass": 5, "paper": 5}, 'materials = ["glass"]\n' + ONE, "'paper' is none of the materials"),
+        ({"glass": 5, "paper": 5}, ONE + 'parts = ["exam"]\n', "parts"),
+        ({"glass": 5, "paper": 5}, ONE + ONE, "same name"),
+    ],
+)
+def test_data_that_cannot_be_trained_on_is_refused_in_one_sentence(
+    tmp_path: Path, classes: dict[str, int], text: str, sentence: str
+) -> None:
+    folder(tmp_path, "street", classes)
+    with pytest.raises(DataError, match=sentence):
+        prepare(read_description(describe(tmp_path, text), tmp_path))
+
+
+def test_an_empty_folder_is_said_to_be_empty(tmp_path: Path) -> None:
+    (tmp_path / "street/glass").mkdir(parents=True)
+    with pytest.raises(DataError, match="no picture in the class folders"):
+        prepare(read_description(describe(tmp_path, ONE), tmp_path))
+
+
+def test_hashes_that_differ_in_few_bits_chain_into_one_cluster() -> None:
+    hashes = np.array([0, 0b111111, 0b111111111111, 1 << 60 | (1 << 40) - 1], np.uint64)
+    clusters = cluster_hashes(hashes, near_bits=6)
+    assert clusters[0] == clusters[1] == clusters[2] != clusters[3]

@@ -1,0 +1,79 @@
+"""How good a model is, said with its interval."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+from device.bundle import Thresholds
+from training.evaluate import (
+    Outcome,
+    choose_thresholds,
+    cross_fitted_calibration_error,
+    evaluate,
+    expected_calibration_error,
+    fit_temperature,
+    mean_cost,
+    open_lids,
+    wilson,
+)
+from training.prepare import Photo
+
+CLASSES = ("glass", "organic", "textile", "trash")
+
+
+def outcome(sharpness: float, photos: int = 600, wrong: float = 0.15, seed: int = 0) -> Outcome:
+    """A model that errs on a share of photos, and whose logits are `sharpness` times too sure of themselves."""
+    chance = np.random.default_rng(seed)
+    targets = chance.integers(0, len(CLASSES), photos)
+    said = np.where(chance.uniform(size=photos) < wrong, chance.integers(0, len(CLASSES), photos), targets)
+    logits = np.zeros((photos, len(CLASSES)), np.float32)
+    logits[np.arange(photos), said] = np.log((1 - wrong * 0.75) / (wrong * 0.25))
+    listed = tuple(Photo(f"{i}.jpg", "street", CLASSES[t], "val", i) for i, t in enumerate(targets))
+    return Outcome(listed, CLASSES, logits * np.float32(sharpness), targets)
+
+
+def test_the_interval_of_a_share_is_wilsons() -> None:
+    assert wilson(8, 10) == pytest.approx((0.4902, 0.9433), abs=1e-4)
+    assert wilson(17, 17) == pytest.approx((0.8157, 1.0), abs=1e-4)
+    assert wilson(0, 0) == (0.0, 1.0)
+
+
+def test_the_temperature_undoes_what_made_a_model_too_sure() -> None:
+    assert fit_temperature(outcome(3.0)) == pytest.approx(3 * fit_temperature(outcome(1.0)), rel=1e-3)
+
+
+def test_calibration_lowers_the_error_on_photos_it_was_not_fitted_on() -> None:
+    sure = outcome(3.0)
+    assert expected_calibration_error(sure.probabilities(1.0), sure.targets) > 0.08
+    assert cross_fitted_calibration_error(sure) < 0.04
+
+
+def test_a_model_that_is_always_right_and_sure_has_no_calibration_error() -> None:
+    assert expected_calibration_error(np.eye(3), np.arange(3)) == 0.0
+
+
+def test_organic_waste_in_recyclables_costs_most() -> None:
+    assert (
+        mean_cost([("organic", "recyclable")])
+        > mean_cost([("recyclable", "organic")])
+        > mean_cost([("reuse", "reuse")])
+    )
+
+
+def test_the_chosen_threshold_keeps_organic_waste_out_of_recyclables() -> None:
+    rash = outcome(1.7, wrong=0.4)
+    lids = open_lids(rash, 1.0, choose_thresholds(rash, 1.0))
+    organic = [opened for right, opened in lids if right == "organic"]
+    assert organic.count("recyclable") / len(organic) <= 0.01
+    careless = open_lids(rash, 1.0, Thresholds(confidence=0.0))
+    assert [o for r, o in careless if r == "organic"].count("recyclable") > 0
+
+
+def test_the_evaluation_counts_each_photo_once_in_each_table() -> None:
+    held_out = outcome(2.0)
+    result = evaluate(held_out, None)
+    assert result["metrics"][0]["photos"] == 600
+    assert sum(row["photos"] for row in result["per_class"]["val"].values()) == 600
+    assert sum(row["correct"] for row in result["per_class"]["val"].values()) == result["metrics"][0]["correct"]

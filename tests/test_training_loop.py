@@ -1,0 +1,132 @@
+"""A training may be stopped at any moment and ends the same; a whole model comes out of one chain of commands."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+from click.testing import CliRunner
+
+from device.bundle import Bundle
+from device.classifier import Classifier
+from device.pictures import read_picture
+from export.bundle import Limits, export_bundle
+from export.errors import ExportError
+from tests.drawn import a_picture, save
+from training.__main__ import main as training_command
+from training.augment import seed_view, training_view
+from training.errors import CheckpointError
+from training.loop import Phase, Recipe, Training, balanced_weights
+from training.models import Student, load_checkpoint, load_student
+from training.prepare import Photo
+
+TINY = Recipe(phases=(Phase(2, 32),), batch=4, distillation=0.0, hint=0.0, ema_decay=0.9, mixup=0.2)
+
+
+def photos(root: Path, count: int = 8) -> list[Photo]:
+    listed = []
+    for number in range(count):
+        path = root / f"{number}.jpg"
+        save(path, a_picture(seed=number))
+        listed.append(Photo(str(path), "drawn", ("glass", "paper")[number % 2], "train", number))
+    return listed
+
+
+def training(listed: list[Photo], folder: Path, recipe: Recipe = TINY) -> Training:
+    torch.manual_seed(0)
+    return Training(Student(2), recipe, listed, listed[:4], ("glass", "paper"), folder, workers=0)
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_checkpoint(folder / "model.pt")["state_dict"]
+
+
+def test_a_training_that_was_stopped_ends_with_the_same_weights(tmp_path: Path) -> None:
+    listed = photos(tmp_path / "photos")
+    training(listed, tmp_path / "whole").run()
+
+    stopped = training(listed, tmp_path / "stopped")
+    stopped.folder.mkdir()
+    stopped._train_epoch()
+    stopped.epoch = 1
+    stopped.save()
+    training(listed, tmp_path / "stopped").run()
+
+    whole, resumed = weights(tmp_path / "whole"), weights(tmp_path / "stopped")
+    assert all(torch.equal(whole[key], resumed[key]) for key in whole)
+    assert len((tmp_path / "stopped" / "log.jsonl").read_text().splitlines()) == 1
+
+
+def test_a_frozen_backbone_keeps_its_weights_and_learns_a_head(tmp_path: Path) -> None:
+    listed = photos(tmp_path / "photos")
+    frozen = training(listed, tmp_path / "run", replace(TINY, frozen_backbone=True, views="seed", ema_decay=0.0))
+    before = {key: value.clone() for key, value in frozen.model.network.state_dict().items()}
+    frozen.run()
+    after = frozen.model.network.state_dict()
+    changed = {key for key in before if not torch.equal(before[key], after[key])}
+    assert changed == {"classifier.weight", "classifier.bias"}
+
+
+def test_a_rare_class_is_drawn_more_often_than_it_comes_but_not_as_often_as_a_common_one() -> None:
+    listed = [Photo(f"{i}", "street", "glass", "train", i) for i in range(90)]
+    listed += [Photo(f"r{i}", "street", "trash", "train", i) for i in range(10)]
+    share = balanced_weights(listed, {})[90:].sum()
+    assert 0.10 < share < 0.50
+
+
+@pytest.mark.parametrize("view", [training_view(40), seed_view(40)])
+def test_a_view_has_the_size_asked_for_and_is_new_each_time(view: torch.nn.Module) -> None:
+    picture = torch.from_numpy(a_picture(seed=1)).permute(2, 0, 1)
+    torch.manual_seed(0)
+    first, second = view(picture), view(picture)
+    assert (first.shape, first.dtype) == ((3, 40, 40), torch.uint8)
+    assert not torch.equal(first, second)
+
+
+def test_a_checkpoint_of_another_network_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "noise.pt").write_bytes(b"noise")
+    with pytest.raises(CheckpointError, match="no PyTorch checkpoint"):
+        load_student(tmp_path / "noise.pt")
+    torch.save({"state_dict": {"x": torch.zeros(1)}, "classes": ["a", "b"], "head": "linear"}, tmp_path / "other.pt")
+    with pytest.raises(CheckpointError, match="another network"):
+        load_student(tmp_path / "other.pt")
+    with pytest.raises(CheckpointError, match="no checkpoint at"):
+        load_student(tmp_path / "missing.pt")
+
+
+def test_a_whole_model_comes_out_of_one_chain_of_commands(tmp_path: Path) -> None:
+    for material, first in (("glass", 0), ("organic", 100), ("trash", 200)):
+        for number in range(6):
+            path = tmp_path / "data" / "street" / material / f"{number}.jpg"
+            save(path, a_picture(seed=first + number))
+    (tmp_path / "data.toml").write_text('[[source]]\nname = "street"\npath = "street"\nlicence = "CC0"\n')
+    run, out = tmp_path / "run", tmp_path / "bundle.onnx"
+    where = ["--data", str(tmp_path / "data"), "--description", str(tmp_path / "data.toml"), "--run", str(run)]
+    for command in (
+        ["prepare", *where],
+        ["augment", "--run", str(run), "--size", "48"],
+        ["train", *where, "--recipe", "fast", "--workers", "0"],
+        ["evaluate", "--run", str(run)],
+    ):
+        result = CliRunner().invoke(training_command, command, catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+    log = [json.loads(line)["epoch"] for line in (run / "log.jsonl").read_text().splitlines()]
+    assert log == [1, 2]
+
+    out.write_bytes(b"the previous bundle")
+    with pytest.raises(ExportError, match="agrees with float"):
+        export_bundle(run, out, "test-1", Limits(accuracy_lost=1.0, agreement=1.01))
+    assert out.read_bytes() == b"the previous bundle"
+
+    metadata = export_bundle(run, out, "test-1", Limits(accuracy_lost=1.0, agreement=0.0))
+    classifier = Classifier(Bundle.open(out))
+    assert classifier.bundle.contract.classes == ("glass", "organic", "trash")
+    assert metadata["sources"] == [{"name": "street", "licence": "CC0", "photos": 15}]
+    observed = classifier.observe(read_picture(tmp_path / "data/street/glass/0.jpg"))
+    assert np.isclose(observed.probabilities.sum(), 1.0, atol=1e-4)
+    assert observed.energy is not None

@@ -1,0 +1,169 @@
+"""`python -m training`: photos → split → teacher → student → evaluation, each step a command on a run's folder."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from pathlib import Path
+
+import click
+import torch
+from tqdm import tqdm
+
+from device.errors import PilahError
+from training.augment import read_photo, training_view
+from training.evaluate import evaluate, predict
+from training.files import write_atomically, write_text
+from training.loop import Photos, Training
+from training.models import Student, Teacher, load_student
+from training.prepare import Split, contact_sheet, load_split, prepare, save_split, table
+from training.recipes import RECIPES, recipe_named
+from training.sources import read_description, rendered_source
+from training.teach import fit_head
+
+DESCRIPTION = Path(__file__).parent / "data" / "shared.toml"
+TEACHER_PX = 160
+
+run_option = click.option(
+    "--run", "folder", type=click.Path(path_type=Path), default=Path("runs/default"), show_default=True,
+    help="Folder of the run.",
+)  # fmt: skip
+data_options = [
+    click.option("--data", type=click.Path(path_type=Path), required=True, help="Folder that the paths start from."),
+    click.option("--description", type=click.Path(path_type=Path), default=DESCRIPTION, show_default=True),
+]
+
+
+def _with_data(command: click.Command) -> click.Command:
+    for option in reversed(data_options):
+        command = option(command)
+    return command
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Train and evaluate the material classifier."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+
+
+@main.command("prepare")
+@_with_data
+@run_option
+@click.option("--seed", default=0, show_default=True)
+@click.option("--rendered", type=click.Path(path_type=Path), default=None, help="Folder made by training.render.")
+@click.option("--per-class", type=click.IntRange(2), default=None, help="Keep only so many photos of a class and part.")
+def prepare_command(
+    data: Path, description: Path, folder: Path, seed: int, rendered: Path | None, per_class: int | None
+) -> None:
+    """Check all photos, find near-duplicates, split, and write it down; a split that exists is reused."""
+    path = folder / "split.json"
+    if path.exists():
+        split = load_split(path)
+        click.echo(f"{path} exists and is reused; remove it to split anew.")
+    else:
+        described = read_description(description, data)
+        if rendered is not None:
+            described = described.with_source(rendered_source(rendered))
+        split = prepare(described, seed, progress=lambda x: tqdm(x, desc="checking"))
+        split = split if per_class is None else split.thinned(per_class)
+        save_split(split, path)
+        sheet = contact_sheet(split.photos)
+        write_atomically(folder / "contact-sheet.jpg", lambda partial: sheet.save(partial, "JPEG"))
+        write_text(folder / "licences.json", json.dumps({s.name: s.licence for s in described.source}))
+    click.echo(table(split))
+
+
+@main.command("augment")
+@run_option
+@click.option("--size", default=160, show_default=True, help="Side of a view in pixels.")
+@click.option("--strength", default=1.0, show_default=True)
+def augment_command(folder: Path, size: int, strength: float) -> None:
+    """Save a grid of augmented views, to look at before hours of training."""
+    from torchvision.utils import make_grid, save_image
+
+    photos = load_split(folder / "split.json").part("train")
+    view, chosen = training_view(size, strength), photos[:: max(1, len(photos) // 8)][:8]
+    pictures = [torch.from_numpy(read_photo(photo.path)).permute(2, 0, 1) for photo in chosen]
+    grid = make_grid(torch.stack([view(picture) for picture in pictures for _ in range(8)]).float() / 255, nrow=8)
+    write_atomically(folder / "augmented.png", lambda partial: save_image(grid, partial, format="png"))
+    click.echo(f"{folder / 'augmented.png'}: eight photos, eight views of each")
+
+
+@main.command("train")
+@_with_data
+@run_option
+@click.option(
+    "--recipe", "name", type=click.Choice(["auto", *RECIPES]), default="auto", show_default=True,
+    help="auto: default with a GPU, short without.",
+)  # fmt: skip
+@click.option("--start", type=click.Path(path_type=Path), default=None, help="Checkpoint to start from.")
+@click.option("--workers", default=1, show_default=True, help="Processes that make views.")
+def train_command(data: Path, description: Path, folder: Path, name: str, start: Path | None, workers: int) -> None:
+    """Train by a recipe; stopped at any moment and started again, it goes on."""
+    described, split, recipe = (
+        read_description(description, data),
+        load_split(folder / "split.json"),
+        recipe_named(name),
+    )
+    classes = split.classes
+    teacher = _teacher(folder, split, workers) if recipe.distillation > 0 or recipe.hint > 0 else None
+    torch.manual_seed(recipe.seed)
+    student = Student(len(classes), "seed" if name == "seed" else "linear")
+    if start is not None:
+        student.network.features.load_state_dict(load_student(start)[0].network.features.state_dict())
+    training = Training(
+        student, recipe, split.part("train"), split.part("val"), classes, folder, teacher=teacher,
+        source_weights={source.name: source.weight for source in described.source},
+        provenance={"recipe_name": name, "seed": recipe.seed}, workers=workers,
+    )  # fmt: skip
+    training.run()
+
+
+def _teacher(folder: Path, split: Split, workers: int) -> Teacher:
+    """The teacher of a run, fitted once."""
+    path = folder / "teacher.pt"
+    teacher = Teacher(len(split.classes), size=0)
+    if path.exists():
+        teacher.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+        return teacher
+    accuracy = fit_head(teacher, Photos(split.part("train"), split.classes), TEACHER_PX, workers=workers)
+    logging.getLogger(__name__).info("teacher: %.1f %% of its training views", 100 * accuracy)
+    write_atomically(path, lambda partial: torch.save(teacher.state_dict(), partial))
+    return teacher
+
+
+@main.command("evaluate")
+@run_option
+def evaluate_command(folder: Path) -> None:
+    """Fit temperature and thresholds on the held-out part, and measure on it and on the test part."""
+    student, checkpoint = load_student(folder / "model.pt")
+    split, classes = load_split(folder / "split.json"), tuple(checkpoint["classes"])
+    test = split.part("test")
+    result = evaluate(predict(student, split.part("val"), classes), predict(student, test, classes) if test else None)
+    result["licences"] = json.loads((folder / "licences.json").read_text(encoding="utf-8"))
+    write_text(folder / "evaluation.json", json.dumps(result, indent=1, ensure_ascii=False))
+    for row in result["metrics"]:
+        low, high = (100 * end for end in row["interval95"])
+        click.echo(f"{row['split']:<5} {row['data']:<14} {100 * row['accuracy']:.1f} % ({low:.1f}…{high:.1f})")
+    for part, lids in result["compartments"].items():
+        for name in ("as_shipped", "without_fallback", "organic_into_recyclable"):
+            row = lids[name]
+            low, high = (100 * end for end in row["interval95"])
+            click.echo(f"{part:<5} lids, {name}: {100 * row['accuracy']:.1f} % ({low:.1f}…{high:.1f})")
+
+
+def run() -> None:
+    """The entry point: a fault is one sentence and exit code 1."""
+    try:
+        main()
+    except PilahError as fault:
+        click.echo(f"training: {fault}", err=True)
+        sys.exit(1)
+    except OSError as fault:
+        click.echo(f"training: {fault.strerror or fault} ({fault.filename}); nothing that was saved is lost.", err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    run()

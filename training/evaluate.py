@@ -1,0 +1,214 @@
+"""How good a trained model is, where it fails, and the thresholds that follow: measured as the device would see it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from device.bundle import CostMatrix, Thresholds
+from device.classifier import Observation
+from device.config import Config
+from device.decision import Policy, decide
+from training.augment import evaluation_view, read_photo
+from training.models import Student
+from training.prepare import Photo
+
+BINS = 15
+"""Of the reliability diagram and the expected calibration error (Guo et al. 2017)."""
+FAMILIAR = 0.01
+"""Share of held-out photos that the energy threshold may call unknown."""
+WORST_SHARE = 0.01
+"""Share of organic photos that may open the recyclable lid."""
+
+COST_MATRIX: CostMatrix = {
+    "organic": {"recyclable": 10.0, "reuse": 5.0, "residual": 1.0},
+    "recyclable": {"organic": 4.0, "reuse": 1.0, "residual": 1.0},
+    "reuse": {"organic": 4.0, "recyclable": 2.0, "residual": 1.0},
+    "residual": {"organic": 4.0, "recyclable": 3.0, "reuse": 2.0},
+}
+"""Cost of opening a lid when another is right, in the price of burning something that could have been used (1).
+
+Organic waste among recyclables spoils what lies around it and rots into methane: the worst.
+"""
+
+
+def wilson(correct: int, photos: int) -> tuple[float, float]:
+    """The 95 % interval of a share (Wilson 1927); (0, 1) without photos."""
+    if photos == 0:
+        return 0.0, 1.0
+    z, share = 1.959964, correct / photos
+    middle = share + z * z / (2 * photos)
+    spread = z * math.sqrt(share * (1 - share) / photos + z * z / (4 * photos * photos))
+    return max(0.0, (middle - spread) / (1 + z * z / photos)), min(1.0, (middle + spread) / (1 + z * z / photos))
+
+
+def share(data: str, split: str, right: NDArray[np.bool_]) -> dict[str, Any]:
+    """An accuracy with its data, split and interval, in the form of the bundle's `metrics`."""
+    correct, photos = int(right.sum()), len(right)
+    low, high = wilson(correct, photos)
+    return {
+        "data": data, "split": split, "photos": photos, "correct": correct,
+        "accuracy": round(correct / max(1, photos), 4), "interval95": [round(low, 4), round(high, 4)],
+    }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a model said of some photos: (N, K) float logits and (N,) indices of the true classes."""
+
+    photos: tuple[Photo, ...]
+    classes: tuple[str, ...]
+    logits: NDArray[np.float32]
+    targets: NDArray[np.int64]
+
+    def probabilities(self, temperature: float) -> NDArray[np.float64]:
+        scaled = self.logits.astype(np.float64) / temperature
+        weights = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+        return np.asarray(weights / weights.sum(axis=1, keepdims=True))
+
+    @property
+    def energies(self) -> NDArray[np.float64]:
+        return np.asarray(np.logaddexp.reduce(self.logits.astype(np.float64), axis=1))
+
+    def subset(self, keep: NDArray[np.bool_]) -> Outcome:
+        chosen = tuple(photo for photo, kept in zip(self.photos, keep, strict=True) if kept)
+        return replace(self, photos=chosen, logits=self.logits[keep], targets=self.targets[keep])
+
+
+@torch.no_grad()
+def predict(student: Student, photos: Sequence[Photo], classes: tuple[str, ...], batch: int = 32) -> Outcome:
+    """Run the float model over photos through the device's own preprocessing."""
+    logits: list[Tensor] = []
+    student.eval()
+    for start in range(0, len(photos), batch):
+        views = [evaluation_view(read_photo(photo.path)) for photo in photos[start : start + batch]]
+        logits.append(student(torch.stack(views))[0].float())
+    targets = np.array([classes.index(photo.material) for photo in photos])
+    return Outcome(tuple(photos), classes, torch.cat(logits).numpy(), targets)
+
+
+def fit_temperature(outcome: Outcome) -> float:
+    """The temperature of least negative log-likelihood (Guo et al. 2017, "On calibration of modern networks")."""
+    logits, targets = torch.from_numpy(outcome.logits).double(), torch.from_numpy(outcome.targets)
+    log_temperature = torch.zeros((), dtype=torch.double, requires_grad=True)
+    optimiser = torch.optim.LBFGS([log_temperature], max_iter=100, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        optimiser.zero_grad()
+        loss = functional.cross_entropy(logits / log_temperature.exp(), targets)
+        loss.backward()
+        return loss
+
+    optimiser.step(closure)
+    return float(log_temperature.detach().exp())
+
+
+def expected_calibration_error(probabilities: NDArray[np.float64], targets: NDArray[np.int64]) -> float:
+    """Mean gap of confidence and accuracy over 15 equal-width bins, weighted by their photos."""
+    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == targets
+    which = np.minimum((confidence * BINS).astype(int), BINS - 1)
+    gaps = (abs(right[which == b].mean() - confidence[which == b].mean()) * (which == b).mean() for b in set(which))
+    return float(sum(gaps))
+
+
+def cross_fitted_calibration_error(outcome: Outcome) -> float:
+    """The calibration error on photos that the temperature was not fitted on: two folds by duplicate cluster."""
+    fold = np.array([photo.cluster % 2 == 0 for photo in outcome.photos])
+    if fold.all() or not fold.any():
+        return expected_calibration_error(outcome.probabilities(fit_temperature(outcome)), outcome.targets)
+    probabilities = np.empty(outcome.logits.shape)
+    for held in (fold, ~fold):
+        probabilities[held] = outcome.subset(held).probabilities(fit_temperature(outcome.subset(~held)))
+    return expected_calibration_error(probabilities, outcome.targets)
+
+
+def policy(classes: Sequence[str], thresholds: Thresholds) -> Policy:
+    """The default bin's policy; a class that it does not map goes to its fallback."""
+    config = Config()
+    fallback = config.decision.fallback
+    mapping = {name: config.materials.get(name, fallback) for name in classes}
+    return Policy(mapping, fallback, thresholds, COST_MATRIX)
+
+
+def open_lids(outcome: Outcome, temperature: float, thresholds: Thresholds) -> list[tuple[str, str]]:
+    """For each photo the compartment that is right and the one that opens, by the device's own rule."""
+    rule = policy(outcome.classes, thresholds)
+    rows = zip(outcome.probabilities(temperature), outcome.energies, outcome.targets, strict=True)
+    return [
+        (
+            rule.compartment_of[outcome.classes[target]],
+            decide([Observation(outcome.classes, row.astype(np.float32), float(energy))], rule).compartment,
+        )
+        for row, energy, target in rows
+    ]
+
+
+def mean_cost(lids: Sequence[tuple[str, str]]) -> float:
+    """Average cost of the opened lids under `COST_MATRIX`."""
+    return float(np.mean([COST_MATRIX.get(r, {}).get(o, 0.0 if r == o else 1.0) for r, o in lids]))
+
+
+def choose_thresholds(outcome: Outcome, temperature: float) -> Thresholds:
+    """The confidence of least cost among those that keep organic waste out of recyclables; the energy by quantile."""
+    energy = float(np.quantile(outcome.energies, FAMILIAR))
+    best, best_cost = Thresholds(confidence=0.95, energy=energy), math.inf
+    for confidence in np.arange(0.30, 0.96, 0.05):
+        thresholds = Thresholds(confidence=round(float(confidence), 2), energy=round(energy, 3))
+        lids = open_lids(outcome, temperature, thresholds)
+        organic = [opened for right, opened in lids if right == "organic"]
+        if organic and organic.count("recyclable") / len(organic) > WORST_SHARE:
+            continue
+        if (cost := mean_cost(lids)) < best_cost:
+            best, best_cost = thresholds, cost
+    return best
+
+
+def evaluate(held_out: Outcome, test: Outcome | None) -> dict[str, Any]:
+    """Everything that the report and the bundle say, fitted on `held_out` and measured on both."""
+    temperature = fit_temperature(held_out)
+    thresholds = choose_thresholds(held_out, temperature)
+    parts = [("val", held_out)] + ([("test", test)] if test is not None else [])
+    result: dict[str, Any] = {
+        "classes": list(held_out.classes),
+        "temperature": temperature,
+        "thresholds": thresholds.model_dump(),
+        "cost_matrix": COST_MATRIX,
+        "expected_calibration_error": {
+            "before": expected_calibration_error(held_out.probabilities(1.0), held_out.targets),
+            "cross_fitted": cross_fitted_calibration_error(held_out),
+        },
+        "metrics": [], "per_class": {}, "compartments": {},
+    }  # fmt: skip
+    for name, outcome in parts:
+        right = outcome.logits.argmax(axis=1) == outcome.targets
+        result["metrics"].append(share("all sources" if name == "val" else "test", name, right))
+        sources = np.array([photo.source for photo in outcome.photos])
+        result["metrics"] += [share(source, name, right[sources == source]) for source in sorted(set(sources))]
+        result["per_class"][name] = {
+            material: share(material, name, right[outcome.targets == k])
+            for k, material in enumerate(outcome.classes)
+            if (outcome.targets == k).any()
+        }
+        result["compartments"][name] = _judge_lids(outcome, temperature, thresholds, name)
+    return result
+
+
+def _judge_lids(outcome: Outcome, temperature: float, thresholds: Thresholds, part: str) -> dict[str, Any]:
+    lids = open_lids(outcome, temperature, thresholds)
+    right = np.array([r == o for r, o in lids])
+    organic = np.array([o == "recyclable" for r, o in lids if r == "organic"], dtype=bool)
+    forced = open_lids(outcome, temperature, Thresholds(confidence=0.0))
+    return {
+        "as_shipped": share("all sources", part, right),
+        "without_fallback": share("all sources", part, np.array([r == o for r, o in forced])),
+        "organic_into_recyclable": share("organic", part, organic),
+        "mean_cost": round(mean_cost(lids), 4),
+    }
