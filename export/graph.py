@@ -84,7 +84,8 @@ def int8_model(
             value = graph.node("Concat", [value, grown], f"{name}.features", axis=3)
         if stage.transition is not None:
             name = f"{i}.transition"
-            value = convolve(name, stage.transition.squeeze, _clip(graph, name, stage.transition.clip, value))
+            mean = _mean(graph, name, _clip(graph, name, stage.transition.clip, value), len(stage.transition.clip.low))
+            value = convolve(name, stage.transition.squeeze, mean)
     _classify(graph, network, _clip(graph, "head", network.clip, value), temperature)
     return _model(graph, size_px, len(network.bias))
 
@@ -134,6 +135,17 @@ def _clip(graph: _Graph, name: str, clip: Clip, source: str) -> str:
     if (high < 255).any():
         source = graph.node("Min", [source, graph.constant(f"{name}.high", high.reshape(1, 1, 1, -1))], f"{name}.min")
     return source
+
+
+def _mean(graph: _Graph, name: str, source: str, channels: int) -> str:
+    """The mean of 2×2 pixels as a depthwise convolution, which is faster than ONNX Runtime's 8-bit average pool."""
+    weight = graph.constant(f"{name}.mean.weight", np.full((channels, 1, 2, 2), 127, np.int8))
+    scale = graph.constant("mean.scale", np.array(0.25 / 127, np.float32))
+    zero = graph.constant("weight.zero", np.array(0, np.int8))
+    return graph.node(
+        "QLinearConv", [source, graph.step(), graph.zero(), weight, scale, zero, graph.step(), graph.zero()],
+        f"{name}.mean", MICROSOFT, channels_last=1, kernel_shape=[2, 2], strides=[2, 2], group=channels,
+    )  # fmt: skip
 
 
 def _classify(graph: _Graph, network: Network, source: str, temperature: float) -> None:

@@ -58,7 +58,7 @@ class DenseLayer:
 
 @dataclass(frozen=True)
 class Transition:
-    """clip → `squeeze`: the 1×1 convolution and the mean of 2×2 after it, as one 2×2 convolution of stride 2."""
+    """clip → mean of 2×2 → `squeeze` (1×1): the mean moves before the convolution, which it commutes with."""
 
     clip: Clip
     squeeze: Convolution
@@ -111,8 +111,7 @@ def from_checkpoint(state: Mapping[str, Tensor], mean: float, deviation: tuple[f
         name = f"features.transition{block}"
         transition = None
         if f"{name}.conv.weight" in arrays:
-            clip, squeeze = _fold_before(_conv(arrays, f"{name}.conv"), _norm(arrays, f"{name}.norm"))
-            transition = Transition(clip, _fold_mean(squeeze))
+            transition = Transition(*_fold_before(_conv(arrays, f"{name}.conv"), _norm(arrays, f"{name}.norm")))
         stages.append(Stage(tuple(layers), transition))
     head = Convolution(arrays["classifier.weight"][:, :, None, None], arrays["classifier.bias"])
     clip, head = _fold_before(head, _norm(arrays, "features.norm5"))
@@ -153,11 +152,6 @@ def _fold_before(convolution: Convolution, norm: tuple[Array, Array]) -> tuple[C
     return clip, Convolution(weight, bias, convolution.stride, convolution.is_rectified)
 
 
-def _fold_mean(convolution: Convolution) -> Convolution:
-    """A 1×1 convolution followed by the mean of 2×2 pixels, as one convolution."""
-    return Convolution(np.tile(convolution.weight / 4, (1, 1, 2, 2)), convolution.bias, stride=2)
-
-
 def run(network: Network, images: Tensor, observe: Observer = lambda name, value: None) -> Tensor:
     """Logits, (N, K) float32, of (N, 3, H, W) uint8 RGB.
 
@@ -175,7 +169,8 @@ def run(network: Network, images: Tensor, observe: Observer = lambda name, value
             observe(f"{i}.{j}.grow", grown)
             value = torch.cat([value, grown], dim=1)
         if stage.transition is not None:
-            value = _convolve(stage.transition.squeeze, _clip(stage.transition.clip, value))
+            value = functional.avg_pool2d(_clip(stage.transition.clip, value), 2)
+            value = _convolve(stage.transition.squeeze, value)
             observe(f"{i}.transition", value)
     pooled = _clip(network.clip, value).mean(dim=(2, 3))
     return pooled @ _tensor(network.weight).T + _tensor(network.bias)

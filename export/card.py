@@ -1,0 +1,45 @@
+"""`python -m export.card BUNDLE`: the tables of the model card, read from the bundle itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from device.bundle import Bundle, Contract
+
+
+def tables(contract: Contract) -> Iterator[str]:
+    """Markdown lines: sources, then accuracies with their split and interval."""
+    yield "| trained on | photos | licence |"
+    yield "| --- | --- | --- |"
+    for source in contract.sources:
+        yield f"| {source.name} | {source.photos} | {source.licence} |"
+    yield ""
+    yield "| measured on | part | right | accuracy | 95 % interval |"
+    yield "| --- | --- | --- | --- | --- |"
+    for metric in contract.metrics:
+        low, high = (100 * end for end in metric.interval95)
+        yield (
+            f"| {metric.data} | {metric.split} | {metric.correct} of {metric.photos} | {100 * metric.accuracy:.1f} % "
+            f"| {low:.1f}…{high:.1f} % |"
+        )
+    yield ""
+    yield (
+        f"Version `{contract.version}`, temperature {contract.temperature:.3f}, thresholds: confidence "
+        f"{contract.thresholds.confidence}, energy {contract.thresholds.energy}; expected calibration error "
+        f"(15 bins, cross-fitted) {contract.provenance.get('expected_calibration_error')}."
+    )
+
+
+@click.command()
+@click.argument("bundle", type=click.Path(path_type=Path), default=Path("models/default.onnx"))
+def main(bundle: Path) -> None:
+    """Print the tables of the model card."""
+    for line in tables(Bundle.open(bundle).contract):
+        click.echo(line)
+
+
+if __name__ == "__main__":
+    main()
