@@ -1,0 +1,45 @@
+"""The settings of one bin: typed, checked, and read from one TOML file."""
+
+from device.config.files import (
+    DEFAULT_PATH,
+    PRESETS,
+    config_path,
+    edit_config,
+    parse_config,
+    preset_text,
+    read_config,
+    write_config,
+)
+from device.config.schema import (
+    CameraSection,
+    CompartmentSection,
+    Config,
+    DecisionSection,
+    JournalSection,
+    LightsSection,
+    ModelSection,
+    PageSection,
+    PresenceSection,
+    RegionSection,
+)
+
+__all__ = [
+    "DEFAULT_PATH",
+    "PRESETS",
+    "CameraSection",
+    "CompartmentSection",
+    "Config",
+    "DecisionSection",
+    "JournalSection",
+    "LightsSection",
+    "ModelSection",
+    "PageSection",
+    "PresenceSection",
+    "RegionSection",
+    "config_path",
+    "edit_config",
+    "parse_config",
+    "preset_text",
+    "read_config",
+    "write_config",
+]

@@ -1,0 +1,185 @@
+"""Settings on disk: read and checked as a whole, changed without losing a comment, written so that no power cut
+leaves half a file."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import shutil
+import tempfile
+import tomllib
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import tomlkit
+from pydantic import BaseModel, ValidationError
+from tomlkit.exceptions import TOMLKitError
+
+from device.config.schema import Config
+from device.errors import ConfigError
+
+DEFAULT_PATH = Path("/etc/pilah/pilah.toml")
+PRESETS = ("four-lids", "three-lids", "one-per-material")
+"""Layouts of bins that `pilah config init` can start from; the first is the default."""
+
+
+def read_config(path: Path | None = None) -> Config:
+    """The settings in `path`; without one, those in `/etc/pilah/pilah.toml` where it exists, else the defaults.
+
+    Raises `ConfigError` that lists everything wrong at once.
+    """
+    path = config_path(path)
+    return Config() if path is None else parse_config(_read(path), str(path))
+
+
+def config_path(path: Path | None = None) -> Path | None:
+    """The file that `read_config(path)` reads; None where that is none."""
+    if path is None and DEFAULT_PATH.exists():
+        return DEFAULT_PATH
+    return path
+
+
+def parse_config(text: str, name: str) -> Config:
+    """The settings that a TOML text gives; `name` stands in messages. Raises `ConfigError`, a line for each wrong."""
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as fault:
+        raise ConfigError(f"{name} is not valid TOML: {fault}.") from fault
+    try:
+        return Config.model_validate(values)
+    except ValidationError as fault:
+        raise ConfigError("\n".join(f"{name}: {_say(error)}" for error in fault.errors())) from fault
+
+
+def preset_text(preset: str = PRESETS[0]) -> str:
+    """The whole file for a preset: its compartments and materials, then every other setting with its comment.
+
+    Raises `ConfigError` for a name that is none of `PRESETS`.
+    """
+    if preset not in PRESETS:
+        raise ConfigError(f"There is no preset {preset!r}; the presets are {', '.join(PRESETS)}.")
+    folder = resources.files("device.config")
+    layout = folder.joinpath("presets", f"{preset}.toml").read_text(encoding="utf-8")
+    return folder.joinpath("default.toml").read_text(encoding="utf-8") + "\n" + layout
+
+
+def edit_config(path: Path, changes: Mapping[str, Any]) -> Config:
+    """Change some settings of a file and keep its comments, its order and all else.
+
+    `changes`: dotted key → value, as in ``{"camera.region.left": 0.1, "journal.thumbnails": True}``; None removes
+    a key. A missing file counts as empty. What the file would then say is checked first: when it is wrong,
+    `ConfigError` says why and the file stays as it was. The file as it was is kept as `NAME.previous`.
+    """
+    try:
+        document = tomlkit.parse(_read(path) if path.exists() else "")
+    except TOMLKitError as fault:
+        raise ConfigError(f"{path} is not valid TOML: {fault}.") from fault
+    for key, value in changes.items():
+        _set(document, key.split("."), value, path)
+    text = tomlkit.dumps(document)
+    config = parse_config(text, str(path))
+    write_config(path, text)
+    return config
+
+
+def write_config(path: Path, text: str) -> None:
+    """Write a file whole or not at all, also when the power fails; the old one is kept as `NAME.previous`.
+
+    Owner and mode stay as they were. Raises `ConfigError` where the disk does not let it.
+    """
+    temporary: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        temporary = Path(name)
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            os.fchmod(file.fileno(), 0o644)
+            if path.exists():
+                _take_over_owner(file.fileno(), path.stat())
+            file.flush()
+            os.fsync(file.fileno())
+        if path.exists():
+            shutil.copy2(path, path.with_name(f"{path.name}.previous"))
+        temporary.replace(path)
+        _sync_folder(path.parent)
+    except OSError as fault:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+        raise ConfigError(f"The configuration {path} cannot be written: {fault.strerror or fault}.") from fault
+
+
+def _take_over_owner(handle: int, was: os.stat_result) -> None:
+    os.fchmod(handle, was.st_mode & 0o777)
+    if os.geteuid() == 0:
+        os.fchown(handle, was.st_uid, was.st_gid)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError as fault:
+        raise ConfigError(f"There is no configuration at {path}: make one with `pilah config init {path}`.") from fault
+    except (OSError, UnicodeDecodeError) as fault:
+        raise ConfigError(f"The configuration {path} cannot be read: {fault}.") from fault
+
+
+def _set(document: tomlkit.TOMLDocument, key: list[str], value: Any, path: Path) -> None:
+    table: Any = document
+    for name in key[:-1]:
+        if name not in table:
+            if value is None:
+                return
+            table[name] = tomlkit.table(is_super_table=name != key[-2])
+        table = table[name]
+        if not isinstance(table, Mapping):
+            raise ConfigError(f"{path}: {name} must be a table, so {'.'.join(key)} cannot be set.")
+    if value is None:
+        table.pop(key[-1], None)
+    else:
+        table[key[-1]] = value
+
+
+def _say(error: Any) -> str:
+    key = ".".join(map(str, error["loc"])) or "the file"
+    if error["type"] == "extra_forbidden":
+        known = _keys_beside(error["loc"])
+        close = difflib.get_close_matches(str(error["loc"][-1]), known, n=1)
+        meant = f"did you mean {close[0]}? " if close else ""
+        return f"{key} = {error['input']!r}: no key that Pilah knows; {meant}allowed here: {', '.join(known)}."
+    sentence = error["msg"].removesuffix(".")
+    sentence = sentence[0].lower() + sentence[1:] if sentence.startswith("Input ") else sentence
+    if error["type"] == "missing":
+        return f"{key}: this key must be given."
+    return f"{key} = {_short(error['input'])}: {sentence}."
+
+
+def _short(value: Any) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= 80 else f"{shown[:77]}..."
+
+
+def _keys_beside(path: tuple[int | str, ...]) -> list[str]:
+    model: type[BaseModel] = Config
+    for name in path[:-1]:
+        found = _section_of(model, str(name))
+        model = found if found is not None else model
+    return list(model.model_fields)
+
+
+def _section_of(model: type[BaseModel], name: str) -> type[BaseModel] | None:
+    if name not in model.model_fields:
+        return None
+    annotation = model.model_fields[name].annotation
+    candidates = [annotation, *getattr(annotation, "__args__", ())]
+    return next((one for one in candidates if isinstance(one, type) and issubclass(one, BaseModel)), None)

@@ -1,0 +1,219 @@
+"""The one typed tree of settings. Every key has a default, so an empty file is a working four-lid bin.
+
+What each key means stands in `default.toml`, beside this file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, Strict
+
+from device.config.sections import (
+    Cost,
+    Degrees,
+    Fraction,
+    Milliseconds,
+    Pin,
+    Probability,
+    Seconds,
+    Section,
+    Switch,
+    Wrong,
+    must_reach,
+)
+
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
+"""How a compartment or a material is called in files and events; the page shows its label."""
+Whole = Annotated[int, Strict()]
+Number = Annotated[float, Strict()]
+
+
+class ModelSection(Section):
+    path: Path | None = None
+    threads: Whole = Field(default=0, ge=0, le=64)
+
+
+class RegionSection(Section):
+    """The part of the frame in which the tray lies, as fractions of its width and height."""
+
+    left: Fraction = 0.0
+    top: Fraction = 0.0
+    right: Fraction = 1.0
+    bottom: Fraction = 1.0
+
+    @classmethod
+    def disagreements(cls, values: Mapping[str, Any]) -> list[Wrong]:
+        return [
+            Wrong((far,), values[far], f"must exceed {near} ({values[near]}) by at least 0.1, a tenth of the frame")
+            for near, far in (("left", "right"), ("top", "bottom"))
+            if values[far] - values[near] < 0.1
+        ]
+
+
+class CameraSection(Section):
+    source: str = "auto"
+    width: Whole = Field(default=640, ge=160, le=4096)
+    height: Whole = Field(default=480, ge=120, le=4096)
+    rate_hz: Number = Field(default=15.0, ge=1, le=60)
+    lost_after_s: Number = Field(default=3.0, ge=0.5, le=60)
+    reopen_after_s: Number = Field(default=1.0, ge=0.1, le=60)
+    reopen_at_most_s: Number = Field(default=60.0, ge=1, le=3600)
+    region: RegionSection = RegionSection()
+
+    @classmethod
+    def disagreements(cls, values: Mapping[str, Any]) -> list[Wrong]:
+        return list(must_reach(values, "reopen_at_most_s", "reopen_after_s"))
+
+
+class PresenceSection(Section):
+    still_s: Seconds = 0.25
+    smallest_area: Fraction = 0.005
+    clear_s: Seconds = 0.4
+    forgotten_s: Seconds = 120.0
+
+
+class DecisionSection(Section):
+    fallback: str = "residual"
+    confidence: Probability | None = None
+    energy: Number | None = None
+    frames_at_least: Whole = Field(default=2, ge=1, le=100)
+    frames_at_most: Whole = Field(default=8, ge=1, le=100)
+    time_limit_s: Seconds = 2.0
+    enough: Probability = 0.95
+    cost: dict[str, dict[str, Cost]] | None = None
+
+    @classmethod
+    def disagreements(cls, values: Mapping[str, Any]) -> list[Wrong]:
+        return list(must_reach(values, "frames_at_most", "frames_at_least"))
+
+
+class CompartmentSection(Section):
+    """One lid: its servo, its LED, and how it moves."""
+
+    servo_pin: Pin
+    led_pin: Pin | None = None
+    colour: str = Field(default="#808080", pattern=r"^#[0-9a-fA-F]{6}$")
+    label: dict[str, str] = {}
+    closed_deg: Degrees = 0.0
+    open_deg: Degrees = 90.0
+    min_angle_deg: Degrees = -90.0
+    max_angle_deg: Degrees = 90.0
+    min_pulse_ms: Milliseconds = 0.5
+    max_pulse_ms: Milliseconds = 2.5
+    speed_deg_per_s: Number = Field(default=180.0, gt=0, le=2000)
+    hold_s: Seconds = 2.0
+    hold_at_most_s: Seconds = 10.0
+    switch_pin: Pin | None = None
+    button_pin: Pin | None = None
+
+    @classmethod
+    def disagreements(cls, values: Mapping[str, Any]) -> list[Wrong]:
+        wrongs = [
+            Wrong((high,), values[high], f"must be larger than {low} ({values[low]})")
+            for low, high in (("min_angle_deg", "max_angle_deg"), ("min_pulse_ms", "max_pulse_ms"))
+            if values[high] <= values[low]
+        ]
+        low_deg, high_deg = values["min_angle_deg"], values["max_angle_deg"]
+        if not wrongs:
+            wrongs += [
+                Wrong((key,), values[key], f"must lie between min_angle_deg ({low_deg}) and max_angle_deg ({high_deg})")
+                for key in ("closed_deg", "open_deg")
+                if values[key] < low_deg or values[key] > high_deg
+            ]
+        if values["open_deg"] == values["closed_deg"]:
+            wrongs.append(Wrong(("open_deg",), values["open_deg"], "must differ from closed_deg, or the lid never opens"))
+        return [*wrongs, *must_reach(values, "hold_at_most_s", "hold_s")]
+
+
+class LightsSection(Section):
+    """LEDs and buzzer that tell *thinking, here, unsure, fault* for the whole bin."""
+
+    thinking_pin: Pin | None = None
+    unsure_pin: Pin | None = None
+    fault_pin: Pin | None = None
+    red_pin: Pin | None = None
+    green_pin: Pin | None = None
+    blue_pin: Pin | None = None
+    buzzer_pin: Pin | None = None
+
+
+class JournalSection(Section):
+    path: Path | None = None
+    drops_at_most: Whole = Field(default=100_000, ge=100, le=10_000_000)
+    thumbnails: Switch = False
+    thumbnails_at_most: Whole = Field(default=500, ge=1, le=100_000)
+
+
+class PageSection(Section):
+    port: Whole = Field(default=8080, ge=1, le=65535)
+    address: str | None = None
+
+
+def _default_compartments() -> dict[str, CompartmentSection]:
+    return {
+        "organic": CompartmentSection(servo_pin=12, led_pin=5, colour="#2e7d32"),
+        "recyclable": CompartmentSection(servo_pin=13, led_pin=6, colour="#f9a825"),
+        "reuse": CompartmentSection(servo_pin=18, led_pin=16, colour="#1565c0"),
+        "residual": CompartmentSection(servo_pin=19, led_pin=20, colour="#616161"),
+    }
+
+
+def _default_materials() -> dict[str, str]:
+    recyclable = ("cardboard", "paper", "carton", "glass", "metal", "plastic")
+    return {
+        "organic": "organic",
+        **dict.fromkeys(recyclable, "recyclable"),
+        **dict.fromkeys(("textile", "wood"), "reuse"),
+        "trash": "residual",
+    }
+
+
+class Config(Section):
+    """All settings of one bin."""
+
+    model: ModelSection = ModelSection()
+    camera: CameraSection = CameraSection()
+    presence: PresenceSection = PresenceSection()
+    decision: DecisionSection = DecisionSection()
+    compartments: dict[Name, CompartmentSection] = Field(default_factory=_default_compartments, min_length=1)
+    materials: dict[Name, str] = Field(default_factory=_default_materials, min_length=1)
+    lights: LightsSection = LightsSection()
+    journal: JournalSection = JournalSection()
+    page: PageSection = PageSection()
+
+    @classmethod
+    def disagreements(cls, values: Mapping[str, Any]) -> list[Wrong]:
+        return [*_strangers(values), *_pins_used_twice(values)]
+
+
+def _strangers(values: Mapping[str, Any]) -> Iterator[Wrong]:
+    """Names of compartments that this bin does not have."""
+    known = _table(values, "compartments")
+    decision = _table(values, "decision")
+    costs = _table(decision, "cost")
+    named = [(("materials", material), lid) for material, lid in _table(values, "materials").items()]
+    named.append((("decision", "fallback"), decision.get("fallback", DecisionSection().fallback)))
+    named += [(("decision", "cost", right), right) for right in costs]
+    named += [(("decision", "cost", right, opened), opened) for right in costs for opened in _table(costs, right)]
+    for key, compartment in named:
+        if isinstance(compartment, str) and compartment not in known:
+            yield Wrong(key, compartment, f"is no compartment of this bin; it has {', '.join(known)}")
+
+
+def _pins_used_twice(values: Mapping[str, Any]) -> Iterator[Wrong]:
+    tables = {("compartments", name): table for name, table in _table(values, "compartments").items()}
+    owners: dict[int, str] = {}
+    for path, table in {**tables, ("lights",): _table(values, "lights")}.items():
+        for name, pin in table.items() if isinstance(table, Mapping) else ():
+            if name.endswith("_pin") and isinstance(pin, int):
+                key = (*path, name)
+                if (owner := owners.setdefault(pin, ".".join(key))) != ".".join(key):
+                    yield Wrong(key, pin, f"GPIO{pin} is {owner} already; give each its own pin")
+
+
+def _table(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = values.get(name)
+    return found if isinstance(found, Mapping) else {}
