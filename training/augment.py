@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -24,7 +25,6 @@ class CheapCamera(torch.nn.Module):
     def __init__(self, strength: float) -> None:
         super().__init__()
         self.strength = strength
-        self.jpeg = v2.JPEG(quality=(35, 90))
 
     def forward(self, image: Tensor) -> Tensor:
         pixels = image.float()
@@ -33,7 +33,14 @@ class CheapCamera(torch.nn.Module):
         if torch.rand(()) < 0.5 * self.strength:
             pixels = pixels + torch.randn_like(pixels) * (10 * self.strength * torch.rand(()))
         image = pixels.clamp_(0, 255).to(torch.uint8)
-        return self.jpeg(image) if torch.rand(()) < 0.5 * self.strength else image
+        return _through_jpeg(image, int(torch.randint(35, 91, ()))) if torch.rand(()) < 0.5 * self.strength else image
+
+
+def _through_jpeg(image: Tensor, quality: int) -> Tensor:
+    """(3, H, W) uint8 after compression at `quality` and back."""
+    rows = np.ascontiguousarray(image.permute(1, 2, 0).numpy())
+    _, encoded = cv2.imencode(".jpg", rows, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return torch.from_numpy(np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR))).permute(2, 0, 1)
 
 
 class Shadow(torch.nn.Module):

@@ -124,7 +124,9 @@ class CompartmentSection(Section):
                 if values[key] < low_deg or values[key] > high_deg
             ]
         if values["open_deg"] == values["closed_deg"]:
-            wrongs.append(Wrong(("open_deg",), values["open_deg"], "must differ from closed_deg, or the lid never opens"))
+            wrongs.append(
+                Wrong(("open_deg",), values["open_deg"], "must differ from closed_deg, or the lid never opens")
+            )
         return [*wrongs, *must_reach(values, "hold_at_most_s", "hold_s")]
 
 

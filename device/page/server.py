@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import socket
@@ -74,7 +75,9 @@ class PageServer:
             return
         self._app.extensions["pilah-closing"].set()
         self._server.task_dispatcher.shutdown(timeout=ENDS_WITHIN_S)
-        self._server.trigger.pull_trigger(lambda: wasyncore.close_all(self._sockets))
+        with contextlib.suppress(OSError):
+            # The server may hear of it and close the trigger before its own byte has been written.
+            self._server.trigger.pull_trigger(lambda: wasyncore.close_all(self._sockets))
         self._thread.join()
 
     def __enter__(self) -> PageServer:
