@@ -74,7 +74,7 @@ def run(
     with (
         Appliance(config, classifier, feed, factory, clock, heartbeat) as bin_,
         _Printer(bin_.events.subscribe(EVENTS_AT_MOST), as_json, stop),
-        _page(bin_, config, model) if with_page else contextlib.nullcontext(),
+        _page(bin_, config, config_file, model) if with_page else contextlib.nullcontext(),
     ):
         log.info("Pilah sorts: model %s, camera %s, %s pins.", classifier.bundle.contract.version, spec, kind)
         try:
@@ -86,10 +86,10 @@ def run(
 
 
 @contextlib.contextmanager
-def _page(bin_: Appliance, config: Config, model: Path | None) -> Iterator[None]:
+def _page(bin_: Appliance, config: Config, config_file: Path | None, model: Path | None) -> Iterator[None]:
     """Serve the page meanwhile; a page that cannot be served is reported and costs no sorting."""
     try:
-        server = serve(bin_of(config, model, bin_), config)
+        server = serve(bin_of(config, config_file, model, bin_), config)
     except PageError as fault:
         log.error("%s", fault)
         yield

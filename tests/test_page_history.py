@@ -7,6 +7,7 @@ import io
 import json
 import re
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from flask.testing import FlaskClient
 
 import device.page
 from device.clock import ManualClock
-from device.config import CompartmentSection, Config
+from device.config import CompartmentSection, Config, edit_config, read_config
 from device.errors import ConfigError
 from device.page.app import create_app
 from device.page.bin import Bin, Check, Drop
@@ -163,6 +164,19 @@ def test_an_empty_threshold_gives_way_to_the_model_s_own(tmp_path: Path) -> None
     client, token = owner_of(make_bin(tmp_path, config=config, edit_config=written.append))
     client.post("/health/settings", data={"decision.confidence": " ", "csrf_token": token})
     assert written == [{"decision.confidence": None}]
+
+
+def test_a_saved_setting_stands_in_the_file_beside_its_comments(tmp_path: Path) -> None:
+    file = tmp_path / "pilah.toml"
+    file.write_text("# my bin\n[decision]\nconfidence = 0.5 # as tried\n")
+    config = read_config(file)
+    client, token = owner_of(make_bin(tmp_path, config=config, edit_config=partial(edit_config, file)))
+    client.post("/health/settings", data={"decision.confidence": "0.8", "csrf_token": token})
+    assert file.read_text() == "# my bin\n[decision]\nconfidence = 0.8 # as tried\n"
+    wrong = client.post("/health/settings", data={"decision.confidence": "8", "csrf_token": token})
+    assert wrong.status_code == 400
+    assert "decision.confidence" in wrong.text
+    assert read_config(file).decision.confidence == 0.8
 
 
 def test_what_the_configuration_refuses_is_shown_in_its_own_words(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ def photos(root: Path, count: int = 8) -> list[Photo]:
     listed = []
     for number in range(count):
         path = root / f"{number}.jpg"
-        save(path, a_picture(seed=number))
+        save(a_picture(seed=number), path)
         listed.append(Photo(str(path), "drawn", ("glass", "paper")[number % 2], "train", number))
     return listed
 
@@ -103,7 +103,7 @@ def test_a_whole_model_comes_out_of_one_chain_of_commands(tmp_path: Path) -> Non
     for material, first in (("glass", 0), ("organic", 100), ("trash", 200)):
         for number in range(6):
             path = tmp_path / "data" / "street" / material / f"{number}.jpg"
-            save(path, a_picture(seed=first + number))
+            save(a_picture(seed=first + number), path)
     (tmp_path / "data.toml").write_text('[[source]]\nname = "street"\npath = "street"\nlicence = "CC0"\n')
     run, out = tmp_path / "run", tmp_path / "bundle.onnx"
     where = ["--data", str(tmp_path / "data"), "--description", str(tmp_path / "data.toml"), "--run", str(run)]

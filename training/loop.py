@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import json
-import logging
 import math
 import time
 from collections.abc import Iterator
@@ -28,8 +27,6 @@ from training.augment import evaluation_view, read_photo, seed_view, training_vi
 from training.files import write_atomically
 from training.models import Normalised
 from training.prepare import Photo
-
-log = logging.getLogger(__name__)
 
 EVALUATION_PX = 224
 """The side of the pictures that the device shows the model."""
@@ -144,31 +141,6 @@ def balanced_weights(photos: list[Photo], source_weights: dict[str, float]) -> n
     return weights / weights.sum()
 
 
-@torch.no_grad()
-def settle_norms(
-    model: Normalised, photos: Photos, size_px: int = EVALUATION_PX, batch: int = 32, at_most: int = 1024
-) -> None:
-    """Measure the BatchNorm statistics anew at the size at which the device looks.
-
-    A network trained on small pictures sees larger ones through statistics that are off (Touvron et al. 2019). The mean
-    over batches replaces the running one.
-    """
-    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
-    if not norms:
-        return
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None
-    model.train()
-    chosen = np.random.default_rng(0).permutation(len(photos))[:at_most]
-    for start in range(0, len(chosen) - batch + 1, batch):
-        picked = [photos.pictures[i] for i in chosen[start : start + batch]]
-        views = [evaluation_view(p.permute(1, 2, 0).numpy(), size_px) for p in picked]
-        with torch.autocast("cpu", torch.bfloat16, enabled=not torch.cuda.is_available()):
-            model(torch.stack(views).to(next(model.parameters()).device))
-    model.eval()
-
-
 class Training:
     """A model on its way: weights, optimiser, moving average and the epoch that comes next.
 
@@ -236,10 +208,6 @@ class Training:
             with (self.folder / "log.jsonl").open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
             tqdm.write(json.dumps(line))
-        if not self.recipe.frozen_backbone and self.recipe.phases[-1].size_px != EVALUATION_PX:
-            settle_norms(self.average, self.data)
-            self.save()
-            log.info("settled: val accuracy %.4f", self.accuracy(self.held_out))
 
     def learning_rate(self) -> float:
         """Linear warm-up, then half a cosine to zero (Loshchilov and Hutter 2017)."""

@@ -121,6 +121,7 @@ def _what_templates_know() -> dict[str, Any]:
         "compartment_word": words.compartment_word,
         "material_word": words.material_word,
         "verdict_word": words.verdict_word,
+        "number": words.number,
         "script_words": words.script_words(),
     }
 

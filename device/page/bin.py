@@ -117,7 +117,7 @@ class Bin:
     appliance: Appliance | None = None
     journal: Journal | None = None
     diagnose: Callable[[], Sequence[Check]] = tuple
-    edit_config: Callable[[Mapping[str, object]], None] | None = None
+    edit_config: Callable[[Mapping[str, object]], object] | None = None
     clock: Clock = field(default_factory=SystemClock)
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import threading
+from functools import partial
 from pathlib import Path
 
 import click
 
 from device.bundle import Bundle
 from device.classifier import Classifier
-from device.config import Config, read_config
+from device.config import Config, config_path, edit_config, read_config
 from device.evidence import policy_of
 from device.model import model_path
 from device.page.app import create_app
@@ -37,7 +38,7 @@ def page(context: click.Context, config_file: Path | None, model: Path | None, p
     if context.invoked_subcommand is not None:
         return
     config = read_config(config_file)
-    with serve(bin_of(config, model), config, port) as server:
+    with serve(bin_of(config, config_file, model), config, port) as server:
         click.echo(f"The page is at {server.url} (Ctrl-C ends it).")
         try:
             threading.Event().wait()
@@ -63,12 +64,12 @@ def state_folder(config: Config) -> Path:
     return Path.home() / ".local" / "state" / "pilah"
 
 
-def bin_of(config: Config, model: Path | None, appliance: Appliance | None = None) -> Bin:
+def bin_of(config: Config, config_file: Path | None, model: Path | None, appliance: Appliance | None = None) -> Bin:
     """What the page knows. Raises `BundleError` and `ConfigError` where model and settings do not fit.
 
     The page has a model of its own, which runs on one core and is loaded when the first photo is asked about.
     """
-    path = model_path(config, model)
+    path, file = model_path(config, model), config_path(config_file)
     contract = Bundle.open(path, threads=1).contract
     return Bin(
         config=config,
@@ -77,6 +78,7 @@ def bin_of(config: Config, model: Path | None, appliance: Appliance | None = Non
         open_classifier=lambda: Classifier(Bundle.open(path, threads=1)),
         state=state_folder(config),
         appliance=appliance,
+        edit_config=None if file is None else partial(edit_config, file),
     )
 
 

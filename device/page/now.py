@@ -115,17 +115,17 @@ def stream() -> ResponseReturnValue:
 
 def _tell(appliance: Appliance, subscription: Subscription, closing: threading.Event) -> Iterator[str]:
     yield "retry: 2000\n\n"
-    yield _lines(appliance.snapshot(), starts_anew=True)
+    yield _standing(appliance)
     lost, frame_s, silent_s = 0, None, 0.0
     while not closing.is_set():
         events = subscription.take(LOOKS_EVERY_S)
         if subscription.lost > lost:
             lost = subscription.lost
-            yield _lines(appliance.snapshot(), starts_anew=True)
+            yield _standing(appliance)
         elif events:
-            yield _lines(events)
+            yield "".join(_data(_public(event)) for event in events)
         frame = appliance.newest_frame()
-        if frame is not None and frame_s != frame.time_s and not events:
+        if frame is not None and (frame_s is None or frame.time_s - frame_s >= LOOKS_EVERY_S):
             frame_s = frame.time_s
             yield _data({"event": "frame", "time": frame.time_s})
         silent_s = 0.0 if events or frame else silent_s + LOOKS_EVERY_S
@@ -134,9 +134,8 @@ def _tell(appliance: Appliance, subscription: Subscription, closing: threading.E
             yield ":\n\n"
 
 
-def _lines(events: list[Event], starts_anew: bool = False) -> str:
-    values = [{"event": "snapshot"}] if starts_anew else []
-    return "".join(_data(value) for value in [*values, *map(_public, events)])
+def _standing(appliance: Appliance) -> str:
+    return _data({"event": "snapshot", "events": [_public(event) for event in appliance.snapshot()]})
 
 
 def _public(event: Event) -> dict[str, Any]:

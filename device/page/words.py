@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flask import request, session
-from flask_babel import get_locale
+from flask_babel import format_decimal, get_locale
 from flask_babel import gettext as _
 
 from device.config import CompartmentSection
@@ -67,6 +67,11 @@ def compartment_class(name: str) -> str:
 def verdict_word(verdict: str) -> str:
     known: dict[str, str] = {"sure": _("sure"), "unsure": _("unsure"), "unknown": _("unknown")}
     return known.get(verdict, verdict)
+
+
+def number(value: float, decimals: int = 0) -> str:
+    """A number as it is written in the visitor's language."""
+    return str(format_decimal(value, "0." + "0" * decimals if decimals else "0"))
 
 
 def script_words() -> dict[str, Any]:

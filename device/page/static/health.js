@@ -4,7 +4,9 @@ import { words } from "./words.js";
 const lids = document.getElementById("lids");
 
 function heed(event) {
-  if (event.event === "state") {
+  if (event.event === "snapshot") {
+    event.events.forEach(heed);
+  } else if (event.event === "state") {
     const isMaintenance = event.state === "maintenance";
     for (const button of lids.querySelectorAll("[data-shown-in]")) button.hidden = (button.dataset.shownIn === "maintenance") !== isMaintenance;
     for (const button of lids.querySelectorAll("[name=move]")) button.disabled = !isMaintenance;

@@ -15,9 +15,10 @@ const wordOf = (name) => stage.querySelector(`li[data-compartment="${CSS.escape(
 const classOf = (name) => [...(drawnLidOf(name)?.classList ?? [])].find((one) => one.startsWith("compartment-")) ?? "";
 
 const follow = {
-  snapshot() {
+  snapshot({ events }) {
     faults.clear();
     drawFaults();
+    for (const event of events) hear(event, false);
   },
   state(event) {
     state = event.state;
@@ -34,10 +35,11 @@ const follow = {
   signal(event) {
     for (const lamp of stage.querySelectorAll("[data-signal]")) lamp.classList.toggle("lit", lamp.dataset.signal === event.signal);
     for (const drawn of stage.querySelectorAll(".compartment")) {
-      drawn.classList.toggle("lit", event.signal === "here" && drawn.dataset.compartment === event.compartment);
+      drawn.classList.toggle("lit", drawn.dataset.compartment === event.compartment);
     }
   },
-  decision(event) {
+  decision(event, isNews) {
+    showJudged(isNews, event.time);
     $("none-yet").hidden = true;
     $("decision").hidden = false;
     $("material").textContent = words.materials[event.material] ?? event.material;
@@ -46,7 +48,7 @@ const follow = {
     chip.textContent = wordOf(event.compartment);
     $("when").textContent = new Date(event.time * 1000).toLocaleTimeString(document.documentElement.lang);
     $("doubt").textContent = event.verdict === "sure" ? "" : words[event.verdict];
-    drawBars($("bars"), event.probabilities ?? {}, 5);
+    drawBars($("bars"), event.probabilities ?? {}, 4);
   },
   fault(event) {
     if (event.is_over) faults.delete(event.part);
@@ -70,29 +72,38 @@ function drawFaults() {
 
 /** The next picture replaces the last one when it has come, and not before. */
 async function showTray(time) {
-  if (document.hidden || showTray.busy) return;
-  showTray.busy = true;
-  try {
-    const next = new Image();
-    next.src = `${stage.dataset.tray}?at=${time}`;
-    await next.decode();
-    $("tray").src = next.src;
-    $("tray").hidden = false;
-    $("region").hidden = false;
-    $("no-tray").hidden = true;
-  } catch {
-    // the camera has given nothing; the last picture stays
-  }
-  showTray.busy = false;
+  if (document.hidden || showTray.isBusy) return;
+  showTray.isBusy = true;
+  const picture = await fetchTray(time);
+  showTray.isBusy = false;
+  if (!picture) return;
+  $("tray").src = picture.src;
+  $("tray").hidden = false;
+  $("region").removeAttribute("hidden");
+  $("no-tray").hidden = true;
 }
 
-const hear = (event) => follow[event.event]?.(event);
+/** What lies on the tray as it is judged, kept beside the decision; a decision of the past has no picture. */
+async function showJudged(isNews, time) {
+  const canvas = $("judged");
+  const picture = isNews ? await fetchTray(time) : null;
+  canvas.hidden = !picture;
+  if (!picture) return;
+  [canvas.width, canvas.height] = [picture.naturalWidth, picture.naturalHeight];
+  canvas.getContext("2d").drawImage(picture, 0, 0);
+}
+
+async function fetchTray(time) {
+  const picture = new Image();
+  picture.src = `${stage.dataset.tray}?at=${time}`;
+  return picture.decode().then(() => picture, () => null);
+}
+
+const hear = (event, isNews = true) => follow[event.event]?.(event, isNews);
 
 async function ask() {
   try {
-    const events = await (await fetch(stage.dataset.snapshot)).json();
-    follow.snapshot();
-    events.forEach(hear);
+    follow.snapshot({ events: await (await fetch(stage.dataset.snapshot)).json() });
     showTray(Date.now());
   } catch {
     $("state").textContent = words.lost;
