@@ -96,7 +96,7 @@ class CompartmentSection(Section):
     servo_pin: Pin
     led_pin: Pin | None = None
     colour: str = Field(default="#808080", pattern=r"^#[0-9a-fA-F]{6}$")
-    label: dict[str, str] = {}
+    label: dict[str, str] = Field(default_factory=dict)
     closed_deg: Degrees = 0.0
     open_deg: Degrees = 90.0
     min_angle_deg: Degrees = -90.0
@@ -196,7 +196,9 @@ def _strangers(values: Mapping[str, Any]) -> Iterator[Wrong]:
     known = _table(values, "compartments")
     decision = _table(values, "decision")
     costs = _table(decision, "cost")
-    named = [(("materials", material), lid) for material, lid in _table(values, "materials").items()]
+    named: list[tuple[tuple[str, ...], Any]] = [
+        (("materials", material), lid) for material, lid in _table(values, "materials").items()
+    ]
     named.append((("decision", "fallback"), decision.get("fallback", DecisionSection().fallback)))
     named += [(("decision", "cost", right), right) for right in costs]
     named += [(("decision", "cost", right, opened), opened) for right in costs for opened in _table(costs, right)]
@@ -206,7 +208,9 @@ def _strangers(values: Mapping[str, Any]) -> Iterator[Wrong]:
 
 
 def _pins_used_twice(values: Mapping[str, Any]) -> Iterator[Wrong]:
-    tables = {("compartments", name): table for name, table in _table(values, "compartments").items()}
+    tables: dict[tuple[str, ...], Any] = {
+        ("compartments", name): table for name, table in _table(values, "compartments").items()
+    }
     owners: dict[int, str] = {}
     for path, table in {**tables, ("lights",): _table(values, "lights")}.items():
         for name, pin in table.items() if isinstance(table, Mapping) else ():

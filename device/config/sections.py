@@ -77,5 +77,5 @@ class Section(BaseModel):
 
 
 def _line(kind: str, key: tuple[int | str, ...], value: Any, sentence: str) -> InitErrorDetails:
-    plain = PydanticCustomError(kind, sentence)  # type: ignore[arg-type]
+    plain = PydanticCustomError(kind, sentence)
     return InitErrorDetails(type=plain, loc=key, input=value)

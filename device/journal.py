@@ -1,0 +1,307 @@
+"""The history: one SQLite file that survives power cuts, stays within bounds, and writes little.
+
+Drops are numbered in the order in which they were written; a clock that jumps does not disturb that order.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from device.errors import JournalError
+
+WAITS_S = 5.0
+"""How long one writer waits for another."""
+_TABLES = """
+CREATE TABLE IF NOT EXISTS drops (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    time_s REAL NOT NULL,
+    material TEXT NOT NULL,
+    compartment TEXT NOT NULL,
+    verdict TEXT NOT NULL,
+    confidence REAL NOT NULL,
+    probabilities TEXT NOT NULL,
+    model_version TEXT,
+    latency_ms REAL,
+    lid TEXT,
+    corrected TEXT
+);
+CREATE INDEX IF NOT EXISTS drops_by_time ON drops (time_s);
+CREATE TABLE IF NOT EXISTS thumbnails (drop_id INTEGER PRIMARY KEY, jpeg BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS photos (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, time_s REAL NOT NULL, material TEXT NOT NULL, jpeg BLOB NOT NULL
+);
+"""
+_COLUMNS = (
+    "id, time_s, material, compartment, verdict, confidence, probabilities, model_version, latency_ms, lid, corrected, "
+    "EXISTS (SELECT 1 FROM thumbnails WHERE drop_id = drops.id) AS has_thumbnail"
+)
+
+
+@dataclass(frozen=True)
+class Drop:
+    """One line of the history.
+
+    `id`: 0 until it is written; `lid`: the state that its lid came to at last (closed or fault), None where that is
+    not known; `corrected`: the material that the owner says it was.
+    """
+
+    id: int
+    time_s: float
+    material: str
+    compartment: str
+    confidence: float
+    verdict: str
+    probabilities: Mapping[str, float] = field(default_factory=dict)
+    model_version: str | None = None
+    has_thumbnail: bool = False
+    corrected: str | None = None
+    latency_ms: float | None = None
+    lid: str | None = None
+
+
+@dataclass(frozen=True)
+class Search:
+    """Which drops: times in seconds since 1970 (`until_s` excluded); None asks for all."""
+
+    since_s: float | None = None
+    until_s: float | None = None
+    compartment: str | None = None
+    verdict: str | None = None
+
+
+class Journal:
+    """A history on disk; may be used by any thread and, for reading, by other processes meanwhile.
+
+    >>> journal = Journal(Path("journal.db"))                   # doctest: +SKIP
+    >>> journal.open()                                          # doctest: +SKIP
+    >>> journal.write(drop)                                     # doctest: +SKIP
+
+    Reading a file that is not there finds nothing. Every method raises `JournalError` where the disk or the file
+    does not let it.
+
+    Parameters
+    ----------
+    path:
+        the SQLite file; `-wal` and `-shm` lie beside it.
+    drops_at_most, thumbnails_at_most:
+        bounds; the oldest go first. No thumbnails are kept, and those of before are removed, where that is 0.
+    """
+
+    def __init__(self, path: Path, drops_at_most: int = 100_000, thumbnails_at_most: int = 0) -> None:
+        self.path = path
+        self._drops_at_most = drops_at_most
+        self._thumbnails_at_most = thumbnails_at_most
+        self._lock = threading.Lock()
+        self._database: sqlite3.Connection | None = None
+
+    # Writing.
+
+    def open(self) -> Path | None:
+        """Make the file ready; one that fails SQLite's integrity check is set aside. Returns where to, if so."""
+        with _told(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.close()
+        broken = self._set_aside() if self.path.exists() and not self._is_sound() else None
+        with self._writing() as database:
+            if self._thumbnails_at_most == 0:
+                database.execute("DELETE FROM thumbnails")
+        return broken
+
+    def write(self, drop: Drop, thumbnail: bytes | None = None) -> int:
+        """Write one drop in one transaction, and return its number; it is on the disk when this returns."""
+        row = (
+            drop.time_s,
+            drop.material,
+            drop.compartment,
+            drop.verdict,
+            drop.confidence,
+            json.dumps({name: round(value, 4) for name, value in drop.probabilities.items()}),
+            drop.model_version,
+            drop.latency_ms,
+            drop.lid,
+        )
+        with self._writing() as database:
+            number = database.execute(
+                "INSERT INTO drops (time_s, material, compartment, verdict, confidence, probabilities, model_version,"
+                " latency_ms, lid) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                row,
+            ).lastrowid
+            assert number is not None
+            if thumbnail is not None and self._thumbnails_at_most:
+                database.execute("INSERT INTO thumbnails VALUES (?, ?)", (number, thumbnail))
+                _keep_newest(database, "thumbnails", "drop_id", self._thumbnails_at_most)
+            database.execute("DELETE FROM drops WHERE id <= ?", (number - self._drops_at_most,))
+            database.execute("DELETE FROM thumbnails WHERE drop_id <= ?", (number - self._drops_at_most,))
+        return number
+
+    def correct(self, drop: int, material: str) -> None:
+        """Note what a drop really was."""
+        with self._writing() as database:
+            if not database.execute("UPDATE drops SET corrected = ? WHERE id = ?", (material, drop)).rowcount:
+                raise JournalError(f"The history has no drop {drop}; it may have made room for newer ones.")
+
+    def keep_photo(self, encoded: bytes, material: str) -> None:
+        """Keep an asked photo for training: JPEG, under its right material."""
+        with self._writing() as database:
+            database.execute(
+                "INSERT INTO photos (time_s, material, jpeg) VALUES (?, ?, ?)", (time.time(), material, encoded)
+            )
+            _keep_newest(database, "photos", "id", max(self._thumbnails_at_most, 500))
+
+    # Reading.
+
+    def drops(self, search: Search, limit: int, before_id: int | None = None) -> list[Drop]:
+        """The newest first; with `before_id`, those that came before that one."""
+        where, values = _where(search)
+        if before_id is not None:
+            where, values = f"{where} AND id < ?", [*values, before_id]
+        return self._select(f"WHERE {where} ORDER BY id DESC LIMIT ?", [*values, limit])
+
+    def counts(self, search: Search) -> list[tuple[date, str, str, int]]:
+        """Local day, compartment, verdict, number of drops."""
+        where, values = _where(search)
+        with self._reading() as database:
+            rows = database.execute(
+                "SELECT date(time_s, 'unixepoch', 'localtime') AS day, compartment, verdict, count(*) FROM drops "
+                f"WHERE {where} GROUP BY day, compartment, verdict ORDER BY day",
+                values,
+            ).fetchall()
+        return [(date.fromisoformat(row[0]), row[1], row[2], row[3]) for row in rows]
+
+    def to_teach(self, limit: int) -> list[Drop]:
+        """Drops with a thumbnail that nobody has corrected yet: unsure and unknown ones first, then the newest."""
+        where = "WHERE corrected IS NULL AND has_thumbnail ORDER BY verdict = 'sure', id DESC LIMIT ?"
+        return self._select(where, [limit])
+
+    def thumbnail(self, drop: int) -> bytes | None:
+        """A JPEG."""
+        with self._reading() as database:
+            row = database.execute("SELECT jpeg FROM thumbnails WHERE drop_id = ?", (drop,)).fetchone()
+        return None if row is None else bytes(row[0])
+
+    def lessons(self) -> Iterator[tuple[str, str, bytes]]:
+        """What the owner taught: a name that is unique, the right material, and the JPEG."""
+        with self._reading() as database:
+            yield from database.execute(
+                "SELECT 'drop-' || id, corrected, jpeg FROM drops JOIN thumbnails ON drop_id = id "
+                "WHERE corrected IS NOT NULL UNION ALL SELECT 'photo-' || id, material, jpeg FROM photos"
+            )
+
+    def _select(self, rest: str, values: list[Any]) -> list[Drop]:
+        with self._reading() as database:
+            database.row_factory = sqlite3.Row
+            rows = [dict(row) for row in database.execute(f"SELECT {_COLUMNS} FROM drops {rest}", values)]
+        return [
+            Drop(
+                **{
+                    **row,
+                    "probabilities": json.loads(row["probabilities"]),
+                    "has_thumbnail": bool(row["has_thumbnail"]),
+                }
+            )
+            for row in rows
+        ]
+
+    # The file.
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        """One transaction, on the disk when the block ends (SQLite: `synchronous=FULL` syncs the log at each commit).
+
+        The connection is kept, so that a drop costs the card one append to the log; after a fault it is opened anew.
+        """
+        with self._lock, _told(self.path):
+            try:
+                if self._database is None:
+                    self._database = self._connect()
+                with self._database as database:
+                    database.execute("BEGIN IMMEDIATE")
+                    yield database
+            except sqlite3.Error:
+                self._let_go()
+                raise
+
+    def _connect(self) -> sqlite3.Connection:
+        database = sqlite3.connect(self.path, timeout=WAITS_S, check_same_thread=False)
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("PRAGMA synchronous = FULL")
+        database.execute("PRAGMA secure_delete = ON")
+        database.executescript(_TABLES)
+        return database
+
+    def close(self) -> None:
+        """Let go of the file; closing twice is fine, and writing opens it again."""
+        with self._lock:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        if self._database is not None:
+            with contextlib.suppress(sqlite3.Error):
+                self._database.close()
+            self._database = None
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        with _told(self.path):
+            if self.path.exists():
+                opened = sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=ro", timeout=WAITS_S, uri=True)
+            else:
+                opened = sqlite3.connect(":memory:")
+                opened.executescript(_TABLES)
+            with contextlib.closing(opened) as database:
+                yield database
+
+    def _is_sound(self) -> bool:
+        try:
+            with contextlib.closing(sqlite3.connect(self.path, timeout=WAITS_S)) as database:
+                return bool(database.execute("PRAGMA integrity_check(1)").fetchone() == ("ok",))
+        except sqlite3.OperationalError as fault:
+            raise JournalError(_sentence(self.path, fault)) from fault
+        except sqlite3.DatabaseError:
+            return False
+
+    def _set_aside(self) -> Path:
+        aside = self.path.with_name(f"{self.path.name}.broken-{time.strftime('%Y%m%dT%H%M%S')}")
+        with _told(self.path):
+            for ending in ("-wal", "-shm", ""):
+                part = self.path.with_name(self.path.name + ending)
+                if part.exists():
+                    part.replace(aside.with_name(aside.name + ending))
+        return aside
+
+
+def _where(search: Search) -> tuple[str, list[Any]]:
+    asked = {
+        "time_s >= ?": search.since_s,
+        "time_s < ?": search.until_s,
+        "compartment = ?": search.compartment,
+        "verdict = ?": search.verdict,
+    }
+    asked = {condition: value for condition, value in asked.items() if value is not None}
+    return " AND ".join(asked) or "TRUE", list(asked.values())
+
+
+def _keep_newest(database: sqlite3.Connection, table: str, key: str, at_most: int) -> None:
+    newest = f"SELECT {key} FROM {table} ORDER BY {key} DESC LIMIT 1 OFFSET ?"
+    database.execute(f"DELETE FROM {table} WHERE {key} <= ({newest})", (at_most,))
+
+
+@contextlib.contextmanager
+def _told(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (sqlite3.Error, OSError) as fault:
+        raise JournalError(_sentence(path, fault)) from fault
+
+
+def _sentence(path: Path, fault: Exception) -> str:
+    return f"The history {path} cannot be used ({fault}): look at the disk's space, its mount and the file's owner."

@@ -1,0 +1,144 @@
+"""Writes what happens into the journal, in a thread of its own: a disk that is slow, full or read-only costs history,
+never sorting."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from device.errors import JournalError
+from device.events import DecisionEvent, Event, EventBus, LidEvent
+from device.journal import Drop, Journal
+
+log = logging.getLogger(__name__)
+
+WAITING_AT_MOST = 1000
+"""Drops that wait for a disk to come back; then the oldest are lost."""
+TRIES_AGAIN_S = 10.0
+LISTENS_S = 0.5
+THUMBNAIL_SIDE = 224
+"""Pixels of the short side: what the classifier looks at."""
+
+Written = tuple[Drop, bytes | None]
+
+
+class Recorder:
+    """Follows the events and writes each drop once its lid has closed.
+
+    >>> with Recorder(journal, bin.events, bin.judged_picture) as recorder:     # doctest: +SKIP
+    ...     bin.run(...)
+
+    Parameters
+    ----------
+    journal:
+        where drops are written.
+    events:
+        what is followed; the loop never waits for this.
+    picture:
+        what the classifier was shown last, (H, W, 3) uint8 RGB; None where no pictures are to be kept.
+    """
+
+    def __init__(
+        self, journal: Journal, events: EventBus, picture: Callable[[], NDArray[np.uint8] | None] | None = None
+    ) -> None:
+        self._journal = journal
+        self._events = events
+        self._subscription = events.subscribe(4 * WAITING_AT_MOST)
+        self._picture = picture
+        self._open: tuple[int, Written] | None = None
+        self._waiting: deque[Written] = deque(maxlen=WAITING_AT_MOST)
+        self._is_ready = False
+        self._fault: str | None = None
+        self._is_ending = threading.Event()
+        self._thread = threading.Thread(target=self._follow, name="recorder", daemon=True)
+
+    @property
+    def fault(self) -> str | None:
+        """Why nothing can be written now; None while all is well."""
+        return self._fault
+
+    def __enter__(self) -> Recorder:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Write what waits; a disk that hangs is not waited for."""
+        self._is_ending.set()
+        self._thread.join(1.0)
+
+    def _follow(self) -> None:
+        pause_s = 0.0
+        while True:
+            is_last = self._is_ending.is_set()
+            for event in self._subscription.take(LISTENS_S):
+                self.hear(event)
+            pause_s -= LISTENS_S
+            if is_last:
+                self._finish_open()
+            if pause_s <= 0 or is_last:
+                self.write()
+                pause_s = TRIES_AGAIN_S if self._fault else 0.0
+            if is_last:
+                self._events.unsubscribe(self._subscription)
+                self._journal.close()
+                return
+
+    def hear(self, event: Event) -> None:
+        """Take an event in; touches no disk."""
+        if isinstance(event, DecisionEvent):
+            self._finish_open()
+            drop = Drop(
+                id=0,
+                time_s=event.time_s,
+                material=event.material,
+                compartment=event.compartment,
+                confidence=event.confidence,
+                verdict=event.verdict,
+                probabilities=event.probabilities,
+                model_version=event.model_version,
+                latency_ms=event.latency_ms,
+            )
+            self._open = event.drop, (drop, self._thumbnail())
+        elif isinstance(event, LidEvent) and event.state in ("closed", "fault"):
+            self._finish_open(event)
+
+    def write(self) -> None:
+        """Write all that waits; what cannot be written waits on, and `fault` says why."""
+        try:
+            if not self._is_ready:
+                if (aside := self._journal.open()) is not None:
+                    log.warning("The history was broken and lies at %s now; a new one was begun.", aside)
+                self._is_ready = True
+            while self._waiting:
+                self._journal.write(*self._waiting[0])
+                self._waiting.popleft()
+        except JournalError as fault:
+            self._is_ready = False
+            self._fault = str(fault)
+        else:
+            self._fault = None
+
+    def _finish_open(self, lid: LidEvent | None = None) -> None:
+        """Let the drop that is open be written; `lid`: only if it is that drop's lid, with its state."""
+        if self._open is None or (lid is not None and lid.drop != self._open[0]):
+            return
+        drop, thumbnail = self._open[1]
+        self._waiting.append((drop if lid is None else replace(drop, lid=lid.state), thumbnail))
+        self._open = None
+
+    def _thumbnail(self) -> bytes | None:
+        picture = None if self._picture is None else self._picture()
+        if picture is None:
+            return None
+        scale = THUMBNAIL_SIDE / min(picture.shape[:2])
+        if scale < 1:
+            picture = np.asarray(cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
+        _, jpeg = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 85])
+        return jpeg.tobytes()

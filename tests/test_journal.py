@@ -1,0 +1,181 @@
+"""The history: kept through faults, bounded, and never in the loop's way."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from device.errors import JournalError
+from device.events import DecisionEvent, EventBus, LidEvent
+from device.journal import Drop, Journal, Search
+from device.recorder import Recorder
+
+NOON_S = 1_750_000_000.0
+DROP = Drop(0, NOON_S, "glass", "recyclable", 0.93, "sure", {"glass": 0.93, "metal": 0.07}, "7-1", latency_ms=210.0)
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Journal:
+    journal = Journal(tmp_path / "journal.db", drops_at_most=100, thumbnails_at_most=3)
+    journal.open()
+    return journal
+
+
+def _decision(drop: int) -> DecisionEvent:
+    return DecisionEvent(NOON_S + drop, drop, "glass", "recyclable", 0.9, "sure", 2, 200.0, {"glass": 0.9}, "7-1")
+
+
+def test_a_drop_is_read_as_it_was_written(journal: Journal) -> None:
+    number = journal.write(replace(DROP, lid="closed"), b"jpeg")
+    assert journal.drops(Search(), 10) == [replace(DROP, id=number, lid="closed", has_thumbnail=True)]
+    assert journal.thumbnail(number) == b"jpeg"
+
+
+def test_the_search_leaves_what_was_asked_for_the_newest_first(journal: Journal) -> None:
+    for day, compartment, verdict in ((0, "organic", "sure"), (1, "residual", "unsure"), (2, "organic", "unsure")):
+        journal.write(replace(DROP, time_s=NOON_S + 86400 * day, compartment=compartment, verdict=verdict))
+    assert [drop.id for drop in journal.drops(Search(), 10)] == [3, 2, 1]
+    assert [drop.id for drop in journal.drops(Search(compartment="organic"), 10)] == [3, 1]
+    assert [drop.id for drop in journal.drops(Search(verdict="unsure"), 10, before_id=3)] == [2]
+    assert [drop.id for drop in journal.drops(Search(NOON_S + 1, NOON_S + 86401), 10)] == [2]
+    assert [number for *_, number in journal.counts(Search())] == [1, 1, 1]
+
+
+def test_a_clock_that_jumps_back_does_not_disturb_the_order(journal: Journal) -> None:
+    journal.write(DROP)
+    journal.write(replace(DROP, time_s=NOON_S - 1e6))
+    assert [drop.time_s for drop in journal.drops(Search(), 10)] == [NOON_S - 1e6, NOON_S]
+
+
+def test_the_oldest_make_room(journal: Journal) -> None:
+    for number in range(105):
+        journal.write(replace(DROP, time_s=NOON_S + number), b"jpeg")
+    drops = journal.drops(Search(), 1000)
+    assert [drop.id for drop in drops] == list(range(105, 5, -1))
+    assert [drop.id for drop in drops if drop.has_thumbnail] == [105, 104, 103]
+
+
+def test_thumbnails_are_removed_once_they_are_not_wanted(journal: Journal) -> None:
+    number = journal.write(DROP, b"a picture")
+    journal.close()
+    private = Journal(journal.path)
+    private.open()
+    private.write(DROP, b"a picture")
+    private.close()
+    assert private.thumbnail(number) is None and private.thumbnail(number + 1) is None
+    assert b"a picture" not in journal.path.read_bytes()
+
+
+def test_what_the_owner_teaches_is_kept(journal: Journal) -> None:
+    sure = journal.write(DROP, b"one")
+    unsure = journal.write(replace(DROP, verdict="unsure"), b"two")
+    newest = journal.write(DROP, b"three")
+    assert [drop.id for drop in journal.to_teach(10)] == [unsure, newest, sure]
+    journal.correct(unsure, "metal")
+    journal.keep_photo(b"four", "wood")
+    assert [drop.id for drop in journal.to_teach(10)] == [newest, sure]
+    assert list(journal.lessons()) == [(f"drop-{unsure}", "metal", b"two"), ("photo-1", "wood", b"four")]
+    with pytest.raises(JournalError, match="no drop 99"):
+        journal.correct(99, "metal")
+
+
+@pytest.mark.parametrize("harm", ["garbage", "a page in the middle"])
+def test_a_broken_file_is_set_aside(journal: Journal, harm: str) -> None:
+    for _ in range(100):
+        journal.write(DROP)
+    journal.close()
+    content = bytearray(journal.path.read_bytes())
+    content[4096:8192] = b"\x5a" * 4096
+    journal.path.write_bytes(b"garbage" * 1000 if harm == "garbage" else content)
+    aside = journal.open()
+    assert aside is not None and aside.exists() and ".broken-" in aside.name
+    assert journal.drops(Search(), 10) == []
+    assert journal.write(DROP) == 1
+
+
+def test_a_history_that_is_not_there_is_empty(tmp_path: Path) -> None:
+    assert Journal(tmp_path / "none.db").drops(Search(), 10) == []
+    assert not (tmp_path / "none.db").exists()
+
+
+def test_another_reader_sees_drops_while_the_journal_is_written(journal: Journal) -> None:
+    with sqlite3.connect(journal.path, isolation_level=None) as writer:
+        journal.write(DROP)
+        writer.execute("BEGIN IMMEDIATE")
+        assert len(Journal(journal.path).drops(Search(), 10)) == 1
+
+
+def test_each_drop_is_written_once_with_what_became_of_its_lid(journal: Journal) -> None:
+    recorder = Recorder(journal, EventBus())
+    for drop, last in ((1, "closed"), (2, "fault")):
+        recorder.hear(_decision(drop))
+        recorder.hear(LidEvent(NOON_S, "recyclable", "open", drop))
+        recorder.hear(LidEvent(NOON_S, "recyclable", last, drop))
+    recorder.hear(_decision(3))
+    recorder.hear(_decision(4))
+    recorder.write()
+    assert [drop.lid for drop in journal.drops(Search(), 10)] == [None, "fault", "closed"]
+
+
+def test_the_thumbnail_is_what_the_classifier_was_shown(journal: Journal) -> None:
+    shown = np.full((480, 640, 3), (200, 30, 30), np.uint8)
+    recorder = Recorder(journal, EventBus(), lambda: shown)
+    recorder.hear(_decision(1))
+    recorder.hear(LidEvent(NOON_S, "recyclable", "closed", 1))
+    recorder.write()
+    jpeg = journal.thumbnail(1)
+    assert jpeg is not None
+    picture = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR_RGB)
+    assert picture.shape == (224, 299, 3)
+    np.testing.assert_allclose(picture.mean((0, 1)), (200, 30, 30), atol=4)
+
+
+def test_a_disk_that_cannot_be_written_costs_no_drop_once_it_is_back(tmp_path: Path) -> None:
+    (tmp_path / "card").write_text("a file where the folder should be")
+    journal = Journal(tmp_path / "card" / "journal.db")
+    recorder = Recorder(journal, EventBus())
+    recorder.hear(_decision(1))
+    recorder.hear(_decision(2))
+    recorder.write()
+    assert recorder.fault is not None and "look at the disk" in recorder.fault
+    (tmp_path / "card").unlink()
+    recorder.write()
+    assert recorder.fault is None
+    assert len(journal.drops(Search(), 10)) == 1
+
+
+def test_a_full_disk_is_told_and_what_was_written_stays(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal.write(DROP)
+    recorder = Recorder(journal, EventBus())
+    recorder.write()
+    journal.close()
+    real = sqlite3.connect
+
+    def small(*given: object, **more: object) -> sqlite3.Connection:
+        database = real(*given, **more)  # type: ignore[call-overload]
+        pages = database.execute("PRAGMA page_count").fetchone()[0]
+        database.execute(f"PRAGMA max_page_count = {pages}")
+        return database
+
+    monkeypatch.setattr(sqlite3, "connect", small)
+    for drop in range(90):
+        recorder.hear(_decision(drop))
+    recorder.write()
+    assert recorder.fault is not None and "full" in recorder.fault
+    monkeypatch.undo()
+    recorder.write()
+    assert recorder.fault is None
+    assert len(journal.drops(Search(), 1000)) == 90
+
+
+def test_the_recorder_writes_the_last_drop_before_it_ends(journal: Journal) -> None:
+    events = EventBus()
+    with Recorder(journal, events) as recorder:
+        events.publish(_decision(1))
+    assert recorder.fault is None
+    assert len(journal.drops(Search(), 10)) == 1
