@@ -186,8 +186,14 @@ def test_a_reader_of_classify_that_goes_away_is_no_fault_to_talk_about(photos: P
         (["run", "--camera", "video:{tmp}/none.mp4"], "none.mp4"),
         (["run", "--camera", "webcam:63"], "63"),
         (["run", "--camera", "telescope"], "There is no camera 'telescope'"),
-        (["run", "--config", "{tmp}/unknown.toml"], "'cellar' is no compartment of this bin"),
-        (["run", "--config", "{tmp}/twice.toml"], "GPIO12 is used twice"),
+        (
+            ["run", "--config", "{tmp}/unknown.toml"],
+            "materials.glass = 'cellar': is no compartment of this bin",
+        ),
+        (
+            ["run", "--config", "{tmp}/twice.toml"],
+            "GPIO12 is compartments.residual.servo_pin already",
+        ),
         (
             ["run", "--config", "{tmp}/short.toml", "--camera", "images:{photos}"],
             "which the configuration sends nowhere",
