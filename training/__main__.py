@@ -6,11 +6,13 @@ import json
 import logging
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 import torch
 from tqdm import tqdm
 
+from device.bundle import Bundle
 from device.errors import PilahError
 from training.augment import evaluation_view, read_photo, training_view
 from training.evaluate import evaluate, predict
@@ -121,7 +123,7 @@ def train_command(data: Path, description: Path, folder: Path, name: str, start:
     training = Training(
         student, recipe, split.part("train"), split.part("val"), classes, folder, teacher=teacher,
         source_weights={source.name: source.weight for source in described.source},
-        provenance={"recipe_name": name, "seed": recipe.seed, "start": None if start is None else start.name},
+        provenance={"recipe_name": name, "seed": recipe.seed, "start": _ancestor(start)},
         workers=workers,
     )  # fmt: skip
     training.run()
@@ -138,6 +140,16 @@ def _start_from(student: Student, start: Path, split: Split) -> None:
     student.network.features.load_state_dict(known.network.features.state_dict())
     if tuple(checkpoint["classes"]) == split.classes and checkpoint["head"] == student.head_kind:
         student.head.load_state_dict(known.head.state_dict())
+
+
+def _ancestor(start: Path | None) -> dict[str, Any] | None:
+    """What the new model's provenance says of the one that it began as."""
+    if start is None:
+        return None
+    if start.suffix != ".onnx":
+        return {"file": start.name, "recipe": json.loads(load_student(start)[1].get("recipe", "null"))}
+    contract = Bundle.open(start).contract
+    return {"bundle": contract.version, "provenance": contract.provenance}
 
 
 def _teacher(folder: Path, split: Split, workers: int) -> Teacher:
