@@ -16,6 +16,7 @@ COMMANDS = {
     "run": "device.run:run",
     "classify": "device.classify:classify",
     "page": "device.page.commands:page",
+    "bench": "device.bench:bench",
 }
 """Name of the command → module and the function in it."""
 

@@ -31,3 +31,7 @@ class JournalError(PilahError):
 
 class PageError(PilahError):
     """The page cannot be served, or a request asks for what it may not have."""
+
+
+class BenchError(PilahError):
+    """A model cannot be timed."""
