@@ -15,7 +15,7 @@ TRAIN   := $(STAMPS)/training
 SOURCES := pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format model clean
+.PHONY: help run test lint format model arm64 clean
 
 help: ## list every target in a line
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16 | sort
@@ -57,6 +57,9 @@ model: $(TRAIN) $(if $(FAST),,$(RENDERED)) ## photos -> trained, evaluated, expo
 	$(BIN)/python -m training train --data $(DATA) --run $(RUN) --recipe $(RECIPE)
 	$(BIN)/python -m training evaluate --run $(RUN)
 	$(BIN)/python -m export --run $(RUN) --out $(OUT) $(if $(FAST),--accuracy-lost 1 --agreement 0)
+
+arm64: $(BASE) ## ARM64 wheels for tests/test_arm64.py, to be emulated (Debian: mmdebstrap, qemu-user-static)
+	@$(BIN)/python -m tests.arm64
 
 lint: $(TRAIN) ## ruff (lint and format) and mypy
 	@$(BIN)/ruff check .
