@@ -16,6 +16,7 @@ COMMANDS = {
     "run": "device.run:run",
     "classify": "device.classify:classify",
     "page": "device.page.commands:page",
+    "export-corrections": "device.corrections:export_corrections",
 }
 """Name of the command → module and the function in it."""
 
