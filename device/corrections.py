@@ -52,5 +52,7 @@ def write_lessons(lessons: Iterable[Lesson], folder: Path) -> Counter[str]:
             part.replace(file)
             written[material] += 1
     except OSError as fault:
-        raise JournalError(f"{folder} cannot be written ({fault.strerror}); name a folder that you may write.") from fault
+        raise JournalError(
+            f"{folder} cannot be written ({fault.strerror}); name a folder that you may write."
+        ) from fault
     return written

@@ -12,8 +12,9 @@ from flask import Blueprint, Flask, Response, render_template, request
 from flask.typing import ResponseReturnValue
 from flask_babel import format_datetime
 
+from device.drops import Search
 from device.page import words
-from device.page.bin import Bin, Journal, Search, the_bin
+from device.page.bin import Bin, Journal, the_bin
 from device.page.estimate import saving
 
 DAYS_AT_FIRST = 14
