@@ -15,7 +15,7 @@ TRAIN   := $(STAMPS)/training
 SOURCES := pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format model clean
+.PHONY: help run test screenshots load lint format model clean
 
 help: ## list every target in a line
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16 | sort
@@ -43,6 +43,12 @@ run: $(BASE) ## start the bin with mock GPIO and a simulated camera (ARGS="--dro
 
 test: $(TRAIN) ## install what tests need and run them all (ARGS="-k lids"; PILAH_DATA=folder of photos)
 	@$(BIN)/python -m pytest $(ARGS)
+
+screenshots: $(TRAIN) ## take the pictures of the page for docs/ (needs chromium)
+	@$(BIN)/python -m tests.screenshots $(ARGS)
+
+load: $(TRAIN) ## drop to lid with and without 24 clients of the page, by turns (ARGS="--turns 20")
+	@$(BIN)/python -m tests.load_page $(ARGS)
 
 RENDERED := runs/rendered
 
