@@ -95,6 +95,7 @@ def _latencies(bin_: subprocess.Popen[bytes]) -> Iterator[float]:
             decided[event["drop"]] = event["time"]
         elif event["event"] == "lid" and event["state"] == "opening" and event.get("drop") in decided:
             yield event["latency_ms"] + (event["time"] - decided.pop(event["drop"])) * 1000
+    raise click.ClickException("The bin ended; `python -m device run` says why.")
 
 
 @contextlib.contextmanager

@@ -39,7 +39,7 @@ TALLEST = {1280: 1080, 360: 1500}
 TAUGHT = 6
 """Drops with a picture."""
 COLOURS, KEPT, VIVID = 110, 16, 24
-"""Of a picture's palette, for a third of the bytes: those for what lies on a tray, the commonest, the commonest vivid."""
+"""Of a picture's palette, for a third of the bytes: for what lies on a tray, the commonest, the commonest vivid."""
 SETTLES_MS = 900
 WAITS_MS = 300_000
 """For a drop that the bin is sure of."""
