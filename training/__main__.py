@@ -118,7 +118,7 @@ def train_command(data: Path, description: Path, folder: Path, name: str, start:
     teacher = _teacher(folder, split, workers) if recipe.distillation > 0 or recipe.hint > 0 else None
     torch.manual_seed(recipe.seed)
     student = Student(len(classes), "seed" if name == "seed" else "linear")
-    if start is not None:
+    if start is not None and not (folder / "last.pt").exists():
         _start_from(student, start, split)
     training = Training(
         student, recipe, split.part("train"), split.part("val"), classes, folder, teacher=teacher,
