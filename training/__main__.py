@@ -21,6 +21,7 @@ from training.loop import Photos, Training
 from training.models import Student, Teacher, load_student
 from training.prepare import Split, contact_sheet, load_split, prepare, save_split, table
 from training.recipes import RECIPES, recipe_named
+from training.report.command import report_command
 from training.revive import student_from_bundle
 from training.sources import read_description, rendered_source
 from training.teach import fit_head
@@ -183,6 +184,9 @@ def evaluate_command(folder: Path) -> None:
             row = lids[name]
             low, high = (100 * end for end in row["interval95"])
             click.echo(f"{part:<5} lids, {name}: {100 * row['accuracy']:.1f} % ({low:.1f}…{high:.1f})")
+
+
+main.add_command(report_command)
 
 
 def run() -> None:
