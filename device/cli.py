@@ -16,6 +16,10 @@ COMMANDS = {
     "run": "device.run:run",
     "classify": "device.classify:classify",
     "page": "device.page.commands:page",
+    "history": "device.history:history",
+    "stats": "device.history:stats",
+    "config": "device.config.commands:config",
+    "doctor": "device.doctor:doctor",
 }
 """Name of the command → module and the function in it."""
 
