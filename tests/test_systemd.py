@@ -122,7 +122,7 @@ def test_what_is_installed_names_the_place_where_it_will_lie(tmp_path: Path, whe
     assert said.returncode == 0, said.stdout + said.stderr
     assert (root / "opt/pilah/bin/pilah").read_text().startswith("#!/opt/pilah/bin/python")
     assert "include-system-site-packages = true" in (root / "opt/pilah/pyvenv.cfg").read_text()
-    assert os.readlink(root / "usr/local/bin/pilah") == "/opt/pilah/bin/pilah"
+    assert (root / "usr/local/bin/pilah").readlink() == Path("/opt/pilah/bin/pilah")
     assert "ExecStart=/opt/pilah/bin/pilah run" in (root / "usr/lib/systemd/system/pilah.service").read_text()
     assert (root / "etc/pilah/pilah.toml").read_text() == preset_text("three-lids")
     for folder in ("bin", "lib"):
