@@ -80,14 +80,15 @@ uninstall: ## take the service off this machine; configuration and history stay
 	@if $(IS_LIVE); then systemctl daemon-reload; fi
 	@echo "Uninstalled; configuration (/etc/pilah) and history (/var/lib/pilah) stay."
 
-# For another machine, FOR names its release: the wheels of a Pi's processor, beside the numpy that its picamera2 wants.
-FOR ?=
+# For another machine, FOR names its release and ARCH its processor; numpy is the one that its picamera2 wants.
+FOR  ?=
+ARCH ?= aarch64
 PYTHON_bookworm := 3.11
 NUMPY_bookworm  := 1.24.2
 PYTHON_trixie   := 3.13
 NUMPY_trixie    := 2.2.4
-PI_PLATFORMS    := $(foreach tag,2_36 2_34 2_31 2_28 2_27 2_26 2_24 2_17,--platform manylinux_$(tag)_aarch64) \
-                   --platform manylinux2014_aarch64 --platform any
+PLATFORMS       = $(foreach tag,2_36 2_34 2_31 2_28 2_27 2_26 2_24 2_17,--platform manylinux_$(tag)_$(ARCH)) \
+                  --platform manylinux2014_$(ARCH) --platform any
 
 wheels: | $(STAMPS) ## all that `make install WHEELS=dir` needs without internet (WHEELS=dir; FOR=bookworm or trixie)
 	@[ -z "$(FOR)" ] || [ -n "$(PYTHON_$(FOR))" ] || { echo "FOR is bookworm or trixie, not $(FOR)."; exit 1; }
@@ -99,7 +100,7 @@ wheels: | $(STAMPS) ## all that `make install WHEELS=dir` needs without internet
 	  PYPI=1 $(PIP) wheel --quiet --wheel-dir "$$folder" --constraint "$$folder/constraints.txt" $(PIP_ARGS) . $$lgpio; \
 	else \
 	  $(PIP) wheel --quiet --no-deps --wheel-dir "$$folder" . 'sdnotify<0.4'; \
-	  $(PIP) download --quiet --only-binary :all: $(PI_PLATFORMS) --python-version $(PYTHON_$(FOR)) \
+	  $(PIP) download --quiet --only-binary :all: $(PLATFORMS) --python-version $(PYTHON_$(FOR)) \
 	    --find-links "$$folder" --dest "$$folder" $(PIP_ARGS) pilah "numpy==$(NUMPY_$(FOR))"; \
 	fi; \
 	echo "$$(ls "$$folder"/*.whl | wc -l) wheels lie in $$folder: make install WHEELS=$$folder"
