@@ -215,7 +215,7 @@ class Appliance:
         for name, lid in self._lids.items():
             lid.home(self._clock.now())
             self._told[name] = lid.state
-            while lid.is_moving:
+            while lid.is_moving and lid.state == "closing":
                 yield
         self._is_home = True
         self._heartbeat.ready()

@@ -67,6 +67,15 @@ def test_nothing_stirs_at_the_start(tmp_path: Path) -> None:
     assert bench.notes[0] == "READY=1"
 
 
+def test_what_is_dropped_while_the_lids_are_sent_home_is_served_and_told_as_any_other(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.run(1.0)
+    bench.drop("trash")
+    with bench:
+        bench.until(lambda: bench.appliance.finished_drops == 1)
+    assert [event.state for event in bench.told(LidEvent)] == ["opening", "open", "closing", "closed"]
+
+
 def test_the_sweep_is_smooth_and_no_faster_than_the_lid_may_move(tmp_path: Path) -> None:
     with Bench(tmp_path) as bench:
         bench.serve("organic")

@@ -57,10 +57,10 @@ def test_frames_and_time_have_a_limit(frames: int, waited_s: float) -> None:
 def test_the_configuration_goes_before_the_bundle() -> None:
     bundle = Contract.model_validate(contract(tuple(COLOURS)))
     assert policy_of(Config(), bundle).thresholds == Thresholds(confidence=0.6, energy=-20)
-    asked = Config(decision=DecisionSection(confidence=0.9, cost={"glass": {"organic": 3}}))
+    asked = Config(decision=DecisionSection(confidence=0.9, cost={"organic": {"reuse": 3}}))
     policy = policy_of(asked, bundle)
     assert policy.thresholds == Thresholds(confidence=0.9, energy=-20)
-    assert policy.cost_matrix == {"glass": {"organic": 3}}
+    assert policy.cost_matrix == {"organic": {"reuse": 3}}
 
 
 def test_a_material_that_the_configuration_sends_nowhere_is_told_and_one_the_model_does_not_know_is_fine() -> None:

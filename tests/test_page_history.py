@@ -85,7 +85,7 @@ def test_the_last_two_weeks_are_shown_first_as_counts_a_chart_and_a_table(bin_: 
         "Reuse": 0,
         "Residual": 1,
     }
-    assert re.search(r'number">33 %', page), "one of three was unsure"
+    assert re.search(r'number">33%', page), "one of three was unsure"
 
 
 def test_the_csv_holds_what_the_filter_leaves_newest_first(bin_: Bin) -> None:

@@ -6,24 +6,30 @@ import json
 import logging
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 import torch
 from tqdm import tqdm
 
+from device.bundle import Bundle
 from device.errors import PilahError
-from training.augment import read_photo, training_view
+from training.augment import evaluation_view, read_photo, training_view
 from training.evaluate import evaluate, predict
 from training.files import write_atomically, write_text
 from training.loop import Photos, Training
 from training.models import Student, Teacher, load_student
 from training.prepare import Split, contact_sheet, load_split, prepare, save_split, table
 from training.recipes import RECIPES, recipe_named
+from training.report.command import report_command
+from training.revive import student_from_bundle
 from training.sources import read_description, rendered_source
 from training.teach import fit_head
 
 DESCRIPTION = Path(__file__).parent / "data" / "shared.toml"
 TEACHER_PX = 160
+REVIVED_ON = 200
+"""Photos on which a bundle's BatchNorms are measured."""
 
 run_option = click.option(
     "--run", "folder", type=click.Path(path_type=Path), default=Path("runs/default"), show_default=True,
@@ -97,7 +103,10 @@ def augment_command(folder: Path, size: int, strength: float) -> None:
     "--recipe", "name", type=click.Choice(["auto", *RECIPES]), default="auto", show_default=True,
     help="auto: default with a GPU, short without.",
 )  # fmt: skip
-@click.option("--start", type=click.Path(path_type=Path), default=None, help="Checkpoint to start from.")
+@click.option(
+    "--start", type=click.Path(path_type=Path), default=None,
+    help="Checkpoint or bundle (.onnx) to start from.",
+)  # fmt: skip
 @click.option("--workers", default=1, show_default=True, help="Processes that make views.")
 def train_command(data: Path, description: Path, folder: Path, name: str, start: Path | None, workers: int) -> None:
     """Train by a recipe; stopped at any moment and started again, it goes on."""
@@ -110,14 +119,38 @@ def train_command(data: Path, description: Path, folder: Path, name: str, start:
     teacher = _teacher(folder, split, workers) if recipe.distillation > 0 or recipe.hint > 0 else None
     torch.manual_seed(recipe.seed)
     student = Student(len(classes), "seed" if name == "seed" else "linear")
-    if start is not None:
-        student.network.features.load_state_dict(load_student(start)[0].network.features.state_dict())
+    if start is not None and not (folder / "last.pt").exists():
+        _start_from(student, start, split)
     training = Training(
         student, recipe, split.part("train"), split.part("val"), classes, folder, teacher=teacher,
         source_weights={source.name: source.weight for source in described.source},
-        provenance={"recipe_name": name, "seed": recipe.seed}, workers=workers,
+        provenance={"recipe_name": name, "seed": recipe.seed, "start": _ancestor(start)},
+        workers=workers,
     )  # fmt: skip
     training.run()
+
+
+def _start_from(student: Student, start: Path, split: Split) -> None:
+    """Take the weights of a checkpoint or a bundle; the head too, where it knows the same classes."""
+    if start.suffix == ".onnx":
+        photos = split.part("train")[:: max(1, len(split.part("train")) // REVIVED_ON)]
+        views = torch.stack([evaluation_view(read_photo(photo.path)) for photo in photos])
+        student.network.load_state_dict(student_from_bundle(start, split.classes, views).network.state_dict())
+        return
+    known, checkpoint = load_student(start)
+    student.network.features.load_state_dict(known.network.features.state_dict())
+    if tuple(checkpoint["classes"]) == split.classes and checkpoint["head"] == student.head_kind:
+        student.head.load_state_dict(known.head.state_dict())
+
+
+def _ancestor(start: Path | None) -> dict[str, Any] | None:
+    """What the new model's provenance says of the one that it began as."""
+    if start is None:
+        return None
+    if start.suffix != ".onnx":
+        return {"file": start.name, "recipe": json.loads(load_student(start)[1].get("recipe", "null"))}
+    contract = Bundle.open(start).contract
+    return {"bundle": contract.version, "provenance": contract.provenance}
 
 
 def _teacher(folder: Path, split: Split, workers: int) -> Teacher:
@@ -151,6 +184,9 @@ def evaluate_command(folder: Path) -> None:
             row = lids[name]
             low, high = (100 * end for end in row["interval95"])
             click.echo(f"{part:<5} lids, {name}: {100 * row['accuracy']:.1f} % ({low:.1f}…{high:.1f})")
+
+
+main.add_command(report_command)
 
 
 def run() -> None:

@@ -98,7 +98,7 @@ def _chart(counts: list[tuple[date, str, str, int]], first: date, last: date) ->
 
 
 def _local_time(time_s: float) -> str:
-    return str(format_datetime(datetime.fromtimestamp(time_s), "short", rebase=False))
+    return str(format_datetime(datetime.fromtimestamp(time_s), "d MMM y, HH:mm", rebase=False))
 
 
 def _journal() -> Journal:
