@@ -21,6 +21,7 @@ COMMANDS = {
     "stats": "device.history:stats",
     "config": "device.config.commands:config",
     "doctor": "device.doctor:doctor",
+    "calibrate": "device.calibrate.commands:calibrate",
 }
 """Name of the command → module and the function in it."""
 
