@@ -28,9 +28,11 @@ from device.config import Config, read_config
 from device.errors import CameraError, PageError
 from device.events import DecisionEvent, Event, FaultEvent, LidEvent, Subscription
 from device.health import Heartbeat
+from device.journal import Journal
 from device.model import open_classifier
 from device.page.commands import bin_of, serve
 from device.pins import PinKind, default_pins, open_pins
+from device.recorder import Recorder
 
 log = logging.getLogger(__name__)
 
@@ -70,12 +72,14 @@ def run(
         return open_source(spec, config.camera, clock, seed)
 
     feed = Grabber(open_camera(), open_camera, config.camera, clock)
-    heartbeat = Heartbeat(clock, sdnotify.SystemdNotifier())
+    heartbeat, journal = Heartbeat(clock, sdnotify.SystemdNotifier()), Journal.of(config)
     with (
         Appliance(config, classifier, feed, factory, clock, heartbeat) as bin_,
+        Recorder(journal, bin_.events, clock, bin_.judged_picture if config.journal.thumbnails else None) as recorder,
         _Printer(bin_.events.subscribe(EVENTS_AT_MOST), as_json, stop),
-        _page(bin_, config, config_file, model) if with_page else contextlib.nullcontext(),
+        _page(bin_, journal, config, config_file, model) if with_page else contextlib.nullcontext(),
     ):
+        bin_.mind("journal", lambda: recorder.fault, "The history is written again.")
         log.info("Pilah sorts: model %s, camera %s, %s pins.", classifier.bundle.contract.version, spec, kind)
         try:
             bin_.run(stop.is_asked, drops)
@@ -86,10 +90,12 @@ def run(
 
 
 @contextlib.contextmanager
-def _page(bin_: Appliance, config: Config, config_file: Path | None, model: Path | None) -> Iterator[None]:
+def _page(
+    bin_: Appliance, journal: Journal, config: Config, config_file: Path | None, model: Path | None
+) -> Iterator[None]:
     """Serve the page meanwhile; a page that cannot be served is reported and costs no sorting."""
     try:
-        server = serve(bin_of(config, config_file, model, bin_), config)
+        server = serve(bin_of(config, config_file, model, bin_, journal), config)
     except PageError as fault:
         log.error("%s", fault)
         yield

@@ -20,6 +20,8 @@ from device.config import Config
 from device.errors import CameraError
 from device.events import DecisionEvent, Event, FaultEvent, LidEvent
 from device.health import Heartbeat
+from device.journal import Journal
+from device.recorder import Recorder
 from tests.bundles import COLOURS, write_bundle
 
 SHAPE = (120, 160)
@@ -118,6 +120,7 @@ class Bench:
     """
 
     def __init__(self, folder: Path, config: Config | None = None, **parts: Any) -> None:
+        """The history lies in `folder`; it is written between the loop's turns, without a thread."""
         self.config = config or Config()
         self.clock = ManualClock(start_s=1000.0)
         self.tray = PlayedTray(self.clock)
@@ -133,6 +136,9 @@ class Bench:
             Heartbeat(self.clock, self.notes, system=folder),
             **parts,
         )
+        self.journal = Journal(folder / "journal.db", thumbnails_at_most=10)
+        self.recorder = Recorder(self.journal, self.appliance.events, self.clock, self.appliance.judged_picture)
+        self.appliance.mind("journal", lambda: self.recorder.fault, "The history is written again.")
         self._servos = {
             name: self.pins.pin(lid.servo_pin)  # the factory forgets its pins when it is closed
             for name, lid in self.config.compartments.items()
@@ -147,23 +153,28 @@ class Bench:
     def __exit__(self, *_: object) -> None:
         self.appliance.close()
         self.hear()
+        self.recorder.turn(0.0, is_last=True)
+        self.journal.close()
 
     def hear(self) -> None:
         self.events += self._follower.take()
+
+    def turn(self) -> None:
+        self.appliance.turn()
+        self.recorder.turn(0.0)
+        self.hear()
 
     def run(self, duration_s: float) -> None:
         """Let the loop turn for so long, on the bench's clock."""
         until_s = self.clock.now() + duration_s
         while self.clock.now() < until_s:
-            self.appliance.turn()
-            self.hear()
+            self.turn()
 
     def until(self, holds: Callable[[], bool], at_most_s: float = 30.0) -> None:
         until_s = self.clock.now() + at_most_s
         while not holds():
             assert self.clock.now() < until_s, "it does not come to pass"
-            self.appliance.turn()
-            self.hear()
+            self.turn()
 
     def drop(self, material: str) -> None:
         self.tray.lies = material

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -13,8 +15,9 @@ from device.bundle import Bundle
 from device.camera import Frame
 from device.classifier import Classifier
 from device.config import CompartmentSection, Config, LightsSection
+from device.drops import Search
 from device.errors import BundleError, ConfigError, LidError
-from device.events import LidEvent, StateEvent
+from device.events import FaultEvent, LidEvent, StateEvent
 from device.health import Heartbeat
 from device.requests import CloseLid, Maintenance, OpenLid
 from tests.bench import Bench, PacedWatch
@@ -62,6 +65,15 @@ def test_nothing_stirs_at_the_start(tmp_path: Path) -> None:
             assert set(bench.pulses_ms(name)) == {CLOSED_MS}
         bench.assert_all_closed()
     assert bench.notes[0] == "READY=1"
+
+
+def test_what_is_dropped_while_the_lids_are_sent_home_is_served_and_told_as_any_other(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.run(1.0)
+    bench.drop("trash")
+    with bench:
+        bench.until(lambda: bench.appliance.finished_drops == 1)
+    assert [event.state for event in bench.told(LidEvent)] == ["opening", "open", "closing", "closed"]
 
 
 def test_the_sweep_is_smooth_and_no_faster_than_the_lid_may_move(tmp_path: Path) -> None:
@@ -186,6 +198,64 @@ def test_a_model_file_replaced_by_garbage_disturbs_no_running_bin_and_is_refused
         Bundle.open(bench.model)
 
 
+def test_each_drop_is_in_the_history_with_its_lid_and_the_picture_that_was_judged(tmp_path: Path) -> None:
+    with Bench(tmp_path) as bench:
+        bench.run(20)
+        bench.serve("glass")
+        bench.serve("organic")
+    newest, first = bench.journal.drops(Search(), 10)
+    assert [(drop.material, drop.compartment, drop.lid) for drop in (first, newest)] == [
+        ("glass", "recyclable", "closed"),
+        ("organic", "organic", "closed"),
+    ]
+    assert (first.latency_ms, first.model_version) == (bench.decisions[0].latency_ms, "2026.1.1-1")
+    jpeg = bench.journal.thumbnail(first.id)
+    assert jpeg is not None
+    shown = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR_RGB)
+    height, width = shown.shape[:2]
+    middle = shown[height // 3 : -height // 3, width // 3 : -width // 3].mean((0, 1))
+    np.testing.assert_allclose(middle, COLOURS["glass"], atol=25)
+
+
+def test_a_card_that_is_full_costs_history_and_no_sorting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Bench(tmp_path) as bench:
+        bench.serve("glass")
+        bench.journal.close()
+        with monkeypatch.context() as patch:
+            patch.setattr(sqlite3, "connect", _full_card(sqlite3.connect))
+            for _ in range(30):
+                bench.serve("organic")
+            assert ("journal", False) in bench.faults
+            assert "full" in bench.told(FaultEvent)[-1].message
+        bench.run(11)
+        assert bench.faults == [("journal", False), ("journal", True)]
+    assert bench.opened == ["recyclable", *["organic"] * 30]
+    assert len(bench.journal.drops(Search(), 100)) == 31, "what waited is written once there is room"
+
+
+def test_a_card_that_is_read_only_costs_history_and_no_sorting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Bench(tmp_path) as bench:
+        bench.serve("glass")
+        bench.journal.close()
+        monkeypatch.setattr(sqlite3, "connect", _read_only_card(sqlite3.connect))
+        bench.serve("organic")
+        bench.serve("wood")
+        bench.run(60)
+        assert bench.faults == [("journal", False)], "said once, not at every attempt"
+        assert "readonly" in bench.told(FaultEvent)[-1].message
+        assert bench.told(StateEvent)[-1].state == "empty"
+    assert bench.opened == ["recyclable", "organic", "reuse"]
+
+
+def test_a_history_that_is_broken_is_set_aside_and_the_bin_sorts(tmp_path: Path) -> None:
+    (tmp_path / "journal.db").write_bytes(b"garbage" * 1000)
+    with Bench(tmp_path) as bench:
+        bench.serve("glass")
+        assert bench.faults == []
+    assert [drop.material for drop in bench.journal.drops(Search(), 10)] == ["glass"]
+    assert len(list(tmp_path.glob("journal.db.broken-*"))) == 1
+
+
 @pytest.mark.parametrize("jump_s", [-86_400.0 * 365, 86_400.0 * 365])
 def test_a_clock_that_is_set_changes_no_timing(tmp_path: Path, jump_s: float) -> None:
     with Bench(tmp_path) as bench:
@@ -198,6 +268,7 @@ def test_a_clock_that_is_set_changes_no_timing(tmp_path: Path, jump_s: float) ->
         bench.serve("organic")
     assert bench.opened == ["recyclable", "organic"]
     assert bench.decisions[1].latency_ms < 400
+    assert [drop.material for drop in bench.journal.drops(Search(), 10)] == ["organic", "glass"]
 
 
 def test_a_lid_that_does_not_arrive_is_out_of_service_and_its_waste_goes_to_the_fallback(tmp_path: Path) -> None:
@@ -405,6 +476,25 @@ def _with_switch(compartment: str, pin: int) -> Config:
     config = Config()
     lid = config.compartments[compartment].model_copy(update={"switch_pin": pin})
     return config.model_copy(update={"compartments": {**config.compartments, compartment: lid}})
+
+
+def _full_card(connect: Callable[..., sqlite3.Connection]) -> Callable[..., sqlite3.Connection]:
+    def connect_where_there_is_no_room(*given: object, **more: object) -> sqlite3.Connection:
+        database = connect(*given, **more)
+        pages = database.execute("PRAGMA page_count").fetchone()[0]
+        database.execute(f"PRAGMA max_page_count = {pages}")
+        return database
+
+    return connect_where_there_is_no_room
+
+
+def _read_only_card(connect: Callable[..., sqlite3.Connection]) -> Callable[..., sqlite3.Connection]:
+    def connect_for_reading(*given: object, **more: object) -> sqlite3.Connection:
+        database = connect(*given, **more)
+        database.execute("PRAGMA query_only = ON")
+        return database
+
+    return connect_for_reading
 
 
 def _fail(message: str) -> Callable[..., None]:
