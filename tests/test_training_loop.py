@@ -20,9 +20,11 @@ from tests.drawn import a_picture, save
 from training.__main__ import main as training_command
 from training.augment import seed_view, training_view
 from training.errors import CheckpointError
-from training.loop import Phase, Recipe, Training, balanced_weights
+from training.loop import Training
 from training.models import Student, load_checkpoint, load_student
 from training.prepare import Photo
+from training.recipes import Phase, Recipe
+from training.sampling import balanced_weights
 
 TINY = Recipe(phases=(Phase(2, 32),), batch=4, distillation=0.0, hint=0.0, ema_decay=0.9, mixup=0.2)
 
@@ -45,20 +47,28 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
     return load_checkpoint(folder / "model.pt")["state_dict"]
 
 
-def test_a_training_that_was_stopped_ends_with_the_same_weights(tmp_path: Path) -> None:
+def test_a_training_that_was_stopped_ends_with_the_same_weights_and_one_log(tmp_path: Path) -> None:
     listed = photos(tmp_path / "photos")
     training(listed, tmp_path / "whole").run()
 
+    class PowerCutError(Exception):
+        pass
+
+    def cut(row: dict[str, object]) -> None:
+        raise PowerCutError
+
     stopped = training(listed, tmp_path / "stopped")
-    stopped.folder.mkdir()
-    stopped._train_epoch()
-    stopped.epoch = 1
-    stopped.save()
+    stopped.after_epoch = cut
+    with pytest.raises(PowerCutError):
+        stopped.run()
     training(listed, tmp_path / "stopped").run()
 
     whole, resumed = weights(tmp_path / "whole"), weights(tmp_path / "stopped")
     assert all(torch.equal(whole[key], resumed[key]) for key in whole)
-    assert len((tmp_path / "stopped" / "log.jsonl").read_text().splitlines()) == 1
+    logs = [(tmp_path / run / "log.jsonl").read_text().splitlines() for run in ("whole", "stopped")]
+    losses = [[(row["epoch"], row["loss"]) for row in map(json.loads, log)] for log in logs]
+    assert losses[0] == losses[1]
+    assert list((tmp_path / "stopped" / "tensorboard").glob("events.*"))
 
 
 def test_a_frozen_backbone_keeps_its_weights_and_learns_a_head(tmp_path: Path) -> None:
@@ -109,13 +119,15 @@ def test_a_whole_model_comes_out_of_one_chain_of_commands(tmp_path: Path) -> Non
     for command in (
         ["prepare", *where],
         ["augment", "--run", str(run), "--size", "48"],
-        ["train", *where, "--recipe", "fast", "--workers", "0"],
+        ["train", *where, "--recipe", "fast", "--start", "random", "--workers", "0"],
         ["evaluate", "--run", str(run)],
+        ["report", "--run", str(run)],
     ):
         result = CliRunner().invoke(training_command, command, catch_exceptions=False)
         assert result.exit_code == 0, result.output
     log = [json.loads(line)["epoch"] for line in (run / "log.jsonl").read_text().splitlines()]
     assert log == [1, 2]
+    assert "<svg" in (run / "report.html").read_text()
 
     out.write_bytes(b"the previous bundle")
     with pytest.raises(ExportError, match="agrees with float"):

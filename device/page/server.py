@@ -20,6 +20,7 @@ from device.errors import PageError
 from device.page.ask import BYTES_AT_MOST
 from device.page.now import STREAMS_AT_MOST
 from device.page.owner import Password
+from device.page.uploads import bound_bodies
 
 WORKERS = 8
 """Threads beyond the watchers', for everything else."""
@@ -102,6 +103,7 @@ class PageServer:
             trusted_proxy_headers={"x-forwarded-for", "x-forwarded-proto"},
             ident=None,
         )
+        bound_bodies(self._server)
         self._serving.set()
         self._server.run()
 

@@ -9,6 +9,8 @@ const faults = new Map();
 let state = "empty";
 let asking = null;
 
+const clock = new Intl.DateTimeFormat(document.documentElement.lang, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
+
 const lidsOf = (name) => stage.querySelectorAll(`[data-compartment="${CSS.escape(name)}"]`);
 const drawnLidOf = (name) => stage.querySelector(`.compartment[data-compartment="${CSS.escape(name)}"]`);
 const wordOf = (name) => stage.querySelector(`li[data-compartment="${CSS.escape(name)}"] strong`)?.textContent.trim() ?? name;
@@ -46,7 +48,7 @@ const follow = {
     const chip = $("compartment");
     chip.className = `chip ${classOf(event.compartment)}`;
     chip.textContent = wordOf(event.compartment);
-    $("when").textContent = new Date(event.time * 1000).toLocaleTimeString(document.documentElement.lang);
+    $("when").textContent = clock.format(new Date(event.time * 1000));
     $("doubt").textContent = event.verdict === "sure" ? "" : words[event.verdict];
     drawBars($("bars"), event.probabilities ?? {}, 4);
   },
