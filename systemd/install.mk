@@ -8,7 +8,8 @@ PIP_ARGS ?=
 HOME_OF_PILAH := /opt/pilah
 ROOT_VENV      = $(DESTDIR)$(HOME_OF_PILAH)
 ROOT_PIP       = $(ROOT_VENV)/bin/python -m pip --disable-pip-version-check --no-input
-CONFIG_FILE    = $(DESTDIR)/etc/pilah/pilah.toml
+CONFIG        := /etc/pilah/pilah.toml
+FACTORY        = $(DESTDIR)/usr/share/factory$(CONFIG)
 UNIT           = $(DESTDIR)/usr/lib/systemd/system/pilah.service
 SYSUSERS       = $(DESTDIR)/usr/lib/sysusers.d/pilah.conf
 TMPFILES       = $(DESTDIR)/usr/lib/tmpfiles.d/pilah.conf
@@ -60,23 +61,25 @@ if not numpy.__file__.startswith(sys.prefix):
 endef
 export SYSTEM_NUMPY
 
-# A configuration that is there is never touched.
+# A configuration that is there is never touched; tmpfiles copies the factory's where there is none.
 install-service:
 	@install -D -m 644 systemd/pilah.service $(UNIT)
 	@install -D -m 644 systemd/pilah.sysusers $(SYSUSERS)
 	@install -D -m 644 systemd/pilah.tmpfiles $(TMPFILES)
 	@install -D -m 644 systemd/pilah.rules $(UDEV_RULES)
-	@mkdir -p $(dir $(COMMAND)) $(dir $(CONFIG_FILE)) && ln -sfn $(HOME_OF_PILAH)/bin/pilah $(COMMAND)
-	@[ -e $(CONFIG_FILE) ] || { { cat device/config/default.toml && echo && cat device/config/presets/$(PRESET).toml; } \
-	  > $(CONFIG_FILE).part && mv $(CONFIG_FILE).part $(CONFIG_FILE); }
-	@if [ -z "$(DESTDIR)" ]; then systemd-sysusers pilah.conf && systemd-tmpfiles --create pilah.conf; fi
-	@if $(IS_LIVE); then udevadm control --reload && udevadm trigger --subsystem-match=gpio --subsystem-match=dma_heap; fi
+	@mkdir -p $(dir $(COMMAND)) $(dir $(FACTORY)) && ln -sfn $(HOME_OF_PILAH)/bin/pilah $(COMMAND)
+	@{ cat device/config/default.toml && echo && cat device/config/presets/$(PRESET).toml; } > $(FACTORY)
+	@if [ -z "$(DESTDIR)" ]; then \
+	  systemd-sysusers pilah.conf && { [ ! -e $(CONFIG) ] || chown pilah:pilah $(CONFIG); } \
+	  && systemd-tmpfiles --create pilah.conf; fi
+	@if [ -z "$(DESTDIR)" ] && [ -S /run/udev/control ]; then \
+	  udevadm control --reload && udevadm trigger --subsystem-match=gpio --subsystem-match=dma_heap; fi
 
 uninstall: ## take the service off this machine; configuration and history stay
 	@[ -n "$(DESTDIR)" ] || [ "$$(id -u)" = 0 ] || { echo "Run as root: sudo make uninstall"; exit 1; }
 	@if $(IS_LIVE) && [ -e $(UNIT) ]; then systemctl disable --quiet --now pilah.service; fi
 	@rm -rf $(ROOT_VENV)
-	@rm -f $(UNIT) $(SYSUSERS) $(TMPFILES) $(UDEV_RULES) $(COMMAND)
+	@rm -f $(UNIT) $(SYSUSERS) $(TMPFILES) $(UDEV_RULES) $(COMMAND) $(FACTORY)
 	@if $(IS_LIVE); then systemctl daemon-reload; fi
 	@echo "Uninstalled; configuration (/etc/pilah) and history (/var/lib/pilah) stay."
 

@@ -15,6 +15,7 @@ from device.health import BEATS_EVERY_S
 
 CHECKOUT = Path(__file__).parent.parent
 UNIT = CHECKOUT / "systemd" / "pilah.service"
+FACTORY = "usr/share/factory/etc/pilah/pilah.toml"
 EXPOSURE_AT_MOST = 2.0
 
 needs_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
@@ -91,43 +92,45 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_installing_twice_changes_nothing_and_uninstalling_keeps_configuration_and_history(
-    tmp_path: Path, wheels: Path
-) -> None:
-    root = tmp_path / "root"
-    install = ("make", "install", f"DESTDIR={root}", f"WHEELS={wheels}", "PIP_ARGS=--no-deps")
-    first = run(*install)
-    assert first.returncode == 0, first.stdout + first.stderr
-    config = root / "etc" / "pilah" / "pilah.toml"
-    assert config.read_text() == preset_text()
-    config.write_text("# mine\n")
-    history = root / "var" / "lib" / "pilah" / "journal.db"
-    history.parent.mkdir(parents=True)
-    history.write_text("drops")
-    files = installed(root)
-
-    second = run(*install)
-    assert second.returncode == 0, second.stdout + second.stderr
-    assert installed(root) == files
-    assert config.read_text() == "# mine\n"
-
-    assert run("make", "uninstall", f"DESTDIR={root}").returncode == 0
-    left = {str(path.relative_to(root)) for path in root.rglob("*") if not path.is_dir()}
-    assert left == {"etc/pilah/pilah.toml", "var/lib/pilah/journal.db"}
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory, wheels: Path) -> Path:
+    root = tmp_path_factory.mktemp("installed") / "root"
+    install(root, wheels)
+    return root
 
 
-def test_what_is_installed_names_the_place_where_it_will_lie(tmp_path: Path, wheels: Path) -> None:
-    root = tmp_path / "root"
+def install(root: Path, wheels: Path) -> None:
     said = run("make", "install", f"DESTDIR={root}", f"WHEELS={wheels}", "PIP_ARGS=--no-deps", "PRESET=three-lids")
     assert said.returncode == 0, said.stdout + said.stderr
-    assert (root / "opt/pilah/bin/pilah").read_text().startswith("#!/opt/pilah/bin/python")
-    assert "include-system-site-packages = true" in (root / "opt/pilah/pyvenv.cfg").read_text()
-    assert (root / "usr/local/bin/pilah").readlink() == Path("/opt/pilah/bin/pilah")
-    assert "ExecStart=/opt/pilah/bin/pilah run" in (root / "usr/lib/systemd/system/pilah.service").read_text()
-    assert (root / "etc/pilah/pilah.toml").read_text() == preset_text("three-lids")
-    for folder in ("bin", "lib"):
-        texts = [path for path in (root / "opt/pilah" / folder).glob("*") if path.is_file()]
-        assert not [path for path in texts if str(root).encode() in path.read_bytes()]
+
+
+def test_what_is_installed_names_the_place_where_it_will_lie(installed: Path) -> None:
+    assert (installed / "opt/pilah/bin/pilah").read_text().startswith("#!/opt/pilah/bin/python")
+    assert "include-system-site-packages = true" in (installed / "opt/pilah/pyvenv.cfg").read_text()
+    assert (installed / "usr/local/bin/pilah").readlink() == Path("/opt/pilah/bin/pilah")
+    assert "ExecStart=/opt/pilah/bin/pilah run" in (installed / "usr/lib/systemd/system/pilah.service").read_text()
+    assert (installed / FACTORY).read_text() == preset_text("three-lids")
+    texts = [path for path in (installed / "opt/pilah/bin").iterdir() if path.is_file() and not path.is_symlink()]
+    assert texts
+    assert not [path for path in texts if str(installed).encode() in path.read_bytes()]
+
+
+def test_installing_twice_changes_nothing_and_uninstalling_keeps_configuration_and_history(
+    tmp_path: Path, installed: Path, wheels: Path
+) -> None:
+    root = tmp_path / "root"
+    shutil.copytree(installed, root, symlinks=True)
+    kept = {root / "etc/pilah/pilah.toml": "# mine", root / "var/lib/pilah/journal.db": "drops"}
+    for path, text in kept.items():
+        path.parent.mkdir(parents=True)
+        path.write_text(text)
+    before = files(root)
+
+    install(root, wheels)
+    assert files(root) == before
+
+    assert run("make", "uninstall", f"DESTDIR={root}").returncode == 0
+    assert {path: path.read_text() for path in root.rglob("*") if not path.is_dir()} == kept
 
 
 def test_a_missing_folder_of_wheels_is_said_in_a_sentence(tmp_path: Path) -> None:
@@ -137,12 +140,12 @@ def test_a_missing_folder_of_wheels_is_said_in_a_sentence(tmp_path: Path) -> Non
     assert not (tmp_path / "root").exists()
 
 
-def installed(root: Path) -> dict[str, int]:
-    """Path → mode of all files below."""
+def files(root: Path) -> dict[str, int]:
+    """Path → mode of every file; what Python compiles for itself is left out."""
     return {
         str(path.relative_to(root)): path.lstat().st_mode
         for path in root.rglob("*")
-        if path.is_file() and path.name != "direct_url.json" and "__pycache__" not in path.parts
+        if path.is_file() and "__pycache__" not in path.parts
     }
 
 
