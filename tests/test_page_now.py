@@ -19,8 +19,9 @@ from device.errors import PageError
 from device.events import DecisionEvent, FaultEvent, LidEvent, StateEvent
 from device.page.app import create_app
 from device.page.ask import BYTES_AT_MOST
-from device.page.now import STREAMS_AT_MOST, TrayPicture
+from device.page.now import STREAMS_AT_MOST
 from device.page.server import PageServer
+from device.page.stream import TrayPicture
 from device.page.uploads import BODIES_BYTES_AT_MOST
 from tests.bundles import plain
 from tests.page_parts import PlayedAppliance, make_bin, photo_of
@@ -85,7 +86,9 @@ def test_a_watcher_is_told_of_a_new_picture_of_the_tray(server: PageServer, appl
     assert get(server, "/tray.jpg").status == 404
     watcher = Watcher(server)
     appliance.show(plain("glass"), 5.0)
-    assert watcher.next("frame")["time"] == 5.0
+    told = watcher.next("frame")
+    assert told["time"] == 5.0
+    assert told["picture"].startswith("data:image/jpeg;base64,/9j/")
     assert get(server, "/tray.jpg").read()[:3] == b"\xff\xd8\xff"
     watcher.leave()
 
@@ -153,11 +156,11 @@ def test_the_bin_s_own_paths_are_nobody_s_business(server: PageServer, appliance
 def test_the_tray_is_encoded_once_for_all_and_not_more_often_than_needed() -> None:
     appliance, clock = PlayedAppliance([]), ManualClock()
     tray = TrayPicture(appliance, clock)
-    assert tray.get() is None
+    assert tray.get() == (None, None)
     appliance.show(plain("glass"), 1.0)
     first = tray.get()
     appliance.show(plain("organic"), 2.0)
-    assert tray.get() is first
+    assert tray.get() == first
     clock.sleep(1.0)
     assert tray.get() != first
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import socket
-import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ from device.errors import PageError
 from device.page.ask import BYTES_AT_MOST
 from device.page.now import STREAMS_AT_MOST
 from device.page.owner import Password
+from device.page.priority import be_nicer
 from device.page.uploads import bound_bodies
 
 WORKERS = 8
@@ -92,8 +91,7 @@ class PageServer:
         self.close()
 
     def _serve(self) -> None:
-        if sys.platform == "linux":
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+        be_nicer(NICENESS)
         self._server = create_server(
             self._app,
             map=self._sockets,
