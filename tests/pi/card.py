@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from device.config import edit_config
 from tests.pi import trees
-from tests.pi.container import layer_over
 
 PACKAGES = ("linux-image-arm64", "python3-dev", "gcc", "libc6-dev", "swig")
 """A kernel; and what builds lgpio, which Debian lacks and Raspberry Pi OS has."""
@@ -37,6 +37,12 @@ ExecStart=
 ExecStart=-/bin/bash --noprofile --norc
 Restart=always
 """
+# Instead of systemd, which would make a boot a minute longer.
+_POWERCUT = """#!/bin/sh
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+exec /opt/pilah/bin/python /srv/writer.py
+"""
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,12 @@ class Card:
     tree: Path
 
 
+def made() -> Card:
+    """Where the card lies that was made last."""
+    folder = trees.CACHE / "card"
+    return Card(folder / "card.img", folder / "vmlinuz", folder / "initrd.img", folder / "pi3.dtb")
+
+
 def build(photos: Mapping[str, Path], compartments: Sequence[str]) -> Card:
     """Make the card anew with those photos (name on the card → file); tree and wheels come from the cache."""
     system = trees.debian_tree("arm64", PACKAGES)
@@ -59,10 +71,9 @@ def build(photos: Mapping[str, Path], compartments: Sequence[str]) -> Card:
     if not (system / "opt" / "pilah").exists():
         trees.carry_checkout(system, wheels)
         trees.in_tree(system, trees.install_command())
-    folder = trees.CACHE / "card"
-    folder.mkdir(exist_ok=True)
-    card = Card(folder / "card.img", folder / "vmlinuz", folder / "initrd.img", folder / "pi3.dtb")
-    with layer_over(system) as root:
+    card = made()
+    card.image.parent.mkdir(exist_ok=True)
+    with trees.layer_over(system) as root:
         trees.carry_checkout(root, wheels)
         trees.in_tree(root, trees.install_command())
         _configure(root, photos, compartments)
@@ -81,7 +92,7 @@ def _lgpio(system: Path) -> Path:
     """A folder with lgpio's wheel for arm64, built under emulation once."""
     folder = trees.CACHE / "lgpio-arm64"
     if not list(folder.glob("lgpio-*.whl")):
-        pip = (trees.sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", folder)
+        pip = (sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", folder)
         trees.run(*pip, "--no-binary", ":all:", "--no-build-isolation", LGPIO)
         trees.run(*pip, "setuptools")
         inside = system / "tmp" / "lgpio"
@@ -106,6 +117,9 @@ def _configure(root: Path, photos: Mapping[str, Path], compartments: Sequence[st
     for name, file in photos.items():
         shutil.copy2(file, target / name)
         (target / name).chmod(0o644)
+    shutil.copy2(Path(__file__).parent / "writer.py", root / "srv")
+    _write(root / "srv" / "powercut.sh", _POWERCUT)
+    (root / "srv" / "powercut.sh").chmod(0o755)
     holds = {f"compartments.{name}.hold_s": HOLD_S for name in compartments}
     edit_config(root / "etc/pilah/pilah.toml", {**SETTINGS, **holds})
 
