@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 from tests.pi import service, trees
@@ -93,6 +90,7 @@ def checks(shell: service.Shell, report: Report, broken: str | None) -> None:
     service.watchdog_restarts_it(shell, report, within_s=60)
     _killed(shell, report)
     _stopped_with_an_open_lid(shell, report)
+    service.is_healthy(shell, report)
     service.accounts(shell, report)
     code, said = shell.run(f"make -C {trees.IN_GUEST} uninstall")
     left = shell.run("ls /etc/pilah/pilah.toml /var/lib/pilah /opt/pilah /usr/lib/systemd/system/pilah.service 2>&1")[1]
@@ -134,20 +132,6 @@ def _last_lines(shell: service.Shell) -> str:
     return shell.run(f"{LOG} | grep '  drop ' | tail -n 1")[1].strip()
 
 
-@contextlib.contextmanager
-def layer_over(tree: Path) -> Iterator[Path]:
-    """The tree with a layer over it that takes all changes and is thrown away."""
-    with tempfile.TemporaryDirectory(dir=trees.CACHE, prefix="layer.") as folder:
-        root, upper, work = (Path(folder) / name for name in ("root", "upper", "work"))
-        for path in (root, upper, work):
-            path.mkdir()
-        trees.run("mount", "-t", "overlay", "overlay", "-o", f"lowerdir={tree},upperdir={upper},workdir={work}", root)
-        try:
-            yield root
-        finally:
-            trees.run("umount", root)
-
-
 def installed_tree(wheels: Path) -> Path:
     """The cached tree with Pilah installed once, so that only Pilah itself is installed in each run."""
     tree = trees.debian_tree("amd64")
@@ -168,7 +152,7 @@ def main() -> int:
     report.note("Debian tree and wheels (minutes once, then cached in .cache/pi)")
     wheels = trees.wheels_for("amd64")
     tree = installed_tree(wheels)
-    with layer_over(tree) as root:
+    with trees.layer_over(tree) as root:
         trees.carry_checkout(root, wheels)
         report.note("boot")
         container = Container(root)

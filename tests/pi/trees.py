@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 CHECKOUT = Path(__file__).parent.parent.parent
@@ -124,6 +126,20 @@ def in_tree(root: Path, command: str) -> str:
     finally:
         for folder in reversed(done):
             run("umount", folder)
+
+
+@contextlib.contextmanager
+def layer_over(tree: Path) -> Iterator[Path]:
+    """The tree with a layer over it that takes all changes and is thrown away."""
+    with tempfile.TemporaryDirectory(dir=CACHE, prefix="layer.") as folder:
+        root, upper, work = (Path(folder) / name for name in ("root", "upper", "work"))
+        for path in (root, upper, work):
+            path.mkdir()
+        run("mount", "-t", "overlay", "overlay", "-o", f"lowerdir={tree},upperdir={upper},workdir={work}", root)
+        try:
+            yield root
+        finally:
+            run("umount", root)
 
 
 def remove_tree(tree: Path) -> None:
