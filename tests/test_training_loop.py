@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from torch.utils.data import DataLoader
 
 from device.bundle import Bundle
 from device.classifier import Classifier
@@ -20,11 +21,11 @@ from tests.drawn import a_picture, save
 from training.__main__ import main as training_command
 from training.augment import seed_view, training_view
 from training.errors import CheckpointError
-from training.loop import Training
+from training.loop import Training, mixing
 from training.models import Student, load_checkpoint, load_student
 from training.prepare import Photo
 from training.recipes import Phase, Recipe
-from training.sampling import balanced_weights
+from training.sampling import Photos, balanced_weights, draw
 
 TINY = Recipe(phases=(Phase(2, 32),), batch=4, distillation=0.0, hint=0.0, ema_decay=0.9, mixup=0.2)
 
@@ -86,6 +87,26 @@ def test_a_rare_class_is_drawn_more_often_than_it_comes_but_not_as_often_as_a_co
     listed += [Photo(f"r{i}", "street", "trash", "train", i) for i in range(10)]
     share = balanced_weights(listed, {})[90:].sum()
     assert 0.10 < share < 0.50
+
+
+def test_a_view_is_the_same_whichever_process_makes_it_and_processes_share_an_epoch(tmp_path: Path) -> None:
+    listed = photos(tmp_path / "photos")
+    pictures, drawn = Photos(listed, ("glass", "paper")), draw(balanced_weights(listed, {}), 6, seed=3, epoch=1)
+    here = [pictures[one] for one in drawn]
+    there = DataLoader(pictures, 2, sampler=drawn, num_workers=1)
+    assert torch.equal(torch.stack([view for view, _ in here]), torch.cat([views for views, _ in there]))
+    assert not torch.equal(pictures[(0, 1)][0], pictures[(0, 2)][0])
+    assert draw(balanced_weights(listed, {}), 6, seed=3, epoch=2) != drawn
+
+
+@pytest.mark.parametrize(("mixup", "cutmix"), [(0.0, 0.0), (0.4, 0.0), (0.0, 0.4), (0.4, 0.4)])
+def test_mixed_pictures_carry_the_shares_of_both_classes(mixup: float, cutmix: float) -> None:
+    torch.manual_seed(0)
+    mix = mixing(replace(TINY, mixup=mixup, cutmix=cutmix), 2)
+    images = torch.stack([torch.zeros(3, 32, 32), torch.full((3, 32, 32), 200.0)])
+    mixed, shares = mix(images, torch.tensor([0, 1]))
+    assert shares.sum(dim=1) == pytest.approx([1.0, 1.0])
+    assert mixed.mean(dim=(1, 2, 3)) / 200 == pytest.approx(shares[:, 1], abs=1e-3)
 
 
 @pytest.mark.parametrize("view", [training_view(40), seed_view(40)])
