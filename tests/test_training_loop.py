@@ -1,4 +1,4 @@
-"""A training may be stopped at any moment and ends the same; a whole model comes out of one chain of commands."""
+"""A training may be stopped at any moment and ends the same."""
 
 from __future__ import annotations
 
@@ -6,19 +6,11 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from click.testing import CliRunner
 from torch.utils.data import DataLoader
 
-from device.bundle import Bundle
-from device.classifier import Classifier
-from device.pictures import read_picture
-from export.bundle import Limits, export_bundle
-from export.errors import ExportError
 from tests.drawn import a_picture, save
-from training.__main__ import main as training_command
 from training.augment import seed_view, training_view
 from training.errors import CheckpointError
 from training.loop import Training, mixing
@@ -127,38 +119,3 @@ def test_a_checkpoint_of_another_network_is_refused_in_one_sentence(tmp_path: Pa
         load_student(tmp_path / "other.pt")
     with pytest.raises(CheckpointError, match="no checkpoint at"):
         load_student(tmp_path / "missing.pt")
-
-
-def test_a_whole_model_comes_out_of_one_chain_of_commands(tmp_path: Path) -> None:
-    for material, first in (("glass", 0), ("organic", 100), ("trash", 200)):
-        for number in range(6):
-            path = tmp_path / "data" / "street" / material / f"{number}.jpg"
-            save(a_picture(seed=first + number), path)
-    (tmp_path / "data.toml").write_text('[[source]]\nname = "street"\npath = "street"\nlicence = "CC0"\n')
-    run, out = tmp_path / "run", tmp_path / "bundle.onnx"
-    where = ["--data", str(tmp_path / "data"), "--description", str(tmp_path / "data.toml"), "--run", str(run)]
-    for command in (
-        ["prepare", *where],
-        ["augment", "--run", str(run), "--size", "48"],
-        ["train", *where, "--recipe", "fast", "--start", "random", "--workers", "0"],
-        ["evaluate", "--run", str(run)],
-        ["report", "--run", str(run)],
-    ):
-        result = CliRunner().invoke(training_command, command, catch_exceptions=False)
-        assert result.exit_code == 0, result.output
-    log = [json.loads(line)["epoch"] for line in (run / "log.jsonl").read_text().splitlines()]
-    assert log == [1, 2]
-    assert "<svg" in (run / "report.html").read_text()
-
-    out.write_bytes(b"the previous bundle")
-    with pytest.raises(ExportError, match="agrees with float"):
-        export_bundle(run, out, "test-1", Limits(accuracy_lost=1.0, agreement=1.01))
-    assert out.read_bytes() == b"the previous bundle"
-
-    metadata = export_bundle(run, out, "test-1", Limits(accuracy_lost=1.0, agreement=0.0))
-    classifier = Classifier(Bundle.open(out))
-    assert classifier.bundle.contract.classes == ("glass", "organic", "trash")
-    assert metadata["sources"] == [{"name": "street", "licence": "CC0", "photos": 15}]
-    observed = classifier.observe(read_picture(tmp_path / "data/street/glass/0.jpg"))
-    assert np.isclose(observed.probabilities.sum(), 1.0, atol=1e-4)
-    assert observed.energy is not None
