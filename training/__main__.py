@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -19,11 +20,12 @@ from training.loop import Training, set_aside
 from training.models import Student, load_student
 from training.prepare import contact_sheet, load_split, prepare, save_split, table
 from training.processes import Processes
-from training.recipes import RECIPES, recipe_named
+from training.recipes import RECIPES, Phase, recipe_named
 from training.report.command import report_command
 from training.sources import read_description, rendered_source
 from training.start import IMAGENET, begin
 from training.teach import teacher_of
+from training.tune import Tuning, with_tuned
 
 DESCRIPTION = Path(__file__).parent / "data" / "shared.toml"
 
@@ -105,17 +107,20 @@ def augment_command(folder: Path, size: int, strength: float) -> None:
 )  # fmt: skip
 @click.option("--teacher", type=click.IntRange(0, 2), default=0, show_default=True, help="Size of EfficientNet-Lite.")
 @click.option("--resume/--restart", default=True, show_default=True, help="Go on in --run, or begin anew there.")
+@click.option("--tuned", type=click.Path(path_type=Path), default=None, help="The best.json of a study.")
 @click.option("--workers", default=1, show_default=True, help="Processes that make views.")
 def train_command(
-    data: Path, description: Path, folder: Path, name: str, start: str, teacher: int, resume: bool, workers: int
-) -> None:
+    data: Path, description: Path, folder: Path, name: str, start: str, teacher: int, resume: bool,
+    tuned: Path | None, workers: int,
+) -> None:  # fmt: skip
     """Train by a recipe; stopped at any moment and started again, it goes on.
 
-    On several GPUs, or CPUs: torchrun --nproc-per-node N -m training train …
+    On several GPUs, or CPUs: torchrun --nproc-per-node N -m -- training train …
     """
     described, split, recipe = (
         read_description(description, data), load_split(folder / "split.json"), recipe_named(name),
     )  # fmt: skip
+    recipe = recipe if tuned is None else with_tuned(recipe, tuned)
     processes = Processes.join()
     if not resume and processes.is_first:
         for path in set_aside(folder):
@@ -135,6 +140,38 @@ def train_command(
     training.run()
     if processes.is_first:
         click.echo(f"{folder / 'model.pt'}: {training.epoch} of {recipe.epochs} epochs")
+
+
+@main.command("tune")
+@_with_data
+@run_option
+@click.option("--trials", type=click.IntRange(1), default=30, show_default=True, help="How many the study shall have.")
+@click.option("--recipe", "name", type=click.Choice(["auto", *RECIPES]), default="auto", show_default=True)
+@click.option("--start", default=IMAGENET, show_default=True, metavar="imagenet|random|FILE")
+@click.option("--teacher", type=click.IntRange(0, 2), default=0, show_default=True, help="Size of EfficientNet-Lite.")
+@click.option("--epochs", type=click.IntRange(1), default=4, show_default=True, help="Of each trial.")
+@click.option("--size", type=click.IntRange(32), default=96, show_default=True, help="Side of a view in pixels.")
+@click.option("--per-class", type=click.IntRange(2), default=None, help="Use so many photos of a class and part.")
+@click.option("--workers", default=1, show_default=True, help="Processes that make views.")
+def tune_command(
+    data: Path, description: Path, folder: Path, trials: int, name: str, start: str, teacher: int, epochs: int,
+    size: int, per_class: int | None, workers: int,
+) -> None:  # fmt: skip
+    """Search for better values of a recipe; stopped and started again, the study goes on."""
+    described, split = read_description(description, data), load_split(folder / "split.json")
+    recipe = replace(recipe_named(name), phases=(Phase(epochs, size),), teacher_epochs=0)
+    taught_by = None
+    if recipe.learns_from_teacher:
+        taught_by = teacher_of(folder, split, recipe, teacher, workers, Processes.join())
+    torch.manual_seed(recipe.seed)
+    student = Student(len(split.classes))
+    begin(student, start, split)
+    split = split if per_class is None else split.thinned(per_class)
+    weights = {source.name: source.weight for source in described.source}
+    study = Tuning(folder / "tuning", recipe, split, student, taught_by, weights, workers).run(trials)
+    click.echo(f"{folder / 'tuning'}: {len(study.trials)} trials; best loss {study.best_value:.4f} with")
+    for key, value in study.best_params.items():
+        click.echo(f"  {key:<14} {value:.4g}")
 
 
 @main.command("evaluate")

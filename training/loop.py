@@ -16,6 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -25,6 +26,7 @@ from tqdm import tqdm
 
 from training.augment import evaluation_view, seed_view, training_view
 from training.errors import CheckpointError
+from training.evaluate import Outcome
 from training.files import write_checkpoint
 from training.lesson import Lesson
 from training.log import Log
@@ -78,9 +80,9 @@ class Training:
         self.joined = self.processes.joined(self.lesson)
         self.data = Photos(photos, classes)
         self.weights = balanced_weights(photos, source_weights or {})
-        self.held_out = Photos(held_out, classes)
+        self.held_out = Photos(held_out, classes), held_out
         self.optimiser = torch.optim.AdamW(self._parameter_groups(), lr=recipe.learning_rate)
-        self.mix = _mixing(recipe, len(classes))
+        self.mix = mixing(recipe, len(classes))
         self.epoch = 0
         self.step = 0
         self.steps_per_epoch = max(1, len(photos) // recipe.batch)
@@ -117,8 +119,8 @@ class Training:
             "learning_rate": self.learning_rate(), "minutes": round((time.monotonic() - began) / 60, 2),
         }  # fmt: skip
         due = self.epoch % max(1, self.recipe.epochs // MEASURED) == 0 or self.epoch == self.recipe.epochs
-        if due and self.processes.is_first:
-            row["val_accuracy"] = round(self.accuracy(self.held_out), 4)
+        if due and self.held_out[1] and self.processes.is_first:
+            row["val_accuracy"] = round(self.accuracy(), 4)
         return row
 
     def learning_rate(self) -> float:
@@ -181,17 +183,20 @@ class Training:
                 mean.copy_(value)
 
     @torch.no_grad()
-    def accuracy(self, photos: Photos, size_px: int = EVALUATION_PX, batch: int = 32) -> float:
-        """Share of photos that the averaged model names right, seen as the device sees them."""
-        right = 0
-        for start in range(0, len(photos), batch):
-            views = [
-                evaluation_view(p.permute(1, 2, 0).numpy(), size_px) for p in photos.pictures[start : start + batch]
-            ]
+    def outcome(self, held_out: Photos, photos: list[Photo], size_px: int = EVALUATION_PX, batch: int = 32) -> Outcome:
+        """What the averaged model says of `photos`, whose pictures are `held_out`, prepared as on the device."""
+        logits = []
+        for start in range(0, len(held_out), batch):
+            pictures = held_out.pictures[start : start + batch]
+            views = [evaluation_view(picture.permute(1, 2, 0).numpy(), size_px) for picture in pictures]
             with torch.autocast(self.device.type, torch.bfloat16):
-                logits, _ = self.average(torch.stack(views).to(self.device))
-            right += int((logits.argmax(1).cpu() == torch.tensor(photos.targets[start : start + batch])).sum())
-        return right / max(1, len(photos))
+                logits.append(self.average(torch.stack(views).to(self.device))[0].float().cpu())
+        return Outcome(tuple(photos), self.classes, torch.cat(logits).numpy(), np.array(held_out.targets, np.int64))
+
+    def accuracy(self) -> float:
+        """Share of the held-out photos that the averaged model names right."""
+        outcome = self.outcome(*self.held_out)
+        return float((outcome.logits.argmax(axis=1) == outcome.targets).mean())
 
     def save(self) -> None:
         """Write `model.pt`, then `last.pt`, each whole or not at all; what `last.pt` says is done, all files say."""
@@ -257,7 +262,7 @@ def set_aside(folder: Path) -> list[Path]:
     return [path.replace(path.with_name(f"earlier-{path.name}")) for path in there]
 
 
-def _mixing(recipe: Recipe, classes: int) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
+def mixing(recipe: Recipe, classes: int) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
     """Mixup, cutmix, one of both by chance, or neither: (N, 3, H, W) float and (N,) → images and (N, K) shares."""
     kinds = []
     if recipe.mixup > 0:

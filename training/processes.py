@@ -1,4 +1,4 @@
-"""One process or many: `torchrun --nproc-per-node N -m training train …` (torch.distributed; Li et al. 2020)."""
+"""One process or many: `torchrun --nproc-per-node N -m -- training train …` (Li et al. 2020)."""
 
 from __future__ import annotations
 
