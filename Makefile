@@ -4,6 +4,7 @@ VENV   ?= .venv
 DATA   ?= $(PILAH_DATA)
 RUN    ?= runs/$(if $(FAST),fast,default)
 RECIPE ?= $(if $(FAST),fast,auto)
+START  ?= $(if $(FAST),random,imagenet)
 OUT    ?= $(if $(FAST),$(RUN)/bundle.onnx,models/default.onnx)
 ARGS   ?=
 
@@ -57,12 +58,13 @@ $(RENDERED): $(TRAIN)
 	@$(BIN)/python -m training.render $(RENDERED).part --tray --seeds 100:122 --size 192 --samples 24
 	@mv $(RENDERED).part $(RENDERED)
 
-model: $(TRAIN) $(if $(FAST),,$(RENDERED)) ## photos -> trained, evaluated, exported, verified bundle (DATA=folder; FAST=1)
+model: $(TRAIN) $(if $(FAST),,$(RENDERED)) ## photos -> trained, evaluated, exported, verified bundle and its report (DATA=folder; FAST=1)
 	@test -d "$(DATA)" || { echo "Name the folder of photos: make model DATA=../shared/data"; exit 1; }
 	$(BIN)/python -m training prepare --data $(DATA) --run $(RUN) $(if $(FAST),--per-class 6,--rendered $(RENDERED))
-	$(BIN)/python -m training train --data $(DATA) --run $(RUN) --recipe $(RECIPE)
+	$(BIN)/python -m training train --data $(DATA) --run $(RUN) --recipe $(RECIPE) --start $(START)
 	$(BIN)/python -m training evaluate --run $(RUN)
 	$(BIN)/python -m export --run $(RUN) --out $(OUT) $(if $(FAST),--accuracy-lost 1 --agreement 0)
+	$(BIN)/python -m training report --run $(RUN) --bundle $(OUT)
 
 lint: $(TRAIN) ## ruff (lint and format) and mypy
 	@$(BIN)/ruff check .
@@ -77,4 +79,4 @@ clean: ## remove the environment and every build product; keeps runs/ and models
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
--include systemd/install.mk
+-include systemd/install.mk tests/pi/pi.mk

@@ -17,6 +17,12 @@ COMMANDS = {
     "classify": "device.classify:classify",
     "page": "device.page.commands:page",
     "export-corrections": "device.corrections:export_corrections",
+    "history": "device.history:history",
+    "stats": "device.history:stats",
+    "config": "device.config.commands:config",
+    "doctor": "device.doctor:doctor",
+    "calibrate": "device.calibrate.commands:calibrate",
+    "bench": "device.bench:bench",
 }
 """Name of the command → module and the function in it."""
 

@@ -214,6 +214,13 @@ class Journal:
         database.executescript(_TABLES)
         return database
 
+    def examine(self) -> None:
+        """Raises `JournalError` where the file fails SQLite's check; reads only."""
+        with self._reading() as database:
+            found = database.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if found != "ok":
+            raise JournalError(f"The history {self.path} is broken ({found}); the bin sets it aside at its next start.")
+
     def close(self) -> None:
         """Let go of the file; closing twice is fine, and writing opens it again."""
         with self._lock:

@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
+from device.checks import Check
 from device.clock import SystemClock
 from device.config import Config
 from device.drops import Drop
 from device.events import DecisionEvent, LidEvent, SignalEvent, StateEvent
 from device.page.app import create_app
-from device.page.bin import Bin, Check
+from device.page.bin import Bin
 from device.page.server import PageServer
 from device.requests import Maintenance, OpenLid
 from tests.bundles import plain

@@ -21,13 +21,14 @@ from babel.messages.pofile import read_po
 from flask.testing import FlaskClient
 
 import device.page
+from device.checks import Check
 from device.clock import ManualClock
 from device.config import CompartmentSection, Config, edit_config, read_config
 from device.drops import Drop
 from device.errors import ConfigError
 from device.journal import Journal
 from device.page.app import create_app
-from device.page.bin import Bin, Check
+from device.page.bin import Bin
 from device.page.estimate import saving
 from tests.page_parts import PASSWORD, ListJournal, make_bin, photo_of
 

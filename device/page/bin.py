@@ -12,6 +12,7 @@ from flask import current_app
 
 from device.bundle import Contract
 from device.camera import Frame
+from device.checks import Check
 from device.classifier import Classifier
 from device.clock import Clock, SystemClock
 from device.config import Config
@@ -62,15 +63,6 @@ class Journal(Protocol):
     def keep_photo(self, encoded: bytes, material: str) -> None:
         """Keep an asked photo for training: JPEG, under its right material."""
         ...
-
-
-@dataclass(frozen=True)
-class Check:
-    """One thing that `pilah doctor` looks at. `says`: what is so, or what is wrong and how to mend it."""
-
-    name: str
-    is_ok: bool
-    says: str
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,9 @@ from pathlib import Path
 import click
 
 from device.bundle import Bundle
+from device.checks import Check, examine, look_at, running_camera, running_pins
 from device.classifier import Classifier
+from device.clock import SystemClock
 from device.config import Config, config_path, edit_config, read_config, state_folder
 from device.evidence import policy_of
 from device.journal import Journal
@@ -73,8 +75,22 @@ def bin_of(
         state=state_folder(config),
         appliance=appliance,
         journal=journal,
+        diagnose=tuple if appliance is None else partial(_diagnose, config_file, path, appliance),
         edit_config=None if file is None else partial(edit_config, file),
     )
+
+
+def _diagnose(config_file: Path | None, model: Path, appliance: Appliance) -> list[Check]:
+    """What `pilah doctor` finds, but that the running bin is asked about its camera and its lids."""
+    clock = SystemClock()
+
+    def body(config: Config) -> list[Check]:
+        return [
+            look_at("camera", lambda: running_camera(appliance, clock, config)),
+            look_at("pins", lambda: running_pins(appliance)),
+        ]
+
+    return list(examine(config_file, lambda _: model, body, threads=1))
 
 
 def serve(bin_: Bin, config: Config, port: int | None = None) -> PageServer:

@@ -69,11 +69,15 @@ class PageServer:
         self._thread.start()
         self._serving.wait()
 
+    def end_soon(self) -> None:
+        """Let the streams end by themselves; waits for none of them."""
+        self._app.extensions["pilah-closing"].set()
+
     def close(self) -> None:
         """Stop and let go of the port; closing twice is fine."""
         if not self._thread.is_alive():
             return
-        self._app.extensions["pilah-closing"].set()
+        self.end_soon()
         self._server.task_dispatcher.shutdown(timeout=ENDS_WITHIN_S)
         with contextlib.suppress(OSError):
             # The server may hear of it and close the trigger before its own byte has been written.
