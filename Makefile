@@ -73,4 +73,4 @@ clean: ## remove the environment and every build product; keeps runs/ and models
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
--include systemd/install.mk
+-include systemd/install.mk tests/pi/pi.mk

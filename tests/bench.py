@@ -18,7 +18,7 @@ from device.classifier import Classifier
 from device.clock import ManualClock
 from device.config import Config
 from device.errors import CameraError
-from device.events import DecisionEvent, Event, FaultEvent, LidEvent
+from device.events import DecisionEvent, Event, FaultEvent, LidEvent, StateEvent
 from device.health import Heartbeat
 from device.journal import Journal
 from device.recorder import Recorder
@@ -31,8 +31,9 @@ PERIOD_S = 1 / 15
 
 
 class PlayedTray:
-    """A camera over a grey tray, on which a test lays things, one at a time; they fall when a lid opens.
+    """A camera over a grey tray, on which a test lays things; they fall when a lid opens.
 
+    `lies`: the material of the thing in the middle; `beside`: of a small one that lies beside it;
     `fault`: "gone", "frozen" or "black", until a test takes it away; `is_stuck`: what lies there does not fall.
     """
 
@@ -41,8 +42,9 @@ class PlayedTray:
     def __init__(self, clock: ManualClock) -> None:
         self._clock = clock
         self._noise = np.random.default_rng(0)
-        self._last: NDArray[np.uint8] = self._picture(None)
+        self._last: NDArray[np.uint8] = self._picture()
         self.lies: str | None = None
+        self.beside: str | None = None
         self.is_stuck = False
         self.fault: str | None = None
         self.cleared_s = clock.now()
@@ -53,7 +55,7 @@ class PlayedTray:
         if self.fault == "black":
             self._last = np.zeros((*SHAPE, 3), np.uint8)
         elif self.fault != "frozen":
-            self._last = self._picture(self.lies)
+            self._last = self._picture(self.lies, self.beside)
         return Frame(self._last, self._clock.now())
 
     def reopen(self) -> PlayedTray:
@@ -63,7 +65,7 @@ class PlayedTray:
 
     def lid_opened(self) -> None:
         if not self.is_stuck:
-            self.lies, self.cleared_s = None, self._clock.now()
+            self.lies, self.beside, self.cleared_s = None, None, self._clock.now()
 
     def lid_closed(self) -> None:
         pass
@@ -71,17 +73,22 @@ class PlayedTray:
     def close(self) -> None:
         pass
 
-    def _picture(self, material: str | None) -> NDArray[np.uint8]:
+    def _picture(self, middle: str | None = None, beside: str | None = None) -> NDArray[np.uint8]:
         plain = np.full((*SHAPE, 3), 128)
-        if material is not None:
-            # Stripes, each material its own, that leave the mean colour as it is: presence looks at shapes.
-            stripe = 2 + list(COLOURS).index(material) % 6
-            stripes = np.where(np.arange(THING) // stripe % 2, 15, -15)[None, :, None]
-            top, left = (SHAPE[0] - THING) // 2, (SHAPE[1] - THING) // 2
-            plain[top : top + THING, left : left + THING] = np.array(COLOURS[material]) + stripes
+        top, left = (SHAPE[0] - THING) // 2, (SHAPE[1] - THING) // 2
+        if middle is not None:
+            plain[top : top + THING, left : left + THING] = _striped(middle)
+        if beside is not None:
+            plain[top : top + THING, 2 : left - 4] = _striped(beside)
         picture = np.clip(plain, 2, 253).astype(np.uint8)
         picture[::8, ::8] += self._noise.integers(0, 2, picture[::8, ::8].shape, dtype=np.uint8)
         return picture
+
+
+def _striped(material: str) -> NDArray[np.int64]:
+    """Stripes, each material its own, that leave the mean colour as it is: presence looks at shapes."""
+    stripe = 2 + list(COLOURS).index(material) % 6
+    return np.array(COLOURS[material]) + np.where(np.arange(THING) // stripe % 2, 15, -15)[:, None, None]
 
 
 class PacedWatch(Watch):
@@ -190,6 +197,11 @@ class Bench:
         return [event for event in self.events if isinstance(event, kind)]
 
     @property
+    def state(self) -> str:
+        """Where the sorter stands."""
+        return next(event.state for event in self.appliance.snapshot() if isinstance(event, StateEvent))
+
+    @property
     def opened(self) -> list[str]:
         """The lids that opened, in order."""
         return [event.compartment for event in self.told(LidEvent) if event.state == "open"]
@@ -207,10 +219,21 @@ class Bench:
         """Every pulse width that a lid's servo was sent, in order."""
         return [round(state.state * 20, 3) for state in self._servos[compartment].states if state.state > 0]
 
+    def away(self) -> list[str]:
+        """The lids whose servo is sent somewhere else than to its closed position just now."""
+        return [
+            name
+            for name, servo in self._servos.items()
+            if servo.state > 0 and abs(servo.state * 20 - self._closed_ms(name)) > 0.001
+        ]
+
     def assert_all_closed(self) -> None:
         """Every servo was last told to close, and was let go."""
-        for name, lid in self.config.compartments.items():
-            part = (lid.closed_deg - lid.min_angle_deg) / (lid.max_angle_deg - lid.min_angle_deg)
-            closed_ms = lid.min_pulse_ms + part * (lid.max_pulse_ms - lid.min_pulse_ms)
-            assert self.pulses_ms(name)[-1] == round(closed_ms, 3), name
+        for name in self.config.compartments:
+            assert self.pulses_ms(name)[-1] == self._closed_ms(name), name
             assert self._servos[name].state == 0, name
+
+    def _closed_ms(self, name: str) -> float:
+        lid = self.config.compartments[name]
+        part = (lid.closed_deg - lid.min_angle_deg) / (lid.max_angle_deg - lid.min_angle_deg)
+        return round(lid.min_pulse_ms + part * (lid.max_pulse_ms - lid.min_pulse_ms), 3)

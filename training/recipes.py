@@ -81,7 +81,7 @@ RECIPES = {
     "default": Recipe(phases=(Phase(240, 128, 192), Phase(20, 224)), teacher_epochs=20),
     "short": Recipe(phases=(Phase(11, 96, 144), Phase(2, 144, 144)), strength=0.6, mixup=0.1),
     "further": Recipe(
-        phases=(Phase(32, 96, 144), Phase(4, 160, 160)), batch=64, learning_rate=2e-3, strength=0.6, mixup=0.1
+        phases=(Phase(28, 96, 144), Phase(4, 160, 160)), batch=64, learning_rate=2e-3, strength=0.6, mixup=0.1
     ),
     "fast": Recipe(phases=(Phase(2, 64),), batch=16, distillation=0.0, hint=0.0, ema_decay=0.9),
     "seed": SEED_RECIPE,

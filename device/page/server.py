@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import socket
-import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,8 @@ from device.errors import PageError
 from device.page.ask import BYTES_AT_MOST
 from device.page.now import STREAMS_AT_MOST
 from device.page.owner import Password
+from device.page.priority import be_nicer
+from device.page.uploads import bound_bodies
 
 WORKERS = 8
 """Threads beyond the watchers', for everything else."""
@@ -69,11 +69,15 @@ class PageServer:
         self._thread.start()
         self._serving.wait()
 
+    def end_soon(self) -> None:
+        """Let the streams end by themselves; waits for none of them."""
+        self._app.extensions["pilah-closing"].set()
+
     def close(self) -> None:
         """Stop and let go of the port; closing twice is fine."""
         if not self._thread.is_alive():
             return
-        self._app.extensions["pilah-closing"].set()
+        self.end_soon()
         self._server.task_dispatcher.shutdown(timeout=ENDS_WITHIN_S)
         with contextlib.suppress(OSError):
             # The server may hear of it and close the trigger before its own byte has been written.
@@ -87,8 +91,7 @@ class PageServer:
         self.close()
 
     def _serve(self) -> None:
-        if sys.platform == "linux":
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+        be_nicer(NICENESS)
         self._server = create_server(
             self._app,
             map=self._sockets,
@@ -102,6 +105,7 @@ class PageServer:
             trusted_proxy_headers={"x-forwarded-for", "x-forwarded-proto"},
             ident=None,
         )
+        bound_bodies(self._server)
         self._serving.set()
         self._server.run()
 

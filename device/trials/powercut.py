@@ -1,0 +1,87 @@
+"""The journal on trial: its writer is killed at random moments, over and over, on one and the same file."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import select
+import signal
+import sqlite3
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from device.drops import Drop, Search
+from device.journal import Journal
+
+LIVES_AT_MOST_S = 0.1
+"""A writer is killed so long after it began at the latest: it opens, checks and writes the file meanwhile."""
+THUMBNAIL = 9000 * b"j"
+CONFIRMATION = 8
+"""Bytes: the number of a drop that was committed."""
+
+
+@dataclass(frozen=True)
+class PowerCuts:
+    """`committed`: drops whose writing was confirmed; `lost`: those of them that are gone; `unsound`: how often the
+    file failed SQLite's integrity check; `amid`: writers that were killed after their first drop."""
+
+    kills: int
+    amid: int
+    committed: int
+    lost: int
+    unsound: int
+
+
+def cut_power(folder: Path, kills: int, seed: int = 0) -> PowerCuts:
+    """`kill -9` the writer `kills` times at random moments; look at the file after each. POSIX only."""
+    chance, path = random.Random(seed), folder / "journal.db"
+    journal = Journal(path, drops_at_most=10_000_000)
+    committed, amid, unsound = set[int](), 0, 0
+    for _ in range(kills):
+        confirmed = _write_until_killed(path, chance.uniform(0, LIVES_AT_MOST_S))
+        amid += bool(confirmed)
+        committed.update(confirmed)
+        unsound += not _is_sound(path)
+    there = {drop.id for drop in journal.drops(Search(), 10_000_000)}
+    return PowerCuts(kills, amid, len(committed), len(committed - there), unsound)
+
+
+def _write_until_killed(path: Path, lives_s: float) -> list[int]:
+    """Fork a writer and kill it once it has lived so long; the drops that it confirmed."""
+    answers, confirms = os.pipe()
+    writer = os.fork()
+    if writer == 0:
+        _write_for_ever(path, confirms)
+    os.close(confirms)
+    # A busy machine may not have let the writer run at all: half of the wait begins at its first sign of life.
+    select.select([answers], [], [], lives_s)
+    time.sleep(lives_s / 2)
+    os.kill(writer, signal.SIGKILL)
+    os.waitpid(writer, 0)
+    told = b""
+    while chunk := os.read(answers, 65536):
+        told += chunk
+    os.close(answers)
+    whole = len(told) // CONFIRMATION * CONFIRMATION
+    return [int.from_bytes(told[at : at + CONFIRMATION]) for at in range(0, whole, CONFIRMATION)]
+
+
+def _write_for_ever(path: Path, confirms: int) -> None:
+    with contextlib.suppress(BaseException):
+        journal = Journal(path, drops_at_most=10_000_000, thumbnails_at_most=20)
+        journal.open()
+        while True:
+            number = journal.write(
+                Drop(0, time.time(), "glass", "recyclable", 0.9, "sure", {"glass": 0.9}), b"j" * 9000
+            )
+            os.write(confirms, number.to_bytes(CONFIRMATION))
+    os._exit(1)
+
+
+def _is_sound(path: Path) -> bool:
+    if not path.exists():
+        return True
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        return bool(database.execute("PRAGMA integrity_check").fetchone() == ("ok",))
