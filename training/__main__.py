@@ -7,6 +7,7 @@ import logging
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import click
 import torch
@@ -17,11 +18,13 @@ from training.augment import read_photo, training_view
 from training.evaluate import evaluate, predict
 from training.files import write_atomically, write_text
 from training.loop import Training, set_aside
-from training.models import Student, load_student
+from training.models import Student, Teacher, load_student
 from training.prepare import contact_sheet, load_split, prepare, save_split, table
 from training.processes import Processes
 from training.recipes import RECIPES, Phase, recipe_named
 from training.report.command import report_command
+from training.sampling import Photos
+from training.seed import fit_seed_head, predict_with_head
 from training.sources import read_description, rendered_source
 from training.start import IMAGENET, begin
 from training.teach import teacher_of
@@ -174,6 +177,26 @@ def tune_command(
         click.echo(f"  {key:<14} {value:.4g}")
 
 
+@main.command("seed")
+@run_option
+@click.option(
+    "--views", type=click.IntRange(1, 20), default=2, show_default=True, help="Augmented views of each photo."
+)
+@click.option("--workers", default=1, show_default=True, help="Processes that make views.")
+def seed_command(folder: Path, views: int, workers: int) -> None:
+    """Measure the student project's recipe on the same split, with EfficientNet-Lite0 as its frozen backbone."""
+    split = load_split(folder / "split.json")
+    torch.manual_seed(0)
+    backbone = Teacher(len(split.classes), 0).eval()
+    head = fit_seed_head(
+        backbone, Photos(split.part("train"), split.classes), len(split.classes), views, workers=workers
+    )
+    parts = [part for part in ("val", "test") if split.part(part)]
+    result = evaluate(*(predict_with_head(backbone, head, split.part(part), split.classes) for part in parts))
+    write_text(folder / "seed.json", json.dumps(result, indent=1, ensure_ascii=False))
+    _tell(result)
+
+
 @main.command("evaluate")
 @run_option
 def evaluate_command(folder: Path) -> None:
@@ -184,6 +207,11 @@ def evaluate_command(folder: Path) -> None:
     result = evaluate(predict(student, split.part("val"), classes), predict(student, test, classes) if test else None)
     result["licences"] = json.loads((folder / "licences.json").read_text(encoding="utf-8"))
     write_text(folder / "evaluation.json", json.dumps(result, indent=1, ensure_ascii=False))
+    _tell(result)
+
+
+def _tell(result: dict[str, Any]) -> None:
+    """Print what an evaluation measured."""
     for row in result["metrics"]:
         low, high = (100 * end for end in row["interval95"])
         click.echo(f"{row['split']:<5} {row['data']:<14} {100 * row['accuracy']:.1f} % ({low:.1f}…{high:.1f})")

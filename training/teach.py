@@ -15,7 +15,7 @@ from training.augment import training_view
 from training.errors import CheckpointError
 from training.files import write_checkpoint
 from training.loop import Training
-from training.models import Teacher, load_checkpoint
+from training.models import Normalised, Teacher, load_checkpoint
 from training.prepare import Split
 from training.processes import Processes
 from training.recipes import Phase, Recipe
@@ -70,13 +70,13 @@ def fine_tune(
 
 
 @torch.no_grad()
-def pooled_features(teacher: Teacher, photos: Photos, workers: int = 1) -> tuple[Tensor, Tensor]:
+def pooled_features(backbone: Normalised, photos: Photos, workers: int = 1) -> tuple[Tensor, Tensor]:
     """One random view of each photo through the backbone: (N, C) float features and (N,) targets."""
     features, targets = [], []
     loader = DataLoader(photos, 32, num_workers=workers, worker_init_fn=lambda _: torch.set_num_threads(1))
-    for images, labels in tqdm(loader, desc="teacher features", leave=False, mininterval=5):
+    for images, labels in tqdm(loader, desc="features", leave=False, mininterval=5):
         with torch.autocast("cpu", torch.bfloat16):
-            maps = teacher.maps(images)
+            maps = backbone.maps(images)
         features.append(maps[-1].float().mean(dim=(2, 3)))
         targets.append(labels)
     return torch.cat(features), torch.cat(targets)
