@@ -9,18 +9,16 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from device.camera import Frame
 from device.camera.watch import Feed
 from device.classifier import Classifier
 from device.clock import Clock
 from device.config import Config
 from device.errors import LidError
-from device.events import (
-    Event,
-    EventBus,
-    LidState,
-    Signal,
-)
+from device.events import Event, EventBus, LidState, Signal
 from device.evidence import Jury, policy_of
 from device.health import Heartbeat
 from device.lids import Lid, close_all
@@ -57,7 +55,7 @@ log = logging.getLogger(__name__)
 TICK_S = 0.02
 """A servo takes a new pulse 50 times a second; while a lid moves, the loop turns at least as often."""
 IDLE_S = 0.1
-CLOSES_WITHIN_S = 0.8
+CLOSES_WITHIN_S = 0.5
 """On the way out, lids close at least this fast."""
 
 
@@ -95,6 +93,8 @@ class Appliance:
         self._presence = Presence(config.presence, config.camera.region)
         self._requests: queue.SimpleQueue[Request] = queue.SimpleQueue()
         self._newest: tuple[Frame, Sighting] | None = None
+        self._judged: NDArray[np.uint8] | None = None
+        self._minded: list[tuple[str, Callable[[], str | None], str]] = []
         self._told: dict[str, LidState] = {}
         self._signal: tuple[Signal, float] = ("idle", clock.now())
         self._frames_s = clock.now()
@@ -116,6 +116,7 @@ class Appliance:
         self._homing = self._home()
         self._is_home = False
         self._reports.state(self._situation.state)
+        self.mind("board", self._feel_board, "The Pi's supply and temperature are in order again.")
 
     # For everyone.
 
@@ -131,6 +132,17 @@ class Appliance:
     def newest_frame(self) -> Frame | None:
         """What the camera saw last."""
         return None if self._newest is None else self._newest[0]
+
+    def judged_picture(self) -> NDArray[np.uint8] | None:
+        """What the classifier was shown last, (H, W, 3) uint8 RGB; None before there was anything to judge."""
+        return self._judged
+
+    def mind(self, part: str, fault: Callable[[], str | None], over: str) -> None:
+        """Report the faults of a part outside the loop as well; they close no lid.
+
+        `fault`: asked at each turn, must answer at once; `over`: said once there is no fault any more.
+        """
+        self._minded.append((part, fault, over))
 
     def request(self, request: Request) -> None:
         """Leave a request; the loop carries it out at its next turn. Raises `LidError` for a lid that is not there."""
@@ -203,7 +215,7 @@ class Appliance:
         for name, lid in self._lids.items():
             lid.home(self._clock.now())
             self._told[name] = lid.state
-            while lid.is_moving:
+            while lid.is_moving and lid.state == "closing":
                 yield
         self._is_home = True
         self._heartbeat.ready()
@@ -252,7 +264,8 @@ class Appliance:
         match effect:
             case Look() if self._newest is not None:
                 frame, sighting = self._newest
-                return Observed(self._classifier.observe(crop_object(frame, sighting)))
+                self._judged = crop_object(frame, sighting)
+                return Observed(self._classifier.observe(self._judged))
             case Announce(drop):
                 file = None if self._newest is None else self._newest[0].file
                 self._reports.decision(drop, self._classifier.bundle.contract.version, file)
@@ -283,15 +296,18 @@ class Appliance:
 
     def _beat(self) -> None:
         """Let the watchdog know, but only while frames flow or a camera that is lost is being looked after."""
-        vitals = self._heartbeat.vitals()
-        self._reports.judge("board", " ".join(vitals.warnings), "The Pi's supply and temperature are in order again.")
+        for part, fault, over in self._minded:
+            self._reports.judge(part, fault(), over)
         is_blind = self._clock.now() - self._frames_s > self.config.camera.lost_after_s
         if not self._is_home or (is_blind and "camera" not in self._reports.faults):
             return
         status = f"{self._situation.state}, {self._finished} drops"
-        if vitals.temperature_c is not None:
-            status += f", {vitals.temperature_c:.0f} °C"
+        if (temperature_c := self._heartbeat.vitals().temperature_c) is not None:
+            status += f", {temperature_c:.0f} °C"
         self._heartbeat.beat(" ".join((status, *self._reports.faults.values())))
+
+    def _feel_board(self) -> str:
+        return " ".join(self._heartbeat.vitals().warnings)
 
     # The end.
 

@@ -33,5 +33,9 @@ class PageError(PilahError):
     """The page cannot be served, or a request asks for what it may not have."""
 
 
+class MachineError(PilahError):
+    """The machine is not as Pilah needs it: its clock, its permissions, its supply, or the terminal."""
+
+
 class BenchError(PilahError):
     """A model cannot be timed."""

@@ -93,16 +93,23 @@ class Subscription:
     def __init__(self, limit: int) -> None:
         self._waiting: deque[Event] = deque(maxlen=limit)
         self._condition = threading.Condition()
+        self._is_woken = False
         self.lost = 0
 
     def take(self, timeout_s: float | None = None) -> list[Event]:
         """All waiting events; waits up to `timeout_s` for the first, and returns an empty list when none came."""
         with self._condition:
-            if not self._waiting and timeout_s:
+            if not self._waiting and timeout_s and not self._is_woken:
                 self._condition.wait(timeout_s)
             taken = list(self._waiting)
             self._waiting.clear()
             return taken
+
+    def wake(self) -> None:
+        """Let nobody wait for events any more: what follows them is about to end."""
+        with self._condition:
+            self._is_woken = True
+            self._condition.notify_all()
 
     def _put(self, event: Event) -> None:
         with self._condition:

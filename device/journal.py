@@ -10,12 +10,13 @@ import json
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
 
+from device.config import Config, journal_path
+from device.drops import Drop, Search
 from device.errors import JournalError
 
 WAITS_S = 5.0
@@ -46,38 +47,6 @@ _COLUMNS = (
 )
 
 
-@dataclass(frozen=True)
-class Drop:
-    """One line of the history.
-
-    `id`: 0 until it is written; `lid`: the state that its lid came to at last (closed or fault), None where that is
-    not known; `corrected`: the material that the owner says it was.
-    """
-
-    id: int
-    time_s: float
-    material: str
-    compartment: str
-    confidence: float
-    verdict: str
-    probabilities: Mapping[str, float] = field(default_factory=dict)
-    model_version: str | None = None
-    has_thumbnail: bool = False
-    corrected: str | None = None
-    latency_ms: float | None = None
-    lid: str | None = None
-
-
-@dataclass(frozen=True)
-class Search:
-    """Which drops: times in seconds since 1970 (`until_s` excluded); None asks for all."""
-
-    since_s: float | None = None
-    until_s: float | None = None
-    compartment: str | None = None
-    verdict: str | None = None
-
-
 class Journal:
     """A history on disk; may be used by any thread and, for reading, by other processes meanwhile.
 
@@ -102,6 +71,13 @@ class Journal:
         self._thumbnails_at_most = thumbnails_at_most
         self._lock = threading.Lock()
         self._database: sqlite3.Connection | None = None
+
+    @classmethod
+    def of(cls, config: Config) -> Journal:
+        """The history of the bin that these are the settings of; no file is touched."""
+        settings = config.journal
+        thumbnails_at_most = settings.thumbnails_at_most if settings.thumbnails else 0
+        return cls(journal_path(config), settings.drops_at_most, thumbnails_at_most)
 
     # Writing.
 
@@ -237,6 +213,13 @@ class Journal:
         database.execute("PRAGMA secure_delete = ON")
         database.executescript(_TABLES)
         return database
+
+    def examine(self) -> None:
+        """Raises `JournalError` where the file fails SQLite's check; reads only."""
+        with self._reading() as database:
+            found = database.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if found != "ok":
+            raise JournalError(f"The history {self.path} is broken ({found}); the bin sets it aside at its next start.")
 
     def close(self) -> None:
         """Let go of the file; closing twice is fine, and writing opens it again."""

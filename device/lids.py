@@ -94,7 +94,7 @@ class Lid:
         self._retries = 0
         self._is_trusted = False
         with contextlib.ExitStack() as opened, pin_faults(f"The lid {name} cannot use its pins: {{}}."):
-            self._servo = opened.enter_context(_servo(settings, pins))
+            self._servo = opened.enter_context(open_servo(settings, pins))
             self._switch = _input(settings.switch_pin, pins, opened)
             self._button = _input(settings.button_pin, pins, opened)
             self._devices = opened.pop_all()
@@ -222,7 +222,8 @@ def close_all(lids: Sequence[Lid], now: Callable[[], float], sleep: Callable[[fl
         sleep(0.01)
 
 
-def _servo(settings: CompartmentSection, pins: Any) -> AngularServo:
+def open_servo(settings: CompartmentSection, pins: Any) -> AngularServo:
+    """The servo of a lid; it is sent nothing until it is given an angle."""
     return AngularServo(
         settings.servo_pin,
         initial_angle=None,

@@ -13,9 +13,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from device.clock import Clock
+from device.drops import Drop
 from device.errors import JournalError
 from device.events import DecisionEvent, Event, EventBus, LidEvent
-from device.journal import Drop, Journal
+from device.journal import Journal
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +25,7 @@ WAITING_AT_MOST = 1000
 """Drops that wait for a disk to come back; then the oldest are lost."""
 TRIES_AGAIN_S = 10.0
 LISTENS_S = 0.5
+ENDS_WITHIN_S = 1.0
 THUMBNAIL_SIDE = 224
 """Pixels of the short side: what the classifier looks at."""
 
@@ -32,7 +35,7 @@ Written = tuple[Drop, bytes | None]
 class Recorder:
     """Follows the events and writes each drop once its lid has closed.
 
-    >>> with Recorder(journal, bin.events, bin.judged_picture) as recorder:     # doctest: +SKIP
+    >>> with Recorder(journal, bin.events, clock, bin.judged_picture) as recorder:     # doctest: +SKIP
     ...     bin.run(...)
 
     Parameters
@@ -41,27 +44,37 @@ class Recorder:
         where drops are written.
     events:
         what is followed; the loop never waits for this.
+    clock:
+        when a disk that failed is tried again.
     picture:
         what the classifier was shown last, (H, W, 3) uint8 RGB; None where no pictures are to be kept.
     """
 
     def __init__(
-        self, journal: Journal, events: EventBus, picture: Callable[[], NDArray[np.uint8] | None] | None = None
+        self,
+        journal: Journal,
+        events: EventBus,
+        clock: Clock,
+        picture: Callable[[], NDArray[np.uint8] | None] | None = None,
     ) -> None:
         self._journal = journal
         self._events = events
         self._subscription = events.subscribe(4 * WAITING_AT_MOST)
+        self._clock = clock
         self._picture = picture
         self._open: tuple[int, Written] | None = None
         self._waiting: deque[Written] = deque(maxlen=WAITING_AT_MOST)
         self._is_ready = False
         self._fault: str | None = None
+        self._tries_at_s = clock.now()
         self._is_ending = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="recorder", daemon=True)
 
     @property
     def fault(self) -> str | None:
-        """Why nothing can be written now; None while all is well."""
+        """Why nothing can be written now; None while all is well. Answers at once, in any thread."""
+        if self._thread.ident is not None and not self._thread.is_alive() and not self._is_ending.is_set():
+            return "The history is not written any more: its thread has ended, and the log tells why."
         return self._fault
 
     def __enter__(self) -> Recorder:
@@ -69,26 +82,32 @@ class Recorder:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Write what waits; a disk that hangs is not waited for."""
+        self.close()
+
+    def close(self) -> None:
+        """Write what waits; a disk that hangs is not waited for. Closing twice is fine."""
         self._is_ending.set()
-        self._thread.join(1.0)
+        self._subscription.wake()
+        if self._thread.ident is not None:
+            self._thread.join(ENDS_WITHIN_S)
 
     def _follow(self) -> None:
-        pause_s = 0.0
-        while True:
-            is_last = self._is_ending.is_set()
-            for event in self._subscription.take(LISTENS_S):
-                self.hear(event)
-            pause_s -= LISTENS_S
-            if is_last:
-                self._finish_open()
-            if pause_s <= 0 or is_last:
-                self.write()
-                pause_s = TRIES_AGAIN_S if self._fault else 0.0
-            if is_last:
-                self._events.unsubscribe(self._subscription)
-                self._journal.close()
-                return
+        while not self._is_ending.is_set():
+            self.turn(LISTENS_S)
+        self._tries_at_s = self._clock.now()
+        self.turn(0.0, is_last=True)
+        self._events.unsubscribe(self._subscription)
+        self._journal.close()
+
+    def turn(self, timeout_s: float, is_last: bool = False) -> None:
+        """Hear what happened, waiting up to `timeout_s` for it, and write what is due."""
+        for event in self._subscription.take(timeout_s):
+            self.hear(event)
+        if is_last:
+            self._finish_open()
+        if self._clock.now() >= self._tries_at_s:
+            self.write()
+            self._tries_at_s = self._clock.now() + (TRIES_AGAIN_S if self._fault else 0.0)
 
     def hear(self, event: Event) -> None:
         """Take an event in; touches no disk."""

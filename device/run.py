@@ -28,14 +28,18 @@ from device.config import Config, read_config
 from device.errors import CameraError, PageError
 from device.events import DecisionEvent, Event, FaultEvent, LidEvent, Subscription
 from device.health import Heartbeat
+from device.journal import Journal
 from device.model import open_classifier
 from device.page.commands import bin_of, serve
+from device.page.server import PageServer
 from device.pins import PinKind, default_pins, open_pins
+from device.recorder import Recorder
 
 log = logging.getLogger(__name__)
 
 EVENTS_AT_MOST = 4096
-PRINTS_WITHIN_S = 0.5
+PRINTS_WITHIN_S = 1.0
+"""What a reader has not taken by then is lost; the lids are closed all the while."""
 
 
 @click.command()
@@ -70,32 +74,38 @@ def run(
         return open_source(spec, config.camera, clock, seed)
 
     feed = Grabber(open_camera(), open_camera, config.camera, clock)
-    heartbeat = Heartbeat(clock, sdnotify.SystemdNotifier())
+    heartbeat, journal = Heartbeat(clock, sdnotify.SystemdNotifier()), Journal.of(config)
     with (
         Appliance(config, classifier, feed, factory, clock, heartbeat) as bin_,
+        Recorder(journal, bin_.events, clock, bin_.judged_picture if config.journal.thumbnails else None) as recorder,
         _Printer(bin_.events.subscribe(EVENTS_AT_MOST), as_json, stop),
-        _page(bin_, config, config_file, model) if with_page else contextlib.nullcontext(),
+        _page(bin_, journal, config, config_file, model) if with_page else contextlib.nullcontext() as page,
     ):
+        bin_.mind("journal", lambda: recorder.fault, "The history is written again.")
         log.info("Pilah sorts: model %s, camera %s, %s pins.", classifier.bundle.contract.version, spec, kind)
         try:
             bin_.run(stop.is_asked, drops)
         finally:
+            if page is not None:
+                page.end_soon()
             bin_.close()
     if drops is not None and bin_.finished_drops < drops and not stop.is_asked():
         raise CameraError(f"The pictures of {spec} came to their end after {bin_.finished_drops} of {drops} drops.")
 
 
 @contextlib.contextmanager
-def _page(bin_: Appliance, config: Config, config_file: Path | None, model: Path | None) -> Iterator[None]:
+def _page(
+    bin_: Appliance, journal: Journal, config: Config, config_file: Path | None, model: Path | None
+) -> Iterator[PageServer | None]:
     """Serve the page meanwhile; a page that cannot be served is reported and costs no sorting."""
     try:
-        server = serve(bin_of(config, config_file, model, bin_), config)
+        server = serve(bin_of(config, config_file, model, bin_, journal), config)
     except PageError as fault:
         log.error("%s", fault)
-        yield
+        yield None
     else:
         with server:
-            yield
+            yield server
 
 
 class _Stop:
@@ -135,6 +145,7 @@ class _Printer:
 
     def __exit__(self, *_: object) -> None:
         self._is_ending.set()
+        self._subscription.wake()
         self._thread.join(PRINTS_WITHIN_S)
 
     def _print(self) -> None:

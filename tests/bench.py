@@ -13,24 +13,26 @@ from numpy.typing import NDArray
 from device.appliance import Appliance
 from device.bundle import Bundle
 from device.camera import Frame
-from device.camera.watch import Watch
 from device.classifier import Classifier
 from device.clock import ManualClock
 from device.config import Config
 from device.errors import CameraError
-from device.events import DecisionEvent, Event, FaultEvent, LidEvent
+from device.events import DecisionEvent, Event, FaultEvent, LidEvent, StateEvent
 from device.health import Heartbeat
+from device.journal import Journal
+from device.recorder import Recorder
+from device.trials.bench import PacedWatch
 from tests.bundles import COLOURS, write_bundle
 
 SHAPE = (120, 160)
 THING = 100
 """Side of what lies on the tray: the crop around it has a margin, of which the small bundle sees nothing."""
-PERIOD_S = 1 / 15
 
 
 class PlayedTray:
-    """A camera over a grey tray, on which a test lays things, one at a time; they fall when a lid opens.
+    """A camera over a grey tray, on which a test lays things; they fall when a lid opens.
 
+    `lies`: the material of the thing in the middle; `beside`: of a small one that lies beside it;
     `fault`: "gone", "frozen" or "black", until a test takes it away; `is_stuck`: what lies there does not fall.
     """
 
@@ -39,8 +41,9 @@ class PlayedTray:
     def __init__(self, clock: ManualClock) -> None:
         self._clock = clock
         self._noise = np.random.default_rng(0)
-        self._last: NDArray[np.uint8] = self._picture(None)
+        self._last: NDArray[np.uint8] = self._picture()
         self.lies: str | None = None
+        self.beside: str | None = None
         self.is_stuck = False
         self.fault: str | None = None
         self.cleared_s = clock.now()
@@ -51,7 +54,7 @@ class PlayedTray:
         if self.fault == "black":
             self._last = np.zeros((*SHAPE, 3), np.uint8)
         elif self.fault != "frozen":
-            self._last = self._picture(self.lies)
+            self._last = self._picture(self.lies, self.beside)
         return Frame(self._last, self._clock.now())
 
     def reopen(self) -> PlayedTray:
@@ -61,7 +64,7 @@ class PlayedTray:
 
     def lid_opened(self) -> None:
         if not self.is_stuck:
-            self.lies, self.cleared_s = None, self._clock.now()
+            self.lies, self.beside, self.cleared_s = None, None, self._clock.now()
 
     def lid_closed(self) -> None:
         pass
@@ -69,35 +72,22 @@ class PlayedTray:
     def close(self) -> None:
         pass
 
-    def _picture(self, material: str | None) -> NDArray[np.uint8]:
+    def _picture(self, middle: str | None = None, beside: str | None = None) -> NDArray[np.uint8]:
         plain = np.full((*SHAPE, 3), 128)
-        if material is not None:
-            # Stripes, each material its own, that leave the mean colour as it is: presence looks at shapes.
-            stripe = 2 + list(COLOURS).index(material) % 6
-            stripes = np.where(np.arange(THING) // stripe % 2, 15, -15)[None, :, None]
-            top, left = (SHAPE[0] - THING) // 2, (SHAPE[1] - THING) // 2
-            plain[top : top + THING, left : left + THING] = np.array(COLOURS[material]) + stripes
+        top, left = (SHAPE[0] - THING) // 2, (SHAPE[1] - THING) // 2
+        if middle is not None:
+            plain[top : top + THING, left : left + THING] = _striped(middle)
+        if beside is not None:
+            plain[top : top + THING, 2 : left - 4] = _striped(beside)
         picture = np.clip(plain, 2, 253).astype(np.uint8)
         picture[::8, ::8] += self._noise.integers(0, 2, picture[::8, ::8].shape, dtype=np.uint8)
         return picture
 
 
-class PacedWatch(Watch):
-    """A feed that gives its frames 15 times a second, and never makes the loop wait longer than it asked for."""
-
-    def __init__(self, tray: PlayedTray, config: Config, clock: ManualClock) -> None:
-        super().__init__(tray, tray.reopen, config.camera, clock)
-        self._paced_by = clock
-        self._due_s = clock.now()
-
-    def latest(self, timeout_s: float) -> Frame | None:
-        wait_s = self._due_s - self._paced_by.now()
-        if wait_s > timeout_s:
-            self._paced_by.sleep(timeout_s)
-            return None
-        self._paced_by.sleep(wait_s)
-        self._due_s += PERIOD_S
-        return super().latest(0.0)
+def _striped(material: str) -> NDArray[np.int64]:
+    """Stripes, each material its own, that leave the mean colour as it is: presence looks at shapes."""
+    stripe = 2 + list(COLOURS).index(material) % 6
+    return np.array(COLOURS[material]) + np.where(np.arange(THING) // stripe % 2, 15, -15)[:, None, None]
 
 
 class Notes(list[str]):
@@ -118,6 +108,7 @@ class Bench:
     """
 
     def __init__(self, folder: Path, config: Config | None = None, **parts: Any) -> None:
+        """The history lies in `folder`; it is written between the loop's turns, without a thread."""
         self.config = config or Config()
         self.clock = ManualClock(start_s=1000.0)
         self.tray = PlayedTray(self.clock)
@@ -127,12 +118,15 @@ class Bench:
         self.appliance = Appliance(
             self.config,
             Classifier(Bundle.open(self.model, threads=1)),
-            PacedWatch(self.tray, self.config, self.clock),
+            PacedWatch(self.tray, self.config.camera, self.clock),
             self.pins,
             self.clock,
             Heartbeat(self.clock, self.notes, system=folder),
             **parts,
         )
+        self.journal = Journal(folder / "journal.db", thumbnails_at_most=10)
+        self.recorder = Recorder(self.journal, self.appliance.events, self.clock, self.appliance.judged_picture)
+        self.appliance.mind("journal", lambda: self.recorder.fault, "The history is written again.")
         self._servos = {
             name: self.pins.pin(lid.servo_pin)  # the factory forgets its pins when it is closed
             for name, lid in self.config.compartments.items()
@@ -147,23 +141,28 @@ class Bench:
     def __exit__(self, *_: object) -> None:
         self.appliance.close()
         self.hear()
+        self.recorder.turn(0.0, is_last=True)
+        self.journal.close()
 
     def hear(self) -> None:
         self.events += self._follower.take()
+
+    def turn(self) -> None:
+        self.appliance.turn()
+        self.recorder.turn(0.0)
+        self.hear()
 
     def run(self, duration_s: float) -> None:
         """Let the loop turn for so long, on the bench's clock."""
         until_s = self.clock.now() + duration_s
         while self.clock.now() < until_s:
-            self.appliance.turn()
-            self.hear()
+            self.turn()
 
     def until(self, holds: Callable[[], bool], at_most_s: float = 30.0) -> None:
         until_s = self.clock.now() + at_most_s
         while not holds():
             assert self.clock.now() < until_s, "it does not come to pass"
-            self.appliance.turn()
-            self.hear()
+            self.turn()
 
     def drop(self, material: str) -> None:
         self.tray.lies = material
@@ -177,6 +176,11 @@ class Bench:
 
     def told(self, kind: type[Any]) -> list[Any]:
         return [event for event in self.events if isinstance(event, kind)]
+
+    @property
+    def state(self) -> str:
+        """Where the sorter stands."""
+        return next(event.state for event in self.appliance.snapshot() if isinstance(event, StateEvent))
 
     @property
     def opened(self) -> list[str]:
@@ -196,10 +200,21 @@ class Bench:
         """Every pulse width that a lid's servo was sent, in order."""
         return [round(state.state * 20, 3) for state in self._servos[compartment].states if state.state > 0]
 
+    def away(self) -> list[str]:
+        """The lids whose servo is sent somewhere else than to its closed position just now."""
+        return [
+            name
+            for name, servo in self._servos.items()
+            if servo.state > 0 and abs(servo.state * 20 - self._closed_ms(name)) > 0.001
+        ]
+
     def assert_all_closed(self) -> None:
         """Every servo was last told to close, and was let go."""
-        for name, lid in self.config.compartments.items():
-            part = (lid.closed_deg - lid.min_angle_deg) / (lid.max_angle_deg - lid.min_angle_deg)
-            closed_ms = lid.min_pulse_ms + part * (lid.max_pulse_ms - lid.min_pulse_ms)
-            assert self.pulses_ms(name)[-1] == round(closed_ms, 3), name
+        for name in self.config.compartments:
+            assert self.pulses_ms(name)[-1] == self._closed_ms(name), name
             assert self._servos[name].state == 0, name
+
+    def _closed_ms(self, name: str) -> float:
+        lid = self.config.compartments[name]
+        part = (lid.closed_deg - lid.min_angle_deg) / (lid.max_angle_deg - lid.min_angle_deg)
+        return round(lid.min_pulse_ms + part * (lid.max_pulse_ms - lid.min_pulse_ms), 3)

@@ -19,8 +19,9 @@ from device.classifier import Classifier
 from device.clock import ManualClock
 from device.config import Config
 from device.decision import Policy
+from device.drops import Drop, Search
 from device.events import Event, EventBus, LidEvent, StateEvent
-from device.page.bin import Bin, Drop, Search
+from device.page.bin import Bin
 from device.page.owner import Password
 from device.requests import Request
 from tests.bundles import plain, write_bundle

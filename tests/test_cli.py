@@ -16,6 +16,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from device.drops import Search
+from device.journal import Journal
 from tests.bundles import COLOURS, plain, write_bundle
 
 PILAH = [sys.executable, "-m", "device"]
@@ -106,6 +108,26 @@ def test_run_sorts_a_folder_and_ends_after_so_many_drops(photos: Path, model: Pa
     ]
 
 
+def test_run_keeps_a_history_and_no_pictures(photos: Path, model: Path, tmp_path: Path, state_of_its_own: Path) -> None:
+    (tmp_path / "bin.toml").write_text(QUICK)
+    run(tmp_path, photos, model, "--drops", "2")
+    drops = Journal(state_of_its_own / "journal.db").drops(Search(), 10)
+    assert [(drop.material, drop.lid, drop.has_thumbnail) for drop in drops] == [
+        ("glass", "closed", False),
+        ("organic", "closed", False),
+    ]
+
+
+def test_run_sorts_where_no_history_can_be_kept(photos: Path, model: Path, tmp_path: Path) -> None:
+    (tmp_path / "card").write_text("a file where the folder should be")
+    (tmp_path / "bin.toml").write_text(f'{QUICK}\n[journal]\npath = "{tmp_path}/card/journal.db"')
+    done = run(tmp_path, photos, model, "--drops", "2", "--json")
+    assert done.returncode == 0, done.stderr
+    told = lines(done.stdout)
+    assert [line["part"] for line in told if line["event"] == "fault"] == ["journal"]
+    assert len([line for line in told if line["event"] == "decision"]) == 2
+
+
 def test_run_tells_people_what_it_does_in_a_calm_line_each(photos: Path, model: Path, tmp_path: Path) -> None:
     (tmp_path / "bin.toml").write_text(QUICK)
     done = run(tmp_path, photos, model, "--drops", "1")
@@ -186,14 +208,8 @@ def test_a_reader_of_classify_that_goes_away_is_no_fault_to_talk_about(photos: P
         (["run", "--camera", "video:{tmp}/none.mp4"], "none.mp4"),
         (["run", "--camera", "webcam:63"], "63"),
         (["run", "--camera", "telescope"], "There is no camera 'telescope'"),
-        (
-            ["run", "--config", "{tmp}/unknown.toml"],
-            "materials.glass = 'cellar': is no compartment of this bin",
-        ),
-        (
-            ["run", "--config", "{tmp}/twice.toml"],
-            "GPIO12 is compartments.residual.servo_pin already",
-        ),
+        (["run", "--config", "{tmp}/unknown.toml"], "materials.glass = 'cellar': is no compartment of this bin"),
+        (["run", "--config", "{tmp}/twice.toml"], "GPIO12 is compartments.residual.servo_pin already"),
         (
             ["run", "--config", "{tmp}/short.toml", "--camera", "images:{photos}"],
             "which the configuration sends nowhere",

@@ -10,9 +10,11 @@ import cv2
 import numpy as np
 import pytest
 
+from device.clock import ManualClock
+from device.drops import Drop, Search
 from device.errors import JournalError
 from device.events import DecisionEvent, EventBus, LidEvent
-from device.journal import Drop, Journal, Search
+from device.journal import Journal
 from device.recorder import Recorder
 
 NOON_S = 1_750_000_000.0
@@ -111,7 +113,7 @@ def test_another_reader_sees_drops_while_the_journal_is_written(journal: Journal
 
 
 def test_each_drop_is_written_once_with_what_became_of_its_lid(journal: Journal) -> None:
-    recorder = Recorder(journal, EventBus())
+    recorder = Recorder(journal, EventBus(), ManualClock())
     for drop, last in ((1, "closed"), (2, "fault")):
         recorder.hear(_decision(drop))
         recorder.hear(LidEvent(NOON_S, "recyclable", "open", drop))
@@ -124,7 +126,7 @@ def test_each_drop_is_written_once_with_what_became_of_its_lid(journal: Journal)
 
 def test_the_thumbnail_is_what_the_classifier_was_shown(journal: Journal) -> None:
     shown = np.full((480, 640, 3), (200, 30, 30), np.uint8)
-    recorder = Recorder(journal, EventBus(), lambda: shown)
+    recorder = Recorder(journal, EventBus(), ManualClock(), lambda: shown)
     recorder.hear(_decision(1))
     recorder.hear(LidEvent(NOON_S, "recyclable", "closed", 1))
     recorder.write()
@@ -138,7 +140,7 @@ def test_the_thumbnail_is_what_the_classifier_was_shown(journal: Journal) -> Non
 def test_a_disk_that_cannot_be_written_costs_no_drop_once_it_is_back(tmp_path: Path) -> None:
     (tmp_path / "card").write_text("a file where the folder should be")
     journal = Journal(tmp_path / "card" / "journal.db")
-    recorder = Recorder(journal, EventBus())
+    recorder = Recorder(journal, EventBus(), ManualClock())
     recorder.hear(_decision(1))
     recorder.hear(_decision(2))
     recorder.write()
@@ -151,7 +153,7 @@ def test_a_disk_that_cannot_be_written_costs_no_drop_once_it_is_back(tmp_path: P
 
 def test_a_full_disk_is_told_and_what_was_written_stays(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
     journal.write(DROP)
-    recorder = Recorder(journal, EventBus())
+    recorder = Recorder(journal, EventBus(), ManualClock())
     recorder.write()
     journal.close()
     real = sqlite3.connect
@@ -175,7 +177,7 @@ def test_a_full_disk_is_told_and_what_was_written_stays(journal: Journal, monkey
 
 def test_the_recorder_writes_the_last_drop_before_it_ends(journal: Journal) -> None:
     events = EventBus()
-    with Recorder(journal, events) as recorder:
+    with Recorder(journal, events, ManualClock()) as recorder:
         events.publish(_decision(1))
     assert recorder.fault is None
     assert len(journal.drops(Search(), 10)) == 1

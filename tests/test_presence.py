@@ -13,7 +13,7 @@ from device.camera.simulated import SimulatedTray, TrayLife
 from device.clock import ManualClock
 from device.config import CameraSection, PresenceSection, RegionSection
 from device.presence import ANOTHER, LEARNS_S, QUIET, Presence, Sighting, Stage, advance, crop_object
-from device.trials import soak_empty_tray
+from device.trials.tray import soak_empty_tray
 from tests.drawn import samples
 
 SETTINGS = PresenceSection()

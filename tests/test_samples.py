@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from pathlib import Path
 
 import cv2
@@ -10,16 +9,15 @@ import numpy as np
 import pytest
 
 from device.bundle import Bundle
-from device.camera.scene import Light, Scene, read_cutout
+from device.camera.scene import read_cutout
 from device.camera.simulated import SAMPLES
 from device.classifier import Classifier
 from device.config import Config
-from device.decision import decide
 from device.evidence import policy_of
+from training.render.choose import POSES, right_lids
 
 MODEL = Path(__file__).parents[1] / "models" / "default.onnx"
 BYTES_AT_MOST = 3_000_000
-POSES = 8
 
 
 def samples() -> list[Path]:
@@ -42,18 +40,7 @@ def test_samples_are_cut_out_and_small() -> None:
 def test_the_model_opens_the_right_lid_for_a_sample_at_most_angles(path: Path) -> None:
     config, classifier = Config(), Classifier(Bundle.open(MODEL))
     policy = policy_of(config, classifier.bundle.contract)
-    cutout, right = read_cutout(path), 0
-    for seed in range(POSES):
-        chance = random.Random(seed)
-        scene = Scene(640, 480, seed)
-        thing = scene.thing(cutout, 0.0, 0.1, chance)
-        frame = scene.render(1.0, Light(chance.uniform(0.85, 1.1)), [thing])
-        height, width = thing.cutout.keeps.shape[:2]
-        side = min(480, round(max(height, width) * 1.1))
-        left = min(max(0, round(thing.rest[0] - side / 2)), 640 - side)
-        top = min(max(0, round(thing.rest[1] - side / 2)), 480 - side)
-        decision = decide([classifier.observe(frame[top : top + side, left : left + side])], policy)
-        right += decision.compartment == config.materials[path.parent.name]
+    right, _ = right_lids(read_cutout(path), config.materials[path.parent.name], classifier, policy)
     assert right >= POSES * 3 // 4, f"{right} of {POSES}"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from device.bundle import CostMatrix, Thresholds
-from device.classifier import Observation
+from device.bundle import Bundle, CostMatrix, Thresholds
+from device.classifier import Classifier, Observation
 from device.config import Config
-from device.decision import Policy, decide
+from device.decision import Decision, Policy, decide
 from training.augment import evaluation_view, read_photo
+from training.errors import DataError
 from training.models import Student
 from training.prepare import Photo
 
@@ -27,6 +28,9 @@ FAMILIAR = 0.01
 """Share of held-out photos that the energy threshold may call unknown."""
 WORST_SHARE = 0.01
 """Share of organic photos that may open the recyclable lid."""
+
+SMALLEST_PROBABILITY = 1e-38
+"""Below the smallest float32 that a softmax gives, so that its logarithm exists."""
 
 COST_MATRIX: CostMatrix = {
     "organic": {"recyclable": 10.0, "reuse": 5.0, "residual": 1.0},
@@ -62,12 +66,16 @@ def share(data: str, split: str, right: NDArray[np.bool_]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a model said of some photos: (N, K) float logits and (N,) indices of the true classes."""
+    """What a model said of some photos: (N, K) float logits and (N,) indices of the true classes.
+
+    `tells_energy`: False for a bundle without an energy output, whose drops are never unknown.
+    """
 
     photos: tuple[Photo, ...]
     classes: tuple[str, ...]
     logits: NDArray[np.float32]
     targets: NDArray[np.int64]
+    tells_energy: bool = True
 
     def probabilities(self, temperature: float) -> NDArray[np.float64]:
         scaled = self.logits.astype(np.float64) / temperature
@@ -82,17 +90,50 @@ class Outcome:
         chosen = tuple(photo for photo, kept in zip(self.photos, keep, strict=True) if kept)
         return replace(self, photos=chosen, logits=self.logits[keep], targets=self.targets[keep])
 
+    def __add__(self, other: Outcome) -> Outcome:
+        return replace(
+            self, photos=self.photos + other.photos, logits=np.concatenate([self.logits, other.logits]),
+            targets=np.concatenate([self.targets, other.targets]),
+        )  # fmt: skip
+
+
+def _targets(photos: Sequence[Photo], classes: tuple[str, ...]) -> NDArray[np.int64]:
+    """(N,) indices of the photos' materials. Raises `DataError` for a material that the model does not know."""
+    if strange := sorted({photo.material for photo in photos} - set(classes)):
+        raise DataError(
+            f"The model knows no {', '.join(strange)}, only {', '.join(classes)}: measure it on its own run."
+        )
+    return np.array([classes.index(photo.material) for photo in photos], np.int64)
+
 
 @torch.no_grad()
 def predict(student: Student, photos: Sequence[Photo], classes: tuple[str, ...], batch: int = 32) -> Outcome:
     """Run the float model over photos through the device's own preprocessing."""
     logits: list[Tensor] = []
+    targets = _targets(photos, classes)
     student.eval()
     for start in range(0, len(photos), batch):
         views = [evaluation_view(read_photo(photo.path)) for photo in photos[start : start + batch]]
         logits.append(student(torch.stack(views))[0].float())
-    targets = np.array([classes.index(photo.material) for photo in photos])
     return Outcome(tuple(photos), classes, torch.cat(logits).numpy(), targets)
+
+
+def observe(bundle: Bundle, photos: Sequence[Photo], progress: Callable[[Any], Iterable[Photo]] = iter) -> Outcome:
+    """What a bundle says of photos, by the code that the loop and `pilah classify` use.
+
+    A bundle gives probabilities p at its temperature T and the energy of its logits z, from which the logits follow:
+    softmax(z / T) = p leaves z = T·log p + c, and logsumexp(z) gives c.
+    """
+    contract, targets = bundle.contract, _targets(photos, bundle.contract.classes)
+    classifier = Classifier(bundle)
+    logits, energies = [], []
+    for photo in progress(photos):
+        seen = classifier.observe(read_photo(photo.path))
+        scaled = contract.temperature * np.log(np.maximum(seen.probabilities.astype(np.float64), SMALLEST_PROBABILITY))
+        energies.append(seen.energy)
+        logits.append(scaled + ((seen.energy or 0.0) - np.logaddexp.reduce(scaled)))
+    told = all(energy is not None for energy in energies)
+    return Outcome(tuple(photos), contract.classes, np.stack(logits).astype(np.float32), targets, told)
 
 
 def fit_temperature(outcome: Outcome) -> float:
@@ -130,30 +171,41 @@ def cross_fitted_calibration_error(outcome: Outcome) -> float:
     return expected_calibration_error(probabilities, outcome.targets)
 
 
-def policy(classes: Sequence[str], thresholds: Thresholds) -> Policy:
+def policy(classes: Sequence[str], thresholds: Thresholds, costs: CostMatrix = COST_MATRIX) -> Policy:
     """The default bin's policy; a class that it does not map goes to its fallback."""
     config = Config()
     fallback = config.decision.fallback
     mapping = {name: config.materials.get(name, fallback) for name in classes}
-    return Policy(mapping, fallback, thresholds, COST_MATRIX)
+    return Policy(mapping, fallback, thresholds, costs)
 
 
-def open_lids(outcome: Outcome, temperature: float, thresholds: Thresholds) -> list[tuple[str, str]]:
-    """For each photo the compartment that is right and the one that opens, by the device's own rule."""
-    rule = policy(outcome.classes, thresholds)
-    rows = zip(outcome.probabilities(temperature), outcome.energies, outcome.targets, strict=True)
+def decisions(outcome: Outcome, temperature: float, rule: Policy) -> list[Decision]:
+    """What the device decides on each photo, by its own rule."""
+    energies = outcome.energies if outcome.tells_energy else [None] * len(outcome.photos)
+    rows = zip(outcome.probabilities(temperature), energies, strict=True)
     return [
-        (
-            rule.compartment_of[outcome.classes[target]],
-            decide([Observation(outcome.classes, row.astype(np.float32), float(energy))], rule).compartment,
-        )
-        for row, energy, target in rows
+        decide([Observation(outcome.classes, row.astype(np.float32), None if energy is None else float(energy))], rule)
+        for row, energy in rows
     ]
 
 
-def mean_cost(lids: Sequence[tuple[str, str]]) -> float:
-    """Average cost of the opened lids under `COST_MATRIX`."""
-    return float(np.mean([COST_MATRIX.get(r, {}).get(o, 0.0 if r == o else 1.0) for r, o in lids]))
+def open_lids(
+    outcome: Outcome, temperature: float, thresholds: Thresholds, costs: CostMatrix = COST_MATRIX
+) -> list[tuple[str, str]]:
+    """For each photo the compartment that is right and the one that opens."""
+    rule = policy(outcome.classes, thresholds, costs)
+    right = [rule.compartment_of[outcome.classes[target]] for target in outcome.targets]
+    opened = [decision.compartment for decision in decisions(outcome, temperature, rule)]
+    return list(zip(right, opened, strict=True))
+
+
+def lid_cost(right: str, opened: str, costs: CostMatrix = COST_MATRIX) -> float:
+    return costs.get(right, {}).get(opened, 0.0 if right == opened else 1.0)
+
+
+def mean_cost(lids: Sequence[tuple[str, str]], costs: CostMatrix = COST_MATRIX) -> float:
+    """Average cost of the opened lids."""
+    return float(np.mean([lid_cost(right, opened, costs) for right, opened in lids]))
 
 
 def choose_thresholds(outcome: Outcome, temperature: float) -> Thresholds:
@@ -171,7 +223,7 @@ def choose_thresholds(outcome: Outcome, temperature: float) -> Thresholds:
     return best
 
 
-def evaluate(held_out: Outcome, test: Outcome | None) -> dict[str, Any]:
+def evaluate(held_out: Outcome, test: Outcome | None = None) -> dict[str, Any]:
     """Everything that the report and the bundle say, fitted on `held_out` and measured on both."""
     temperature = fit_temperature(held_out)
     thresholds = choose_thresholds(held_out, temperature)

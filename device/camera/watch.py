@@ -24,7 +24,7 @@ RECOVERS = 3
 BLACK_LEVEL = 6
 """Out of 255. A sensor in the dark still shows noise and a hot pixel or two; a dead link shows 0."""
 SLEEP_S = 0.05
-CLOSES_WITHIN_S = 1.0
+CLOSES_WITHIN_S = 0.4
 
 
 @dataclass(frozen=True)

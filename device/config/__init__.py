@@ -10,6 +10,7 @@ from device.config.files import (
     read_config,
     write_config,
 )
+from device.config.places import journal_path, state_folder
 from device.config.schema import (
     CameraSection,
     CompartmentSection,
@@ -38,8 +39,10 @@ __all__ = [
     "RegionSection",
     "config_path",
     "edit_config",
+    "journal_path",
     "parse_config",
     "preset_text",
     "read_config",
+    "state_folder",
     "write_config",
 ]

@@ -12,6 +12,7 @@ from flask_babel import gettext as _
 from flask_wtf.csrf import CSRFError, CSRFProtect
 from werkzeug.exceptions import HTTPException
 
+from device.errors import JournalError
 from device.page import ask, health, history, install, now, owner, teach, words
 from device.page.bin import Bin, the_bin
 
@@ -65,6 +66,7 @@ def create_app(bin_: Bin) -> Flask:
     app.after_request(_protect)
     app.context_processor(_what_templates_know)
     app.register_error_handler(HTTPException, _say_what_went_wrong)
+    app.register_error_handler(JournalError, _say_that_the_history_is_away)
     return app
 
 
@@ -122,6 +124,8 @@ def _what_templates_know() -> dict[str, Any]:
         "material_word": words.material_word,
         "verdict_word": words.verdict_word,
         "number": words.number,
+        "percent": words.percent,
+        "split_word": words.split_word,
         "script_words": words.script_words(),
     }
 
@@ -134,6 +138,11 @@ def _protect(response: Response) -> Response:
     if response.mimetype == "text/html":
         response.cache_control.no_store = True
     return response
+
+
+def _say_that_the_history_is_away(fault: JournalError) -> ResponseReturnValue:
+    current_app.logger.warning("%s", fault)
+    return _say(_("The history cannot be used now; the bin sorts all the same."), 503)
 
 
 def _say_what_went_wrong(fault: HTTPException) -> ResponseReturnValue:
@@ -151,6 +160,10 @@ def _say_what_went_wrong(fault: HTTPException) -> ResponseReturnValue:
     sentence = sentences.get(status, fault.name)
     if isinstance(fault, CSRFError):
         sentence = _("This form is out of date; load the page again.")
+    return _say(sentence, status)
+
+
+def _say(sentence: str, status: int) -> ResponseReturnValue:
     if request.accept_mimetypes.accept_html and not request.path.startswith("/api/"):
         return render_template("fault.html", sentence=sentence, status=status), status
     return {"error": sentence}, status

@@ -12,10 +12,12 @@ from flask import current_app
 
 from device.bundle import Contract
 from device.camera import Frame
+from device.checks import Check
 from device.classifier import Classifier
 from device.clock import Clock, SystemClock
 from device.config import Config
 from device.decision import Policy
+from device.drops import Drop, Search
 from device.events import Event, EventBus
 from device.requests import Request
 
@@ -35,32 +37,6 @@ class Appliance(Protocol):
     def request(self, request: Request) -> None:
         """Leave a request; the loop carries it out at its next turn."""
         ...
-
-
-@dataclass(frozen=True)
-class Drop:
-    """One line of the history. `corrected`: the material that the owner says it was."""
-
-    id: int
-    time_s: float
-    material: str
-    compartment: str
-    confidence: float
-    verdict: str
-    probabilities: Mapping[str, float]
-    model_version: str | None = None
-    has_thumbnail: bool = False
-    corrected: str | None = None
-
-
-@dataclass(frozen=True)
-class Search:
-    """Which drops: times in seconds since 1970 (`until_s` excluded); None asks for all."""
-
-    since_s: float | None = None
-    until_s: float | None = None
-    compartment: str | None = None
-    verdict: str | None = None
 
 
 class Journal(Protocol):
@@ -87,15 +63,6 @@ class Journal(Protocol):
     def keep_photo(self, encoded: bytes, material: str) -> None:
         """Keep an asked photo for training: JPEG, under its right material."""
         ...
-
-
-@dataclass(frozen=True)
-class Check:
-    """One thing that `pilah doctor` looks at. `says`: what is so, or what is wrong and how to mend it."""
-
-    name: str
-    is_ok: bool
-    says: str
 
 
 @dataclass(frozen=True)

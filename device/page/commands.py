@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from functools import partial
 from pathlib import Path
@@ -11,9 +10,12 @@ from pathlib import Path
 import click
 
 from device.bundle import Bundle
+from device.checks import Check, examine, look_at, running_camera, running_pins
 from device.classifier import Classifier
-from device.config import Config, config_path, edit_config, read_config
+from device.clock import SystemClock
+from device.config import Config, config_path, edit_config, read_config, state_folder
 from device.evidence import policy_of
+from device.journal import Journal
 from device.model import model_path
 from device.page.app import create_app
 from device.page.bin import Appliance, Bin
@@ -21,9 +23,6 @@ from device.page.owner import Password
 from device.page.server import PageServer, address_of
 
 log = logging.getLogger(__name__)
-
-SERVICE_STATE = Path("/var/lib/pilah")
-"""Where the service keeps what must last (StateDirectory= of its unit)."""
 
 _config = click.option("--config", "config_file", type=click.Path(path_type=Path), help="The configuration to use.")
 
@@ -55,16 +54,13 @@ def set_password(config_file: Path | None) -> None:
     click.echo("The password is set. Start the bin again to reach the page from other devices.")
 
 
-def state_folder(config: Config) -> Path:
-    """Beside the journal, else the service's own folder where this user may use it, else the user's."""
-    if config.journal.path is not None:
-        return config.journal.path.parent
-    if os.access(SERVICE_STATE, os.W_OK):
-        return SERVICE_STATE
-    return Path.home() / ".local" / "state" / "pilah"
-
-
-def bin_of(config: Config, config_file: Path | None, model: Path | None, appliance: Appliance | None = None) -> Bin:
+def bin_of(
+    config: Config,
+    config_file: Path | None,
+    model: Path | None,
+    appliance: Appliance | None = None,
+    journal: Journal | None = None,
+) -> Bin:
     """What the page knows. Raises `BundleError` and `ConfigError` where model and settings do not fit.
 
     The page has a model of its own, which runs on one core and is loaded when the first photo is asked about.
@@ -78,8 +74,23 @@ def bin_of(config: Config, config_file: Path | None, model: Path | None, applian
         open_classifier=lambda: Classifier(Bundle.open(path, threads=1)),
         state=state_folder(config),
         appliance=appliance,
+        journal=journal,
+        diagnose=tuple if appliance is None else partial(_diagnose, config_file, path, appliance),
         edit_config=None if file is None else partial(edit_config, file),
     )
+
+
+def _diagnose(config_file: Path | None, model: Path, appliance: Appliance) -> list[Check]:
+    """What `pilah doctor` finds, but that the running bin is asked about its camera and its lids."""
+    clock = SystemClock()
+
+    def body(config: Config) -> list[Check]:
+        return [
+            look_at("camera", lambda: running_camera(appliance, clock, config)),
+            look_at("pins", lambda: running_pins(appliance)),
+        ]
+
+    return list(examine(config_file, lambda _: model, body, threads=1))
 
 
 def serve(bin_: Bin, config: Config, port: int | None = None) -> PageServer:

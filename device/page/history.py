@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -12,14 +9,14 @@ from flask import Blueprint, Flask, Response, render_template, request
 from flask.typing import ResponseReturnValue
 from flask_babel import format_datetime
 
+from device.drops import Search, all_drops, csv_lines
 from device.page import words
-from device.page.bin import Bin, Journal, Search, the_bin
+from device.page.bin import Bin, Journal, the_bin
 from device.page.estimate import saving
 
 DAYS_AT_FIRST = 14
 DAYS_IN_CHART = 92
 ROWS = 50
-CSV_ROWS = 500
 
 history = Blueprint("history", __name__)
 
@@ -57,25 +54,9 @@ def page() -> ResponseReturnValue:
 def table() -> ResponseReturnValue:
     """The drops that the filter leaves, newest first; written as they are read."""
     search, first, last = _search()
-    response = Response(_rows(_journal(), search), mimetype="text/csv")
+    response = Response(csv_lines(all_drops(_journal(), search)), mimetype="text/csv")
     response.headers["Content-Disposition"] = f'attachment; filename="pilah-{first}-{last}.csv"'
     return response
-
-
-def _rows(journal: Journal, search: Search) -> Iterator[str]:
-    yield "id,time,material,compartment,confidence,verdict,model,corrected\r\n"
-    before = None
-    while drops := journal.drops(search, CSV_ROWS, before):
-        page = io.StringIO()
-        write = csv.writer(page).writerow
-        for drop in drops:
-            when = datetime.fromtimestamp(drop.time_s).astimezone().isoformat(timespec="seconds")
-            confidence = f"{drop.confidence:.4f}"
-            corrected = drop.corrected or ""
-            version = drop.model_version or ""
-            write([drop.id, when, drop.material, drop.compartment, confidence, drop.verdict, version, corrected])
-        yield page.getvalue()
-        before = drops[-1].id
 
 
 def _search() -> tuple[Search, date, date]:
@@ -117,7 +98,7 @@ def _chart(counts: list[tuple[date, str, str, int]], first: date, last: date) ->
 
 
 def _local_time(time_s: float) -> str:
-    return str(format_datetime(datetime.fromtimestamp(time_s), "short", rebase=False))
+    return str(format_datetime(datetime.fromtimestamp(time_s), "d MMM y, HH:mm", rebase=False))
 
 
 def _journal() -> Journal:

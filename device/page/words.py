@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flask import request, session
-from flask_babel import format_decimal, get_locale
+from flask_babel import format_decimal, format_percent, get_locale
 from flask_babel import gettext as _
 
 from device.config import CompartmentSection
@@ -72,6 +72,16 @@ def verdict_word(verdict: str) -> str:
 def number(value: float, decimals: int = 0) -> str:
     """A number as it is written in the visitor's language."""
     return str(format_decimal(value, "0." + "0" * decimals if decimals else "0"))
+
+
+def percent(share: float, decimals: int = 0) -> str:
+    """A share of one as a percentage, as it is written in the visitor's language."""
+    return str(format_percent(share, "0." + "0" * decimals + "%" if decimals else "0%"))
+
+
+def split_word(split: str) -> str:
+    known: dict[str, str] = {"val": _("held out"), "test": _("test")}
+    return known.get(split, split)
 
 
 def script_words() -> dict[str, Any]:

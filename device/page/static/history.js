@@ -3,6 +3,9 @@ const { days, series } = JSON.parse(document.getElementById("chart-values").text
 const style = getComputedStyle(document.documentElement);
 const token = (name) => style.getPropertyValue(name).trim();
 const language = document.documentElement.lang;
+const isDark = matchMedia("(prefers-color-scheme: dark)");
+/** As style.css does with `--seen`: lighter on a dark page. */
+const seen = (colour) => (isDark.matches ? `color-mix(in oklab, ${colour}, #fff 15%)` : colour);
 const dayWord = new Intl.DateTimeFormat(language, { day: "numeric", month: "short" });
 
 Chart.defaults.font.family = getComputedStyle(document.body).fontFamily;
@@ -12,21 +15,22 @@ const chart = new Chart(document.getElementById("chart"), {
   type: "bar",
   data: {
     labels: days.map((day) => dayWord.format(new Date(`${day}T12:00`))),
-    datasets: series.map(({ label, colour, values }) => ({ label, data: values, backgroundColor: colour, borderRadius: 3, maxBarThickness: 36 })),
+    datasets: series.map(({ label, colour, values }) => ({ label, data: values, backgroundColor: seen(colour), borderRadius: 3, maxBarThickness: 36 })),
   },
   options: {
     maintainAspectRatio: false,
     animation: matchMedia("(prefers-reduced-motion: reduce)").matches ? false : { duration: 500 },
     interaction: { mode: "index", intersect: false },
     scales: {
-      x: { stacked: true, grid: { display: false }, border: { color: token("--line") } },
+      x: { stacked: true, grid: { display: false }, border: { color: token("--line") }, ticks: { maxRotation: 0, autoSkipPadding: 8 } },
       y: { stacked: true, beginAtZero: true, ticks: { precision: 0 }, grid: { color: token("--line") }, border: { display: false } },
     },
     plugins: { legend: { position: "bottom", labels: { boxWidth: 12, boxHeight: 12, useBorderRadius: true, borderRadius: 6, padding: 18 } } },
   },
 });
 
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+isDark.addEventListener("change", () => {
+  chart.data.datasets.forEach((dataset, number) => { dataset.backgroundColor = seen(series[number].colour); });
   Chart.defaults.color = token("--soft");
   chart.options.scales.y.grid.color = token("--line");
   chart.update();

@@ -1,11 +1,10 @@
-"""Trials of presence that anyone can repeat: `python -m device.trials soak` and `python -m device.trials presence`."""
+"""Presence on trial: what an empty tray may go through, and what a frame costs."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass
 
-import click
 import cv2
 import numpy as np
 
@@ -60,35 +59,3 @@ def time_presence(frames: int, with_thing: bool) -> list[float]:
         presence.update(frame)
         times_ms.append(1000 * (time.thread_time() - start_s))
     return times_ms[30:]
-
-
-@click.group()
-def main() -> None:
-    """Trials of presence."""
-
-
-@main.command()
-@click.option("--frames", default=10_000, show_default=True)
-@click.option("--seeds", default=1, show_default=True, help="Repeat with so many different trays.")
-def soak(frames: int, seeds: int) -> None:
-    """Count false openings over an empty tray; the exit code is 1 where there is one."""
-    results = [soak_empty_tray(frames, seed) for seed in range(seeds)]
-    for result in results:
-        click.echo(
-            f"{result.frames} frames, {result.passers} hands and shadows, {result.lamps_switched} lamp switches: "
-            f"something was seen {result.arrivals} times, {result.false_openings} false openings"
-        )
-    raise SystemExit(any(result.false_openings for result in results))
-
-
-@main.command()
-@click.option("--frames", default=1000, show_default=True)
-def presence(frames: int) -> None:
-    """Time presence on 640×480 frames, one thread."""
-    for name, with_thing in (("empty tray", False), ("a thing lies there", True)):
-        median, most = np.percentile(time_presence(frames, with_thing), (50, 95))
-        click.echo(f"{name}: median {median:.2f} ms, 95th percentile {most:.2f} ms of one core a frame")
-
-
-if __name__ == "__main__":
-    main()

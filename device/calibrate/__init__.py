@@ -1,0 +1,1 @@
+"""`pilah calibrate`: find a lid's angles, the tray's place in the picture, and the camera's focus, at a terminal."""

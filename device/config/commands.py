@@ -1,0 +1,52 @@
+"""`pilah config`: check, show and make the configuration."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+import tomlkit
+
+from device.config.files import DEFAULT_PATH, PRESETS, config_path, preset_text, read_config, write_config
+from device.errors import ConfigError
+
+_file = click.argument("file", type=click.Path(path_type=Path), required=False)
+
+
+@click.group()
+def config() -> None:
+    """Check, show or make the configuration (/etc/pilah/pilah.toml unless a FILE is named)."""
+
+
+@config.command()
+@_file
+def check(file: Path | None) -> None:
+    """Say whether a configuration can be used, and everything that is wrong with it."""
+    read_config(file)
+    used = config_path(file)
+    click.echo(f"{used} is in order." if used else f"There is no {DEFAULT_PATH}; the defaults hold.")
+
+
+@config.command()
+@_file
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def show(file: Path | None, as_json: bool) -> None:
+    """Print every setting in force, the defaults included."""
+    values = read_config(file).model_dump(mode="json", exclude_none=True)
+    click.echo(json.dumps(values) if as_json else tomlkit.dumps(values).rstrip())
+
+
+@config.command()
+@_file
+@click.option("--preset", type=click.Choice(PRESETS), default=PRESETS[0], show_default=True, help="The bin's layout.")
+@click.option("--force", is_flag=True, help="Replace a file that is there; it is kept as FILE.previous.")
+def init(file: Path | None, preset: str, force: bool) -> None:
+    """Write a configuration with every setting and its comment, to start from."""
+    path = file or DEFAULT_PATH
+    if path.exists() and not force:
+        raise ConfigError(f"{path} is there already; --force replaces it and keeps it as {path.name}.previous.")
+    write_config(path, preset_text(preset))
+    click.echo(
+        f"{path} is written, for {preset}. Change what is different in your bin, then: pilah config check {path}"
+    )

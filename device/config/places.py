@@ -1,0 +1,29 @@
+"""Where this machine keeps what must last: the history, the owner's password, the page's key."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from device.config.schema import Config
+
+SERVICE_STATE = Path("/var/lib/pilah")
+"""What the service may write (StateDirectory= of its unit)."""
+JOURNAL = "journal.db"
+
+
+def journal_path(config: Config) -> Path:
+    """The file of the history."""
+    return config.journal.path or state_folder(config) / JOURNAL
+
+
+def state_folder(config: Config) -> Path:
+    """Beside the configured journal; else the folder that systemd names, `/var/lib/pilah` where this user may write
+    it, or the user's own (XDG Base Directory Specification)."""
+    if config.journal.path is not None:
+        return config.journal.path.parent
+    if named := os.environ.get("STATE_DIRECTORY"):
+        return Path(named.split(":")[0])
+    if os.access(SERVICE_STATE, os.W_OK):
+        return SERVICE_STATE
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "pilah"

@@ -1,0 +1,58 @@
+"""`pilah export-corrections`: what the owner taught, as a folder that training takes as one more source."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+import click
+
+from device.config import read_config
+from device.errors import JournalError
+from device.journal import Journal
+
+_NAME_OF_FOLDER = re.compile(r"[\w-][\w .-]*")
+
+Lesson = tuple[str, str, bytes]
+"""A name that is unique, the right material, and a JPEG."""
+
+
+@click.command("export-corrections")
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--config", "config_file", type=click.Path(path_type=Path), help="The configuration to use.")
+def export_corrections(folder: Path, config_file: Path | None) -> None:
+    """Write corrected drops and photos into DIR, a folder for each material.
+
+    Exporting into the same DIR again adds what is new, and moves what was corrected once more.
+    """
+    written = write_lessons(Journal.of(read_config(config_file)).lessons(), folder)
+    for material, number in sorted(written.items()):
+        click.echo(f"{number:6} {material}")
+    click.echo(f"{written.total()} pictures in {folder}" if written else "Nothing has been corrected so far.")
+
+
+def write_lessons(lessons: Iterable[Lesson], folder: Path) -> Counter[str]:
+    """Write each lesson to `folder/material/name.jpg`, and nowhere else under its name; how many of each material.
+
+    Raises `JournalError` where the folder cannot be written, or where a material is no name for a folder.
+    """
+    written: Counter[str] = Counter()
+    try:
+        for name, material, jpeg in lessons:
+            if not _NAME_OF_FOLDER.fullmatch(material):
+                raise JournalError(f"The history holds {name} as {material!r}, which is no name for a folder.")
+            for old in folder.glob(f"*/{name}.jpg"):
+                old.unlink()
+            file = folder / material / f"{name}.jpg"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            part = file.with_suffix(".part")
+            part.write_bytes(jpeg)
+            part.replace(file)
+            written[material] += 1
+    except OSError as fault:
+        raise JournalError(
+            f"{folder} cannot be written ({fault.strerror}); name a folder that you may write."
+        ) from fault
+    return written

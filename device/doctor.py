@@ -1,0 +1,65 @@
+"""`pilah doctor`: what is in order, what is not, and how to mend it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+import cv2.utils.logging
+
+from device import checks
+from device.camera.sources import open_source
+from device.checks import Check, look_at
+from device.clock import SystemClock
+from device.config import Config
+from device.model import model_path
+from device.pins import PinKind, default_pins, open_pins
+
+_HELD = " If Pilah runs as a service it holds them: `sudo systemctl stop pilah`, or see Health on its page."
+
+
+@click.command()
+@click.option("--config", "config_file", type=click.Path(path_type=Path), help="The configuration to use.")
+@click.option("--camera", help="auto, picamera2, webcam[:N], video:FILE, images:DIR or simulated.")
+@click.option("--pins", type=click.Choice(["native", "mock"]), help="Real pins (the default on a Pi) or mock ones.")
+@click.option("--model", type=click.Path(path_type=Path), help="The bundle to use.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def doctor(
+    config_file: Path | None, camera: str | None, pins: PinKind | None, model: Path | None, as_json: bool
+) -> None:
+    """Check configuration, model, camera, pins, permissions, disk, history and clock; exit code 1 where one is ill."""
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    clock, kind = SystemClock(), pins or default_pins()
+
+    def body(config: Config) -> Sequence[Check]:
+        spec = camera or config.camera.source
+        found = [
+            look_at("camera", lambda: checks.camera(lambda: open_source(spec, config.camera, clock), config, clock)),
+            look_at("pins", lambda: checks.pins(config, lambda: open_pins(kind), kind)),
+        ]
+        is_held = not all(check.is_ok for check in found) and _service_runs()
+        return [Check(one.name, one.is_ok, one.says + (_HELD if is_held and not one.is_ok else "")) for one in found]
+
+    found = []
+    for check in checks.examine(config_file, lambda config: model_path(config, model), body):
+        found.append(check)
+        if not as_json:
+            mark = click.style("✓", fg="green") if check.is_ok else click.style("✗", fg="red", bold=True)
+            click.echo(f"{mark} {check.name:<14} {check.says}")
+    is_ok = all(check.is_ok for check in found)
+    if as_json:
+        click.echo(json.dumps({"is_ok": is_ok, "checks": [asdict(check) for check in found]}))
+    if not is_ok:
+        raise click.exceptions.Exit(1)
+
+
+def _service_runs() -> bool:
+    try:
+        asked = subprocess.run(("systemctl", "is-active", "pilah"), capture_output=True, timeout=5, check=False)
+    except (OSError, subprocess.SubprocessError):
+        return False
+    return asked.returncode == 0

@@ -1,0 +1,117 @@
+"""The whole bin on trial for leaks: hours at full rate, with drops, camera faults and visitors of the page."""
+
+from __future__ import annotations
+
+import os
+import threading
+import urllib.request
+from collections.abc import Callable
+from dataclasses import astuple, dataclass, replace
+from pathlib import Path
+
+from device.camera import Frame
+from device.camera.simulated import Fault, SimulatedTray, TrayLife
+from device.clock import ManualClock
+from device.drops import Search
+from device.page.commands import bin_of, serve
+from device.trials.bench import PacedWatch, simulated_bin, trial_config
+
+BUSY = TrayLife(gap_s=5.0, passers_per_minute=2, lamps_per_minute=0.5)
+FAULTS_EVERY_S = 300.0
+FAULT_LASTS_S = 10.0
+_FAULTS: tuple[Fault, ...] = ("gone", "frozen", "black")
+_VISITED = ("/now", "/history", "/health", "/api/now", "/tray.jpg")
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """What the process holds."""
+
+    resident_bytes: int
+    threads: int
+    descriptors: int
+
+    @classmethod
+    def now(cls) -> Footprint:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        descriptors = len(list(Path("/proc/self/fd").iterdir()))
+        return cls(pages * os.sysconf("SC_PAGE_SIZE"), threading.active_count(), descriptors)
+
+    def least(self, other: Footprint | None) -> Footprint:
+        """The smaller of each: what is held only for a moment is no leak."""
+        return self if other is None else Footprint(*map(min, astuple(self), astuple(other)))
+
+
+@dataclass(frozen=True)
+class Endurance:
+    """`stages`: the least that was held in each part of the time; the first warms pools and caches up."""
+
+    frames: int
+    drops: int
+    recorded: int
+    faults: int
+    visits: int
+    stages: tuple[Footprint, ...]
+
+    @property
+    def grew_mb(self) -> float:
+        """From the second part to the last."""
+        return (self.stages[-1].resident_bytes - self.stages[1].resident_bytes) / 1e6
+
+
+def endure(
+    folder: Path,
+    hours: float,
+    seed: int = 0,
+    stages: int = 10,
+    visits_every_s: float = 60.0,
+    tell: Callable[[Footprint], None] = lambda _: None,
+) -> Endurance:
+    """Run a bin for so many hours of simulated time, and look at what it holds before each visit of its page.
+
+    `tell` hears of each stage as it ends.
+    """
+    config, clock = trial_config(folder), ManualClock()
+    tray = SimulatedTray(config.camera, clock, seed=seed, life=BUSY)
+    feed = _Counting(tray, config.camera, clock)
+    visits = faults = 0
+    held: list[Footprint] = []
+    with simulated_bin(config, tray, feed, clock) as bin_:
+        page = replace(bin_of(config, None, None, bin_.appliance, bin_.journal), state=folder)
+        with serve(page, config, port=0) as server:
+            for stage in range(stages):
+                least: Footprint | None = None
+                while clock.now() < (stage + 1) / stages * hours * 3600:
+                    bin_.turn()
+                    if clock.now() >= (visits + 1) * visits_every_s:
+                        least = Footprint.now().least(least)
+                        _visit(server.url)
+                        visits += 1
+                        bin_.forget_pins()
+                        del tray.history[:-2]
+                    if clock.now() >= (faults + 1) * FAULTS_EVERY_S:
+                        tray.fail(_FAULTS[faults % len(_FAULTS)], FAULT_LASTS_S)
+                        faults += 1
+                held.append(least or Footprint.now())
+                tell(held[-1])
+        drops = bin_.appliance.finished_drops
+        recorded = sum(number for *_, number in bin_.journal.counts(Search()))
+    return Endurance(feed.frames, drops, recorded, faults, visits, tuple(held))
+
+
+class _Counting(PacedWatch):
+    frames = 0
+
+    def latest(self, timeout_s: float) -> Frame | None:
+        frame = super().latest(timeout_s)
+        self.frames += frame is not None
+        return frame
+
+
+def _visit(url: str) -> None:
+    """Look at every page, and follow the stream for a moment."""
+    for path in _VISITED:
+        with urllib.request.urlopen(url + path, timeout=60) as answer:
+            answer.read()
+    with urllib.request.urlopen(f"{url}/events", timeout=60) as stream:
+        stream.readline()

@@ -1,0 +1,137 @@
+"""`pilah calibrate`, at a real (pseudo) terminal: what is seen is written, and nothing else."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from device.calibrate.dials import RegionDial, ServoDial
+from device.calibrate.terminal import picture, scale
+from device.config import CompartmentSection, RegionSection, preset_text, read_config
+
+KEYS = st.sampled_from([*"ltrb0co<>[]+-xt", "left", "right", "up", "down", "\x1b"])
+ENDS_WITHIN_S = 30
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    file = tmp_path / "pilah.toml"
+    file.write_text(preset_text())
+    return file
+
+
+def at_a_terminal(keys: str, *words: object) -> tuple[int, str]:
+    """Run a command at a terminal, press keys once it has drawn something; its exit code and all that was shown."""
+    ours, its = pty.openpty()
+    command = [sys.executable, "-m", "device", "calibrate", *map(str, words)]
+    with subprocess.Popen(command, stdin=its, stdout=its, stderr=its, env={**os.environ, "COLUMNS": "80"}) as process:
+        os.close(its)
+        shown, is_pressed, until_s = b"", False, time.monotonic() + ENDS_WITHIN_S
+        while time.monotonic() < until_s:
+            try:
+                shown += os.read(ours, 65536)
+            except OSError:  # the terminal was hung up: the command has ended
+                break
+            if not is_pressed and b"q leave" in shown:
+                os.write(ours, keys.encode())
+                is_pressed = True
+        process.wait(ENDS_WITHIN_S)
+    os.close(ours)
+    return process.returncode, shown.decode(errors="replace")
+
+
+def test_the_servo_s_angles_are_those_at_which_it_stood(config: Path) -> None:
+    code, shown = at_a_terminal("]]\x1b[Cc]o>s", "servo", "organic", "--config", config, "--pins", "mock")
+    assert code == 0, shown
+    lid = read_config(config).compartments["organic"]
+    assert (lid.closed_deg, lid.open_deg, lid.speed_deg_per_s) == (21, 31, 198)
+    assert "GPIO12" in shown and "├" in shown
+    assert "# Fastest motion in degrees a second" in config.read_text(), "comments stay"
+    assert (config.parent / "pilah.toml.previous").read_text() == preset_text()
+
+
+def test_leaving_changes_nothing(config: Path) -> None:
+    for words in (("servo", "organic", "--pins", "mock"), ("tray", "--camera", "simulated")):
+        code, shown = at_a_terminal("]]cq", *words, "--config", config)
+        assert code == 0, shown
+    assert config.read_text() == preset_text()
+
+
+def test_the_tray_s_edges_are_moved_over_the_picture_and_saved(config: Path) -> None:
+    code, shown = at_a_terminal("]]b\x1b[As", "tray", "--config", config, "--camera", "simulated")
+    assert code == 0, shown
+    region = read_config(config).camera.region
+    assert (region.left, region.top, region.right, region.bottom) == (0.1, 0.0, 1.0, 0.99)
+    assert "▀" in shown
+
+
+def test_the_camera_is_shown_with_its_sharpness_and_chosen(config: Path) -> None:
+    code, shown = at_a_terminal("s", "camera", "--config", config, "--camera", "simulated")
+    assert code == 0, shown
+    assert "sharpness" in shown and "light" in shown
+    assert read_config(config).camera.source == "simulated"
+
+
+def test_a_file_that_leaves_the_lids_to_the_defaults_gets_them_all(tmp_path: Path) -> None:
+    file = tmp_path / "short.toml"
+    file.write_text("[camera]\nrate_hz = 10.0\n")
+    code, shown = at_a_terminal("]os", "servo", "reuse", "--config", file, "--pins", "mock")
+    assert code == 0, shown
+    config = read_config(file)
+    assert list(config.compartments) == ["organic", "recyclable", "reuse", "residual"]
+    assert (config.compartments["reuse"].open_deg, config.camera.rate_hz) == (10, 10)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("servo", "cellar"), "it has organic, recyclable"),
+        (("tray", "--camera", "telescope"), "There is no camera 'telescope'"),
+        (("tray", "--config", "/none.toml"), "pilah config init"),
+    ],
+)
+def test_what_cannot_be_calibrated_is_told_in_a_sentence(config: Path, words: tuple[str, ...], says: str) -> None:
+    code, shown = at_a_terminal("", *words, *(() if "--config" in words else ("--config", config)))
+    assert code == 1
+    assert says in shown and "Traceback" not in shown
+
+
+def test_without_a_terminal_it_says_so(config: Path) -> None:
+    command = [sys.executable, "-m", "device", "calibrate", "tray", "--config", str(config)]
+    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60, check=False)
+    assert done.returncode == 1
+    assert "a person at a terminal" in done.stderr
+
+
+@example(list("r" + 8 * "[" + "l" + 20 * "]"))
+@given(st.lists(KEYS, max_size=200))
+def test_no_keys_make_settings_that_the_configuration_would_refuse(keys: list[str]) -> None:
+    servo = ServoDial(CompartmentSection(servo_pin=12), 0.0)
+    region = RegionDial(RegionSection())
+    for key in keys:
+        servo, region = servo.press(key), region.press(key)
+    assert CompartmentSection.model_validate(servo.settings.model_dump()) == servo.settings
+    assert RegionSection.model_validate(region.region.model_dump()) == region.region
+
+
+def test_a_picture_fits_its_place_and_keeps_its_colours() -> None:
+    pixels = np.zeros((480, 640, 3), np.uint8)
+    pixels[:240] = (255, 0, 0)
+    lines = picture(pixels, columns=40, lines=10)
+    assert len(lines) == 10
+    assert all(line.count("▀") <= 40 for line in lines)
+    assert lines[0].startswith("\x1b[38;2;255;0;0m\x1b[48;2;255;0;0m▀")
+    assert lines[-1].startswith("\x1b[38;2;0;0;0m")
+
+
+def test_a_scale_shows_where_things_are() -> None:
+    assert scale(-90, 90, {"c": -90, "o": 90, "●": 0}, 5) == "-90 ├c─●─o┤ 90"

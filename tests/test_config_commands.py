@@ -1,0 +1,59 @@
+"""`pilah config`: check, show and make the configuration."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from device.cli import cli
+from device.config import PRESETS, read_config
+from device.errors import ConfigError
+
+
+def pilah(*words: object) -> Result:
+    return CliRunner().invoke(cli, [str(word) for word in words])
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_what_init_writes_is_in_order_and_says_every_setting(tmp_path: Path, preset: str) -> None:
+    file = tmp_path / "etc" / "pilah.toml"
+    assert "is written" in pilah("config", "init", file, "--preset", preset).output
+    assert pilah("config", "check", file).output == f"{file} is in order.\n"
+    text = file.read_text()
+    for section in ("camera", "presence", "decision", "lights", "journal", "page"):
+        assert f"[{section}]" in text
+
+
+def test_init_replaces_nothing_unless_it_is_told_to_and_keeps_what_was(tmp_path: Path) -> None:
+    file = tmp_path / "pilah.toml"
+    file.write_text("# mine\n")
+    refused = pilah("config", "init", file)
+    assert isinstance(refused.exception, ConfigError) and "--force" in str(refused.exception)
+    assert file.read_text() == "# mine\n"
+    pilah("config", "init", file, "--force", "--preset", "three-lids")
+    assert len(read_config(file).compartments) == 3
+    assert (tmp_path / "pilah.toml.previous").read_text() == "# mine\n"
+
+
+def test_check_lists_everything_that_is_wrong_at_once(tmp_path: Path) -> None:
+    file = tmp_path / "pilah.toml"
+    file.write_text('[camera]\nrate_hz = 0\nwitdh = 640\n[decision]\nfallback = "cellar"\n')
+    wrong = str(pilah("config", "check", file).exception)
+    assert "camera.rate_hz = 0" in wrong
+    assert "did you mean width?" in wrong
+    assert "There is no configuration" in str(pilah("config", "check", tmp_path / "none.toml").exception)
+
+
+def test_show_prints_what_is_in_force_as_a_file_that_says_the_same(tmp_path: Path) -> None:
+    file = tmp_path / "pilah.toml"
+    file.write_text("[camera]\nrate_hz = 10.0\n")
+    shown = tomllib.loads(pilah("config", "show", file).output)
+    assert (shown["camera"]["rate_hz"], shown["camera"]["width"]) == (10.0, 640)
+    again = tmp_path / "again.toml"
+    again.write_text(pilah("config", "show", file).output)
+    assert read_config(again) == read_config(file)
+    assert json.loads(pilah("config", "show", file, "--json").output) == shown

@@ -1,0 +1,165 @@
+"""`pilah doctor`: names what is ill and how to mend it, and finds a healthy machine healthy."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from device import checks
+from device.bundle import Bundle
+from device.camera.simulated import SimulatedTray, TrayLife
+from device.checks import Check, look_at
+from device.cli import cli
+from device.clock import ManualClock, SystemClock
+from device.config import CameraSection, CompartmentSection, Config, JournalSection
+from device.drops import Drop
+from device.errors import LidError, MachineError
+from device.events import FaultEvent
+from device.journal import Journal
+from device.page.commands import bin_of
+from device.pins import open_pins
+from tests.bundles import write_bundle
+from tests.page_parts import PlayedAppliance
+
+CHECKS = ["configuration", "model", "camera", "pins", "permissions", "disk", "history", "clock", "board"]
+
+
+def doctor(tmp_path: Path, *words: object) -> tuple[int, dict[str, Any]]:
+    if "--model" not in words:
+        words = (*words, "--model", write_bundle(tmp_path / "colours.onnx"))
+    command = ["doctor", "--json", "--pins", "mock", *map(str, words)]
+    if "--camera" not in words:
+        command += ["--camera", "simulated"]
+    result = CliRunner().invoke(cli, command)
+    told = json.loads(result.output.splitlines()[-1])
+    return result.exit_code, {check["name"]: check for check in told["checks"]} | {"is_ok": told["is_ok"]}
+
+
+def test_a_bin_in_order_passes_every_check(tmp_path: Path) -> None:
+    code, found = doctor(tmp_path)
+    assert [name for name in found if name != "is_ok"] == CHECKS
+    assert (code, found["is_ok"]) == (0, True), found
+
+
+def test_people_see_a_line_for_each_check(tmp_path: Path) -> None:
+    model = write_bundle(tmp_path / "colours.onnx")
+    result = CliRunner().invoke(cli, ["doctor", "--camera", "simulated", "--pins", "mock", "--model", str(model)])
+    assert [line.split()[:2] for line in result.output.splitlines()] == [["✓", name] for name in CHECKS]
+
+
+def test_what_is_ill_is_named_with_its_mend_and_the_other_checks_are_made(tmp_path: Path) -> None:
+    (tmp_path / "wrong.toml").write_text("[camera]\nrate_hz = 0\n")
+    (tmp_path / "garbage.onnx").write_bytes(b"garbage" * 100)
+    code, found = doctor(
+        tmp_path, "--config", tmp_path / "wrong.toml", "--model", tmp_path / "garbage.onnx", "--camera", "webcam:63"
+    )
+    assert code == 1 and not found["is_ok"]
+    ill = {name: check["says"] for name, check in found.items() if name != "is_ok" and not check["is_ok"]}
+    assert list(ill) == ["configuration", "model", "camera"]
+    assert "camera.rate_hz = 0" in ill["configuration"]
+    assert "cannot be loaded" in ill["model"]
+    assert "is it plugged in" in ill["camera"]
+
+
+@pytest.mark.parametrize("fault", ["frozen", "black"])
+def test_a_camera_that_gives_no_live_pictures_is_ill(fault: Any) -> None:
+    clock, config = SystemClock(), Config(camera=CameraSection(width=160, height=120, lost_after_s=0.5, rate_hz=60))
+    tray = SimulatedTray(config.camera, clock, life=TrayLife(gap_s=None))
+    tray.fail(fault, 60)
+    check = look_at("camera", lambda: checks.camera(lambda: tray, config, clock))
+    assert not check.is_ok
+    assert fault in check.says and "cable" in check.says
+
+
+def test_a_pin_that_something_else_holds_is_ill() -> None:
+    factory = open_pins("mock")
+    with pytest.raises(LidError, match="GPIO12"):
+        from gpiozero import LED
+
+        with LED(12, pin_factory=factory):
+            checks.pins(Config(), lambda: factory, "native")
+
+
+def test_the_doctor_moves_no_lid() -> None:
+    factory, config = open_pins("mock"), Config()
+    servo = factory.pin(config.compartments["organic"].servo_pin)
+    assert "4 lids" in checks.pins(config, lambda: factory, "native")
+    assert {state.state for state in servo.states} == {0}
+
+
+def test_a_history_that_is_broken_is_ill(tmp_path: Path) -> None:
+    (tmp_path / "journal.db").write_bytes(b"garbage" * 1000)
+    check = look_at("history", lambda: checks.history(Journal(tmp_path / "journal.db")))
+    assert not check.is_ok
+
+
+def test_a_card_without_room_is_ill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = Config(journal=JournalSection(path=tmp_path / "deep" / "journal.db"))
+    assert "GB are free" in checks.disk(config)
+    monkeypatch.setattr(checks, "FREE_BYTES", 10**18)
+    check = look_at("disk", lambda: checks.disk(config))
+    assert not check.is_ok and "remove something" in check.says
+
+
+def test_a_clock_behind_the_history_is_wrong(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.db")
+    journal.open()
+    assert "synchronised" in checks.clock_is_right(journal, lambda: "yes")
+    journal.write(Drop(0, time.time() + 86400, "glass", "recyclable", 0.9, "sure"))
+    with pytest.raises(MachineError, match="behind the newest drop"):
+        checks.clock_is_right(journal)
+
+
+def test_a_clock_that_nobody_sets_is_told(tmp_path: Path) -> None:
+    with pytest.raises(MachineError, match="set-ntp true"):
+        checks.clock_is_right(Journal(tmp_path / "none.db"), lambda: "no")
+
+
+def test_devices_that_may_not_be_used_are_named_with_the_groups_that_may(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "neither" in checks.permissions(tmp_path)
+    (tmp_path / "gpiochip0").touch()
+    assert "(1 devices)" in checks.permissions(tmp_path)
+    monkeypatch.setattr(checks.os, "access", lambda *_: False)  # root may use what nobody may
+    with pytest.raises(MachineError, match=r"gpiochip0.*usermod -aG gpio,video"):
+        checks.permissions(tmp_path)
+
+
+def test_the_page_s_findings_come_from_the_same_doctor_but_ask_the_running_bin(tmp_path: Path) -> None:
+    config = Config(compartments={"rest": CompartmentSection(servo_pin=12)}, **_all_to("rest"))
+    appliance = PlayedAppliance(config.compartments)
+    bin_ = bin_of(config, None, write_bundle(tmp_path / "colours.onnx"), appliance)
+    assert [check.name for check in bin_.diagnose()] == CHECKS
+    found = {check.name: check for check in bin_.diagnose()}
+    assert found["pins"] == Check("pins", True, "Every lid moves as it should.")
+    assert not found["camera"].is_ok, "no frame has come yet"
+    appliance.tell(FaultEvent(0.0, "lid rest", "The lid rest does not close; look for what blocks it."))
+    found = {check.name: check for check in bin_.diagnose()}
+    assert found["pins"] == Check("pins", False, "The lid rest does not close; look for what blocks it.")
+
+
+def test_the_running_bin_s_camera_is_well_while_its_frames_are_new() -> None:
+    clock, config = ManualClock(), Config()
+    appliance = PlayedAppliance(config.compartments)
+    tray = SimulatedTray(config.camera, clock, life=TrayLife(gap_s=None))
+    frame = tray.read()
+    appliance.show(frame.pixels, frame.time_s)
+    assert look_at("camera", lambda: checks.running_camera(appliance, clock, config)).is_ok
+    clock.sleep(10)
+    assert not look_at("camera", lambda: checks.running_camera(appliance, clock, config)).is_ok
+
+
+def test_a_model_that_names_what_the_bin_sends_nowhere_is_ill(tmp_path: Path) -> None:
+    path = write_bundle(tmp_path / "lava.onnx", {"lava": (255, 0, 0), "glass": (0, 9, 0)})
+    assert Bundle.open(path).contract.classes == ("lava", "glass")
+    assert "lava" in look_at("model", lambda: checks.model(path, Config(), 1)).says
+
+
+def _all_to(compartment: str) -> dict[str, Any]:
+    return {"materials": dict.fromkeys(Config().materials, compartment), "decision": {"fallback": compartment}}

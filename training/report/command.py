@@ -1,0 +1,116 @@
+"""`python -m training report`: measure a run or a bundle, and write the page and its figures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from datetime import date
+from pathlib import Path
+
+import click
+from tqdm import tqdm
+
+from device.bundle import Bundle, Thresholds
+from device.decision import Policy
+from training.errors import DataError
+from training.evaluate import Outcome, observe, policy, predict
+from training.files import write_atomically, write_text
+from training.models import load_student
+from training.prepare import Photo, Split, load_split
+from training.report.figures import figures
+from training.report.mistakes import mistake_sheet, short_names, worst_mistakes
+from training.report.page import page
+
+HELD_OUT = ("val", "test")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a model said of each held-out part, with the temperature and rule it is judged by."""
+
+    outcomes: dict[str, Outcome]
+    temperature: float
+    rule: Policy
+    made: dict[str, str]
+
+
+@click.command("report")
+@click.option(
+    "--run", "folder", type=click.Path(path_type=Path), default=Path("runs/default"), show_default=True,
+    help="Folder of the run.",
+)  # fmt: skip
+@click.option(
+    "--bundle", type=click.Path(path_type=Path), default=None,
+    help="Measure this bundle, as the device runs it; without it the run's float model is measured.",
+)  # fmt: skip
+@click.option("--out", type=click.Path(path_type=Path), default=None, help="The page; default: report.html in the run.")
+@click.option("--pictures/--no-pictures", default=True, show_default=True, help="Show the worst mistakes' photos.")
+def report_command(folder: Path, bundle: Path | None, out: Path | None, pictures: bool) -> None:
+    """Write the report of a run: one page with plots, and the same figures as JSON beside it."""
+    out = out or folder / "report.html"
+    split = load_split(folder / "split.json")
+    measured = _measure_run(folder, split) if bundle is None else _measure_bundle(bundle, split)
+    first, *others = measured.outcomes.values()
+    everything = sum(others, start=first)
+    mistakes = worst_mistakes(everything, measured.temperature)
+    names = short_names([photo.path for photo in everything.photos])
+    result = {
+        "made": measured.made,
+        **figures(measured.outcomes, measured.temperature, measured.rule),
+        "mistakes": [{**asdict(one), "photo": names[one.photo]} for one in mistakes],
+    }
+    sheet = mistake_sheet(mistakes) if pictures and mistakes else None
+    if sheet is not None:
+        write_atomically(folder / "mistakes.jpg", lambda partial: sheet.save(partial, "JPEG"))
+    write_text(out.with_suffix(".json"), json.dumps(result, indent=1, ensure_ascii=False) + "\n")
+    write_text(out, page(result, sheet))
+    click.echo(f"{out} and {out.with_suffix('.json')}")
+    for name, part in result["parts"].items():
+        for label, row in (("materials", part["accuracy"]), ("lids", part["lids"]["as_shipped"])):
+            low, high = (100 * end for end in row["interval95"])
+            click.echo(
+                f"{name:<9} {label:<10} {row['correct']} of {row['photos']} right: {100 * row['accuracy']:.1f} % "
+                f"({low:.1f}…{high:.1f})"
+            )
+
+
+def _held_out(split: Split) -> dict[str, list[Photo]]:
+    """The parts to measure on. Raises `DataError` where there is none, or a photo is gone."""
+    parts = {name: split.part(name) for name in HELD_OUT}
+    photos = [photo for part in parts.values() for photo in part]
+    if not photos:
+        raise DataError("The run's split holds out no photo, so there is nothing to measure on: prepare it again.")
+    if gone := [photo.path for photo in photos if not Path(photo.path).is_file()]:
+        raise DataError(f"{len(gone)} held-out photos are gone (first: {gone[0]}): bring them back or prepare again.")
+    return {name: part for name, part in parts.items() if part}
+
+
+def _measure_run(folder: Path, split: Split) -> Measured:
+    student, checkpoint = load_student(folder / "model.pt")
+    path = folder / "evaluation.json"
+    try:
+        evaluation = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as fault:
+        raise DataError(f"{path} cannot be read: run `python -m training evaluate` on this run first.") from fault
+    classes, thresholds = tuple(checkpoint["classes"]), Thresholds.model_validate(evaluation["thresholds"])
+    outcomes = {name: predict(student, photos, classes) for name, photos in _held_out(split).items()}
+    made = {"model": f"{folder / 'model.pt'}, float32", "epochs": str(checkpoint["epoch"])}
+    return Measured(outcomes, evaluation["temperature"], policy(classes, thresholds), {**made, **_today()})
+
+
+def _measure_bundle(path: Path, split: Split) -> Measured:
+    bundle = Bundle.open(path)
+    contract = bundle.contract
+
+    def progress(photos: Iterable[Photo]) -> Iterable[Photo]:
+        return tqdm(photos, desc="asking the bundle", leave=False, mininterval=5)
+
+    outcomes = {name: observe(bundle, photos, progress) for name, photos in _held_out(split).items()}
+    rule = policy(contract.classes, contract.thresholds, contract.cost_matrix)
+    made = {"model": f"{path.name}, version {contract.version}, as the device runs it"}
+    return Measured(outcomes, contract.temperature, rule, {**made, **_today()})
+
+
+def _today() -> dict[str, str]:
+    return {"measured": date.today().isoformat()}

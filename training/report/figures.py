@@ -1,0 +1,178 @@
+"""The figures of the report, as plain values that go into JSON as they are."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from device.decision import Decision, Policy
+from training.evaluate import (
+    BINS,
+    Outcome,
+    cross_fitted_calibration_error,
+    decisions,
+    expected_calibration_error,
+    lid_cost,
+    mean_cost,
+    share,
+)
+
+POOLED = "held out"
+"""The part that joins all others: every photo that the model was not trained on."""
+THRESHOLDS = np.round(np.arange(0.0, 1.0, 0.05), 2)
+"""Confidence thresholds at which the cost of wrong lids is shown."""
+Lids = list[tuple[str, str]]
+"""For each photo the compartment that is right and the one that opens."""
+
+
+def figures(parts: Mapping[str, Outcome], temperature: float, rule: Policy) -> dict[str, Any]:
+    """Everything measured on `parts` (name → what the model said), and on all of them together if they are several."""
+    first, *others = parts.values()
+    outcomes = dict(parts)
+    if others:
+        outcomes[POOLED] = sum(others, start=first)
+    return {
+        "classes": list(first.classes),
+        "compartment_of": {name: rule.compartment_of[name] for name in first.classes},
+        "temperature": temperature,
+        "thresholds": rule.thresholds.model_dump(),
+        "cost_matrix": rule.cost_matrix,
+        "parts": {name: _part(outcome, name, temperature, rule) for name, outcome in outcomes.items()},
+    }
+
+
+def _part(outcome: Outcome, name: str, temperature: float, rule: Policy) -> dict[str, Any]:
+    decided, forced = (decisions(outcome, temperature, one) for one in (rule, _with_confidence(rule, 0.0, None)))
+    lids, first_choice = _lids(outcome, decided, rule), _lids(outcome, forced, rule)
+    said = outcome.logits.argmax(axis=1)
+    right, opened_well, chosen_well = said == outcome.targets, _well(lids), _well(first_choice)
+    sources = np.array([photo.source for photo in outcome.photos])
+    owners, materials = np.array([owner for owner, _ in lids]), outcome.classes
+    return {
+        "photos": len(outcome.photos),
+        "accuracy": share("all sources", name, right),
+        "per_class": [
+            {**share(material, name, right[outcome.targets == k]), "named_so": int((said == k).sum())}
+            for k, material in enumerate(outcome.classes)
+            if (outcome.targets == k).any()
+        ],
+        "per_source": [
+            {**share(source, name, right[own]), "lids": share(source, name, opened_well[own])}
+            for source, own in ((source, sources == source) for source in sorted(set(sources.tolist())))
+        ],
+        "confusion": _counts([(materials[t], materials[s]) for t, s in zip(outcome.targets, said, strict=True)]),
+        "lids": {
+            "as_shipped": share("all sources", name, opened_well),
+            "without_fallback": share("all sources", name, chosen_well),
+            "organic_into_recyclable": share("organic", name, _organic_into_recyclable(lids)),
+            "per_compartment": [share(c, name, opened_well[owners == c]) for c in sorted(set(owners.tolist()))],
+            "confusion": _counts(lids),
+            "mean_cost": round(mean_cost(lids, rule.cost_matrix), 4),
+            "wrong": _wrong(lids, rule),
+            "by_threshold": [_at_threshold(float(c), outcome, temperature, rule) for c in THRESHOLDS],
+        },
+        "calibration": _calibration(outcome, temperature),
+        "risk_coverage": {
+            "material": _risk_coverage(outcome.probabilities(temperature).max(axis=1), right),
+            "lid": _risk_coverage(np.array([one.confidence for one in forced]), chosen_well),
+            "as_shipped": _as_shipped(decided, opened_well),
+        },
+    }  # fmt: skip
+
+
+def _with_confidence(rule: Policy, confidence: float, energy: float | None) -> Policy:
+    return replace(rule, thresholds=rule.thresholds.model_copy(update={"confidence": confidence, "energy": energy}))
+
+
+def _lids(outcome: Outcome, decided: Sequence[Decision], rule: Policy) -> Lids:
+    owners = (rule.compartment_of[outcome.classes[target]] for target in outcome.targets)
+    return [(owner, decision.compartment) for owner, decision in zip(owners, decided, strict=True)]
+
+
+def _well(lids: Lids) -> NDArray[np.bool_]:
+    return np.array([right == opened for right, opened in lids])
+
+
+def _organic_into_recyclable(lids: Lids) -> NDArray[np.bool_]:
+    return np.array([opened == "recyclable" for right, opened in lids if right == "organic"], dtype=bool)
+
+
+def _counts(pairs: Lids) -> dict[str, dict[str, int]]:
+    """How often each first goes with each second: first → second → photos."""
+    counts: dict[str, dict[str, int]] = {}
+    for (first, second), photos in sorted(Counter(pairs).items()):
+        counts.setdefault(first, {})[second] = photos
+    return counts
+
+
+def _wrong(lids: Lids, rule: Policy) -> list[dict[str, Any]]:
+    """The wrong lids by what they cost together, dearest first."""
+    rows = [
+        {"right": right, "opened": opened, "photos": n, "cost": round(n * lid_cost(right, opened, rule.cost_matrix), 2)}
+        for (right, opened), n in sorted(Counter(lids).items())
+        if right != opened
+    ]
+    return sorted(rows, key=lambda row: -row["cost"])
+
+
+def _at_threshold(confidence: float, outcome: Outcome, temperature: float, rule: Policy) -> dict[str, float]:
+    rule = _with_confidence(rule, confidence, rule.thresholds.energy)
+    lids = _lids(outcome, decisions(outcome, temperature, rule), rule)
+    organic = _organic_into_recyclable(lids)
+    return {
+        "confidence": confidence,
+        "mean_cost": round(mean_cost(lids, rule.cost_matrix), 4),
+        "right": round(float(_well(lids).mean()), 4),
+        "organic_into_recyclable": round(float(organic.mean()) if len(organic) else 0.0, 4),
+    }
+
+
+def _calibration(outcome: Outcome, temperature: float) -> dict[str, Any]:
+    raw, scaled = outcome.probabilities(1.0), outcome.probabilities(temperature)
+    return {
+        "before": round(expected_calibration_error(raw, outcome.targets), 4),
+        "after": round(expected_calibration_error(scaled, outcome.targets), 4),
+        "cross_fitted": round(cross_fitted_calibration_error(outcome), 4),
+        "bins_before": _reliability(raw, outcome.targets),
+        "bins_after": _reliability(scaled, outcome.targets),
+    }
+
+
+def _reliability(probabilities: NDArray[np.float64], targets: NDArray[np.int64]) -> list[dict[str, float]]:
+    """For each of 15 bins that holds photos: mean confidence, accuracy, photos (Niculescu-Mizil and Caruana 2005)."""
+    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == targets
+    which = np.minimum((confidence * BINS).astype(int), BINS - 1)
+    return [
+        {
+            "from": round(b / BINS, 4), "confidence": round(float(confidence[which == b].mean()), 4),
+            "accuracy": round(float(right[which == b].mean()), 4), "photos": int((which == b).sum()),
+        }
+        for b in sorted(set(which.tolist()))
+    ]  # fmt: skip
+
+
+def _risk_coverage(confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> dict[str, Any]:
+    """The share of errors among the surest photos, for each share of photos answered (El-Yaniv and Wiener 2010).
+
+    `area` is the mean risk over all coverages; the curve is thinned to at most 200 points.
+    """
+    order = np.argsort(-confidence, kind="stable")
+    risk = np.cumsum(~right[order]) / np.arange(1, len(order) + 1)
+    points = np.unique(np.linspace(0, len(order) - 1, min(200, len(order))).astype(int))
+    return {
+        "area": round(float(risk.mean()), 5),
+        "coverage": [round(float(point + 1) / len(order), 4) for point in points],
+        "risk": [round(float(risk[point]), 5) for point in points],
+    }
+
+
+def _as_shipped(decided: Sequence[Decision], opened_well: NDArray[np.bool_]) -> dict[str, float]:
+    """Where the shipped thresholds lie on the lids' curve: share of sure drops, and share of errors among them."""
+    sure = np.array([one.verdict == "sure" for one in decided])
+    risk = float(1 - opened_well[sure].mean()) if sure.any() else 0.0
+    return {"coverage": round(float(sure.mean()), 4), "risk": round(risk, 5)}
