@@ -21,7 +21,7 @@ from export.calibrate import measure_ranges
 from export.equalise import Range, equalise, narrow
 from export.errors import ExportError
 from export.floating import export_float
-from export.graph import int8_model
+from export.graph import OPSET, check_opset, int8_model
 from export.network import Network, from_checkpoint, run
 from export.quantize import BATCH, choose_quantization
 from training.augment import evaluation_view, read_photo
@@ -57,7 +57,7 @@ class Verification:
 
 
 def export_bundle(
-    run_folder: Path, out: Path, version: str, limits: Limits, calibration_photos: int = 256
+    run_folder: Path, out: Path, version: str, limits: Limits, calibration_photos: int = 256, opset: int = OPSET
 ) -> dict[str, Any]:
     """Make `out` from the run in `run_folder`; returns its metadata. Raises `ExportError`, and keeps the old file.
 
@@ -70,17 +70,18 @@ def export_bundle(
     held_out = split.part("val")
     temperature = float(evaluation["temperature"])
 
-    sha256 = export_float(student, temperature, run_folder / "float.onnx", SIZE_PX)
+    check_opset(opset)
     network, ranges = rewritten(student, calibration)
+    sha256 = export_float(student, temperature, run_folder / "float.onnx", SIZE_PX)
     chosen = choose_quantization(network, ranges, calibration)
-    model = int8_model(chosen.network, temperature, SIZE_PX, chosen.corrections)
+    model = int8_model(chosen.network, temperature, SIZE_PX, chosen.corrections, opset=opset)
     metadata = _metadata(evaluation, split, checkpoint, classes, version, sha256)
     candidate = run_folder / "candidate.onnx"
     _write(model, metadata, candidate)
 
     verification, int8 = _verify(student, candidate, held_out, classes)
     log.info("%s", verification)
-    _judge(verification, limits)
+    judge(verification, limits)
     metadata["metrics"] = _metrics(int8, held_out, classes, "val")
     if test := split.part("test"):
         observed = _observe(candidate, test)
@@ -203,7 +204,7 @@ def _verify(
     ), int8
 
 
-def _judge(verification: Verification, limits: Limits) -> None:
+def judge(verification: Verification, limits: Limits) -> None:
     lost = verification.float_accuracy - verification.int8_accuracy
     if lost > limits.accuracy_lost:
         raise ExportError(

@@ -1,4 +1,4 @@
-"""`python -m export.plot BENCH.json`: what `pilah bench --json` told, as the table and the plot of docs/performance.md."""
+"""`python -m export.plot BENCH.json`: what `pilah bench --json` told, as table and plot of docs/performance.md."""
 
 from __future__ import annotations
 
