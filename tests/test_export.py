@@ -20,6 +20,7 @@ from export.errors import ExportError  # noqa: E402
 from export.graph import int8_model, round_weights, whole_bounds  # noqa: E402
 from export.network import Arithmetic, Clip, Convolution, Network, from_checkpoint, run  # noqa: E402
 from export.quantize import choose_quantization, nearest, probabilities_of  # noqa: E402
+from export.sensitivity import names, sensitivities  # noqa: E402
 from export.simulate import EightBits, change_convolutions, with_whole_bounds, with_whole_weights  # noqa: E402
 
 MEAN, DEVIATION = 114.0, (0.229, 0.224, 0.225)
@@ -198,3 +199,22 @@ def test_the_candidate_nearest_to_float_is_taken(densenet: DenseNet, photos: tor
     assert chosen.divergence < 0.02
     worse = replace(chosen, name="worse", divergence=chosen.divergence + 1)
     assert nearest([worse, chosen]) is chosen
+
+
+def test_the_layer_with_the_coarsest_weights_is_the_most_sensitive(densenet: DenseNet, photos: torch.Tensor) -> None:
+    network = from_checkpoint(densenet.state_dict(), MEAN, DEVIATION)
+    equal = equalise(network, measure_ranges(network, [photos]))
+
+    def coarse(name: str, convolution: Convolution) -> Convolution:
+        # One weight that nothing multiplies up stretches the steps of all others in its row.
+        if name != "2.0.grow":
+            return convolution
+        weight = convolution.weight.copy()
+        weight[:, 0, 0, 0] += 50
+        return replace(convolution, weight=weight)
+
+    rows = {name: (by_weights, by_output) for name, by_weights, by_output in sensitivities(equal, photos)}
+    coarsened = {row[0]: row[1] for row in sensitivities(change_convolutions(equal, coarse), photos)}
+    assert list(rows) == names(equal)
+    assert all(by_output > 0 for name, (_, by_output) in rows.items() if not name.endswith("squeeze"))
+    assert coarsened["2.0.grow"] > 5 * rows["2.0.grow"][0]
