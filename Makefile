@@ -4,6 +4,7 @@ VENV   ?= .venv
 DATA   ?= $(PILAH_DATA)
 RUN    ?= runs/$(if $(FAST),fast,default)
 RECIPE ?= $(if $(FAST),fast,auto)
+START  ?= $(if $(FAST),random,imagenet)
 OUT    ?= $(if $(FAST),$(RUN)/bundle.onnx,models/default.onnx)
 ARGS   ?=
 
@@ -15,7 +16,7 @@ TRAIN   := $(STAMPS)/training
 SOURCES := pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help run test soak powercut trials lint format model clean
+.PHONY: help run test soak powercut trials screenshots load lint format model clean
 
 help: ## list every target in a line
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16 | sort
@@ -44,6 +45,12 @@ run: $(BASE) ## start the bin with mock GPIO and a simulated camera (ARGS="--dro
 test: $(TRAIN) ## install what tests need and run them all (ARGS="-k lids"; PILAH_DATA=folder of photos)
 	@$(BIN)/python -m pytest $(ARGS)
 
+screenshots: $(TRAIN) ## take the pictures of the page for docs/ (needs chromium)
+	@$(BIN)/python -m tests.screenshots $(ARGS)
+
+load: $(TRAIN) ## drop to lid with and without 24 clients of the page, by turns (ARGS="--turns 20")
+	@$(BIN)/python -m tests.load_page $(ARGS)
+
 RENDERED := runs/rendered
 
 $(RENDERED): $(TRAIN)
@@ -54,7 +61,7 @@ $(RENDERED): $(TRAIN)
 model: $(TRAIN) $(if $(FAST),,$(RENDERED)) ## photos -> trained, evaluated, exported, verified bundle and its report (DATA=folder; FAST=1)
 	@test -d "$(DATA)" || { echo "Name the folder of photos: make model DATA=../shared/data"; exit 1; }
 	$(BIN)/python -m training prepare --data $(DATA) --run $(RUN) $(if $(FAST),--per-class 6,--rendered $(RENDERED))
-	$(BIN)/python -m training train --data $(DATA) --run $(RUN) --recipe $(RECIPE)
+	$(BIN)/python -m training train --data $(DATA) --run $(RUN) --recipe $(RECIPE) --start $(START)
 	$(BIN)/python -m training evaluate --run $(RUN)
 	$(BIN)/python -m export --run $(RUN) --out $(OUT) $(if $(FAST),--accuracy-lost 1 --agreement 0)
 	$(BIN)/python -m training report --run $(RUN) --bundle $(OUT)
@@ -85,4 +92,4 @@ clean: ## remove the environment and every build product; keeps runs/ and models
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
--include systemd/install.mk
+-include systemd/install.mk tests/pi/pi.mk

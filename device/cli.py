@@ -24,6 +24,7 @@ COMMANDS = {
     "config": "device.config.commands:config",
     "doctor": "device.doctor:doctor",
     "calibrate": "device.calibrate.commands:calibrate",
+    "bench": "device.bench:bench",
 }
 """Name of the command → module and the function in it."""
 

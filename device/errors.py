@@ -35,3 +35,7 @@ class PageError(PilahError):
 
 class MachineError(PilahError):
     """The machine is not as Pilah needs it: its clock, its permissions, its supply, or the terminal."""
+
+
+class BenchError(PilahError):
+    """A model cannot be timed."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import os
 import shutil
 import socket
 import subprocess
@@ -23,24 +22,24 @@ import click
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from device.config import Config
 from device.journal import Journal
 from device.page.owner import Password
 from tests.made_up import encoded, made_up_drops, rendered_trays, thumbnail
 
 PASSWORD = "only for the pictures"
-PAGES = ("now", "ask", "history", "login", "teach", "health")
+PAGES = ("history", "login", "teach", "health", "ask", "now")
+"""In this order, so that what the bin drops meanwhile hides little of what was made up."""
 OWNERS = ("teach", "health")
 SIZES = ((1280, 800), (360, 740))
 SCHEMES = ("light", "dark")
 LANGUAGES = {"en": "en-GB", "id": "id-ID"}
 ASKED = ("organic", "metal")
-TALLEST = {1280: 1200, 360: 1500}
+TALLEST = {1280: 1080, 360: 1500}
 """Pixels; where a page is longer, its end says nothing new."""
 TAUGHT = 6
 """Drops with a picture."""
-COLOURS = 96
-"""Enough for a tray, and a third of the bytes."""
+COLOURS, KEPT, VIVID = 110, 16, 24
+"""Of a picture's palette, for a third of the bytes: for what lies on a tray, the commonest, the commonest vivid."""
 SETTLES_MS = 900
 WAITS_MS = 300_000
 """For a drop that the bin is sure of."""
@@ -55,24 +54,24 @@ def screenshots(to: Path, model: Path | None, only: tuple[str, ...], languages: 
     """Take a picture of every page: wide and narrow, light and dark, English and Indonesian."""
     to.mkdir(parents=True, exist_ok=True)
     photos = [encoded(tray) for tray in rendered_trays(list(ASKED), seed=11)]
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as player, _bin(Path(folder), model) as url:
-        for language in languages:
-            speaks = {**os.environ, "LANGUAGE": LANGUAGES[language].replace("-", "_")}
-            browser = player.chromium.launch(
-                executable_path=shutil.which("chromium"), args=["--no-sandbox"], env=speaks
-            )
-            for size, scheme in itertools.product(SIZES, SCHEMES):
-                ending = f"{size[0]}-{scheme}{'' if language == 'en' else '-' + language}.png"
-                with _tab(browser, url, language, size, scheme) as tab:
-                    for name in only or PAGES:
-                        _show(tab, name, size, photos)
-                        _take(tab, to / f"{name}-{ending}")
-            browser.close()
+    with sync_playwright() as player:
+        browser = player.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        for language, size, scheme in itertools.product(languages, SIZES, SCHEMES):
+            ending = f"{size[0]}-{scheme}{'' if language == 'en' else '-' + language}.png"
+            with _bin(model) as url, _tab(browser, url, language, scheme) as tab:
+                for name in only or PAGES:
+                    _show(tab, name, size, photos)
+                    _take(tab, to / f"{name}-{ending}")
 
 
 @contextlib.contextmanager
-def _bin(folder: Path, model: Path | None) -> Iterator[str]:
-    """A bin with a history and an owner; the page's address."""
+def _bin(model: Path | None) -> Iterator[str]:
+    """A bin with a history and an owner, begun anew for each round; the page's address."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield from _run(Path(folder), model)
+
+
+def _run(folder: Path, model: Path | None) -> Iterator[str]:
     Password(folder).set(PASSWORD)
     _write_history(folder / "journal.db")
     with socket.create_server(("127.0.0.1", 0)) as free:
@@ -104,7 +103,7 @@ def _write_history(file: Path) -> None:
 
 
 @contextlib.contextmanager
-def _tab(browser: Browser, url: str, language: str, size: tuple[int, int], scheme: Any) -> Iterator[Page]:
+def _tab(browser: Browser, url: str, language: str, scheme: Any) -> Iterator[Page]:
     context = browser.new_context(color_scheme=scheme, locale=LANGUAGES[language], base_url=url)
     tab = context.new_page()
     tab.set_default_timeout(WAITS_MS)
@@ -150,13 +149,13 @@ def _take(tab: Page, file: Path) -> None:
 
 
 def _few_colours(picture: Image.Image) -> Image.Image:
-    """The picture with a palette; small dots of the compartments' colours keep theirs."""
-    kept = [compartment.colour for compartment in Config().compartments.values()]
-    reduced = picture.quantize(COLOURS - len(kept), dither=Image.Dither.NONE)
-    colours = (reduced.getpalette() or [])[: 3 * (COLOURS - len(kept))]
-    colours += [int(colour[at : at + 2], 16) for colour in kept for at in (1, 3, 5)]
+    """The picture with a palette; what the page itself is painted in keeps its colours, be it a small dot."""
+    found = sorted(picture.getcolors(picture.width * picture.height) or [], reverse=True)
+    vivid = [colour for _, colour in found if max(colour) - min(colour) > 60]
+    kept = dict.fromkeys([colour for _, colour in found[:KEPT]] + vivid[:VIVID])
+    reduced = picture.quantize(COLOURS, dither=Image.Dither.NONE).getpalette() or []
     palette = Image.new("P", (1, 1))
-    palette.putpalette(colours)
+    palette.putpalette([*reduced[: 3 * COLOURS], *itertools.chain.from_iterable(kept)])
     return picture.quantize(palette=palette, dither=Image.Dither.NONE)
 
 

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,15 +18,14 @@ from device.page.app import create_app
 from device.page.bin import Bin
 from device.page.server import PageServer
 from device.requests import Maintenance, OpenLid
-from tests.bundles import plain, write_bundle
-from tests.page_parts import PASSWORD, ListJournal, PlayedAppliance, make_bin, photo_of
+from tests.bundles import plain
+from tests.page_parts import ListJournal, PlayedAppliance, make_bin, photo_of
+from tests.visitor import CHROMIUM, KIOSK, PHONE, Visitor
 
 playwright = pytest.importorskip("playwright.sync_api")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 
-PHONE, KIOSK = {"width": 360, "height": 740}, {"width": 1280, "height": 800}
 LID_IS_HIGHER = "height => document.querySelectorAll('.lid')[1].getBoundingClientRect().height > height * 2"
 SIZE_OF_PICTURE = """async (src) => {
     const picture = new Image();
@@ -71,34 +65,6 @@ def bin_(tmp_path: Path) -> Bin:
 def server(bin_: Bin) -> Iterator[PageServer]:
     with PageServer(create_app(bin_), "127.0.0.1", 0) as server:
         yield server
-
-
-class Visitor:
-    """A tab whose complaints are collected: console errors, failed scripts, requests to other hosts."""
-
-    def __init__(self, chromium: Any, url: str, size: dict[str, int], **preferences: Any) -> None:
-        context = chromium.new_context(viewport=size, locale="en-GB", base_url=url, **preferences)
-        self.tab = context.new_page()
-        self.tab.set_default_timeout(20_000)
-        self.complaints: list[str] = []
-        self.tab.on("console", lambda line: line.type == "error" and self.complaints.append(line.text))
-        self.tab.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.tab.on("request", lambda request: self._is_here(request.url, url))
-
-    def _is_here(self, asked: str, url: str) -> None:
-        if not asked.startswith((url, "blob:", "data:")):
-            self.complaints.append(f"asked another host: {asked}")
-
-    def log_in(self) -> None:
-        self.tab.goto("/login")
-        self.tab.get_by_label("Password").fill(PASSWORD)
-        self.tab.get_by_role("button", name="Log in").click()
-        self.tab.get_by_role("button", name="Log out").wait_for()
-
-    def ask(self, **photos: bytes) -> None:
-        self.tab.goto("/ask")
-        files = [{"name": name, "mimeType": "image/jpeg", "buffer": photo} for name, photo in photos.items()]
-        self.tab.set_input_files("#choose", files)
 
 
 @pytest.fixture(params=[PHONE, KIOSK], ids=["phone", "kiosk"])
@@ -285,30 +251,3 @@ def test_the_page_is_installed_and_says_so_when_the_bin_is_out_of_reach(chromium
     tab.goto("/history")
     tab.get_by_role("heading", name="The bin cannot be reached").wait_for()
     context.close()
-
-
-def test_a_visitor_of_a_running_bin_sees_a_lid_open_and_close(chromium: Any, tmp_path: Path) -> None:
-    pictures = tmp_path / "pictures"
-    pictures.mkdir()
-    for number, material in enumerate(("glass", "organic", "glass", "textile")):
-        (pictures / f"{number}.jpg").write_bytes(photo_of(material))
-    bundle = write_bundle(tmp_path / "colours.onnx")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    config = tmp_path / "pilah.toml"
-    config.write_text(f'[page]\nport = {port}\n[journal]\npath = "{tmp_path}/journal.db"\n')
-    command = ["run", "--config", config, "--camera", f"images:{pictures}", "--pins", "mock", "--model", bundle]
-    bin_ = subprocess.Popen(
-        [sys.executable, "-m", "device", *map(str, command)], stderr=subprocess.PIPE, text=True, env={**os.environ}
-    )
-    try:
-        assert any("The page is at" in line for line in bin_.stderr)
-        visitor = Visitor(chromium, f"http://localhost:{port}", KIOSK)
-        visitor.tab.goto("/")
-        name = visitor.tab.locator(".lids li[data-lid=open]").get_attribute("data-compartment")
-        visitor.tab.locator(f".lids li[data-compartment={name}][data-lid=closed]").wait_for()
-        assert visitor.complaints == []
-    finally:
-        bin_.terminate()
-        bin_.communicate(timeout=20)
-    assert bin_.returncode == 0

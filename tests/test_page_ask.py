@@ -66,12 +66,14 @@ def _with_orientation(encoded: bytes, orientation: int) -> bytes:
     return encoded[:2] + b"\xff\xe1" + struct.pack(">H", len(segment) + 2) + segment + encoded[2:]
 
 
-def _png_that_claims(width: int, height: int) -> bytes:
+def _png_that_unfolds(width: int, height: int) -> bytes:
+    """A whole black picture: a hundred kilobytes that become gigabytes once they are decoded."""
+
     def chunk(kind: bytes, content: bytes) -> bytes:
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
-    rows = zlib.compress(b"\0" * 1000)
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    rows = zlib.compress(bytes((1 + width // 8) * height))
+    header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
 
 
@@ -89,7 +91,7 @@ def _zip() -> bytes:
         (b"#!/bin/sh\necho hello\n", "no JPEG, PNG or WebP"),
         (_zip(), "no JPEG, PNG or WebP"),
         (b"\0\0\0\x20ftypheic" + b"\0" * 64, "HEIC"),
-        (_png_that_claims(30_000, 30_000), "30000×30000"),
+        (_png_that_unfolds(30_000, 30_000), "30000×30000"),
         (photo_of("glass")[:-200], "truncated"),
         (b"GIF89a" + b"\0" * 64, "no JPEG, PNG or WebP"),
         (b"\xff\xd8\xff\xe0<script>alert(1)</script>", "truncated"),

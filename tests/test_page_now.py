@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import socket
@@ -17,8 +18,11 @@ from device.config import Config
 from device.errors import PageError
 from device.events import DecisionEvent, FaultEvent, LidEvent, StateEvent
 from device.page.app import create_app
-from device.page.now import STREAMS_AT_MOST, TrayPicture
+from device.page.ask import BYTES_AT_MOST
+from device.page.now import STREAMS_AT_MOST
 from device.page.server import PageServer
+from device.page.stream import TrayPicture
+from device.page.uploads import BODIES_BYTES_AT_MOST
 from tests.bundles import plain
 from tests.page_parts import PlayedAppliance, make_bin, photo_of
 
@@ -82,7 +86,9 @@ def test_a_watcher_is_told_of_a_new_picture_of_the_tray(server: PageServer, appl
     assert get(server, "/tray.jpg").status == 404
     watcher = Watcher(server)
     appliance.show(plain("glass"), 5.0)
-    assert watcher.next("frame")["time"] == 5.0
+    told = watcher.next("frame")
+    assert told["time"] == 5.0
+    assert told["picture"].startswith("data:image/jpeg;base64,/9j/")
     assert get(server, "/tray.jpg").read()[:3] == b"\xff\xd8\xff"
     watcher.leave()
 
@@ -150,11 +156,11 @@ def test_the_bin_s_own_paths_are_nobody_s_business(server: PageServer, appliance
 def test_the_tray_is_encoded_once_for_all_and_not_more_often_than_needed() -> None:
     appliance, clock = PlayedAppliance([]), ManualClock()
     tray = TrayPicture(appliance, clock)
-    assert tray.get() is None
+    assert tray.get() == (None, None)
     appliance.show(plain("glass"), 1.0)
     first = tray.get()
     appliance.show(plain("organic"), 2.0)
-    assert tray.get() is first
+    assert tray.get() == first
     clock.sleep(1.0)
     assert tray.get() != first
 
@@ -175,21 +181,45 @@ def test_fifty_megabytes_two_hundred_at_once_are_refused_while_the_page_goes_on(
     assert get(server, "/api/now").status == 200
 
 
+def test_uploads_that_never_end_fill_neither_card_nor_memory_and_small_ones_still_pass(server: PageServer) -> None:
+    fits = BODIES_BYTES_AT_MOST // BYTES_AT_MOST
+    for _ in range(2):
+        while len(held := hold_uploads(server, 2 * fits)) != fits:
+            pass
+        assert ask_over(server, photo_of("glass")) == 200
+        for client in held:
+            client.close()
+
+
+def hold_uploads(server: PageServer, number: int) -> list[socket.socket]:
+    """Begin so many uploads that lack their last byte; those that the server does not hang up on."""
+    head = "POST /api/classify HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=b\r\n"
+    held = []
+    for _ in range(number):
+        client = socket.create_connection(("127.0.0.1", server.port), timeout=20)
+        with contextlib.suppress(ConnectionError):
+            client.sendall(f"{head}Content-Length: {BYTES_AT_MOST - 1}\r\n\r\n".encode())
+            client.sendall(b"x" * (BYTES_AT_MOST - 2))
+            held.append(client)
+    return held
+
+
+def ask_over(server: PageServer, photo: bytes) -> int:
+    body = b'--b\r\nContent-Disposition: form-data; name="photo"; filename="a.jpg"\r\n\r\n' + photo + b"\r\n--b--\r\n"
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+    connection.request("POST", "/api/classify", body, {"Content-Type": "multipart/form-data; boundary=b"})
+    status = connection.getresponse().status
+    connection.close()
+    return status
+
+
 def test_two_hundred_photos_at_once_are_answered_or_told_to_wait_and_nothing_is_kept(
     server: PageServer, tmp_path: Path
 ) -> None:
     before = sorted(file.name for file in tmp_path.rglob("*"))
     photo = photo_of("glass")
-    body = b'--b\r\nContent-Disposition: form-data; name="photo"; filename="a.jpg"\r\n\r\n' + photo + b"\r\n--b--\r\n"
     statuses: list[int] = []
-
-    def ask() -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
-        connection.request("POST", "/api/classify", body, {"Content-Type": "multipart/form-data; boundary=b"})
-        statuses.append(connection.getresponse().status)
-        connection.close()
-
-    threads = [threading.Thread(target=ask) for _ in range(200)]
+    threads = [threading.Thread(target=lambda: statuses.append(ask_over(server, photo))) for _ in range(200)]
     for thread in threads:
         thread.start()
     for thread in threads:

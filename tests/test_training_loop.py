@@ -1,4 +1,4 @@
-"""A training may be stopped at any moment and ends the same; a whole model comes out of one chain of commands."""
+"""A training may be stopped at any moment and ends the same."""
 
 from __future__ import annotations
 
@@ -6,23 +6,18 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from click.testing import CliRunner
+from torch.utils.data import DataLoader
 
-from device.bundle import Bundle
-from device.classifier import Classifier
-from device.pictures import read_picture
-from export.bundle import Limits, export_bundle
-from export.errors import ExportError
 from tests.drawn import a_picture, save
-from training.__main__ import main as training_command
 from training.augment import seed_view, training_view
 from training.errors import CheckpointError
-from training.loop import Phase, Recipe, Training, balanced_weights
+from training.loop import Training, mixing
 from training.models import Student, load_checkpoint, load_student
 from training.prepare import Photo
+from training.recipes import Phase, Recipe
+from training.sampling import Photos, balanced_weights, draw
 
 TINY = Recipe(phases=(Phase(2, 32),), batch=4, distillation=0.0, hint=0.0, ema_decay=0.9, mixup=0.2)
 
@@ -45,20 +40,28 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
     return load_checkpoint(folder / "model.pt")["state_dict"]
 
 
-def test_a_training_that_was_stopped_ends_with_the_same_weights(tmp_path: Path) -> None:
+def test_a_training_that_was_stopped_ends_with_the_same_weights_and_one_log(tmp_path: Path) -> None:
     listed = photos(tmp_path / "photos")
     training(listed, tmp_path / "whole").run()
 
+    class PowerCutError(Exception):
+        pass
+
+    def cut(row: dict[str, object]) -> None:
+        raise PowerCutError
+
     stopped = training(listed, tmp_path / "stopped")
-    stopped.folder.mkdir()
-    stopped._train_epoch()
-    stopped.epoch = 1
-    stopped.save()
+    stopped.after_epoch = cut
+    with pytest.raises(PowerCutError):
+        stopped.run()
     training(listed, tmp_path / "stopped").run()
 
     whole, resumed = weights(tmp_path / "whole"), weights(tmp_path / "stopped")
     assert all(torch.equal(whole[key], resumed[key]) for key in whole)
-    assert len((tmp_path / "stopped" / "log.jsonl").read_text().splitlines()) == 1
+    logs = [(tmp_path / run / "log.jsonl").read_text().splitlines() for run in ("whole", "stopped")]
+    losses = [[(row["epoch"], row["loss"]) for row in map(json.loads, log)] for log in logs]
+    assert losses[0] == losses[1]
+    assert list((tmp_path / "stopped" / "tensorboard").glob("events.*"))
 
 
 def test_a_frozen_backbone_keeps_its_weights_and_learns_a_head(tmp_path: Path) -> None:
@@ -76,6 +79,26 @@ def test_a_rare_class_is_drawn_more_often_than_it_comes_but_not_as_often_as_a_co
     listed += [Photo(f"r{i}", "street", "trash", "train", i) for i in range(10)]
     share = balanced_weights(listed, {})[90:].sum()
     assert 0.10 < share < 0.50
+
+
+def test_a_view_is_the_same_whichever_process_makes_it_and_processes_share_an_epoch(tmp_path: Path) -> None:
+    listed = photos(tmp_path / "photos")
+    pictures, drawn = Photos(listed, ("glass", "paper")), draw(balanced_weights(listed, {}), 6, seed=3, epoch=1)
+    here = [pictures[one] for one in drawn]
+    there = DataLoader(pictures, 2, sampler=drawn, num_workers=1)
+    assert torch.equal(torch.stack([view for view, _ in here]), torch.cat([views for views, _ in there]))
+    assert not torch.equal(pictures[(0, 1)][0], pictures[(0, 2)][0])
+    assert draw(balanced_weights(listed, {}), 6, seed=3, epoch=2) != drawn
+
+
+@pytest.mark.parametrize(("mixup", "cutmix"), [(0.0, 0.0), (0.4, 0.0), (0.0, 0.4), (0.4, 0.4)])
+def test_mixed_pictures_carry_the_shares_of_both_classes(mixup: float, cutmix: float) -> None:
+    torch.manual_seed(0)
+    mix = mixing(replace(TINY, mixup=mixup, cutmix=cutmix), 2)
+    images = torch.stack([torch.zeros(3, 32, 32), torch.full((3, 32, 32), 200.0)])
+    mixed, shares = mix(images, torch.tensor([0, 1]))
+    assert shares.sum(dim=1) == pytest.approx([1.0, 1.0])
+    assert mixed.mean(dim=(1, 2, 3)) / 200 == pytest.approx(shares[:, 1], abs=1e-3)
 
 
 @pytest.mark.parametrize("view", [training_view(40), seed_view(40)])
@@ -96,36 +119,3 @@ def test_a_checkpoint_of_another_network_is_refused_in_one_sentence(tmp_path: Pa
         load_student(tmp_path / "other.pt")
     with pytest.raises(CheckpointError, match="no checkpoint at"):
         load_student(tmp_path / "missing.pt")
-
-
-def test_a_whole_model_comes_out_of_one_chain_of_commands(tmp_path: Path) -> None:
-    for material, first in (("glass", 0), ("organic", 100), ("trash", 200)):
-        for number in range(6):
-            path = tmp_path / "data" / "street" / material / f"{number}.jpg"
-            save(a_picture(seed=first + number), path)
-    (tmp_path / "data.toml").write_text('[[source]]\nname = "street"\npath = "street"\nlicence = "CC0"\n')
-    run, out = tmp_path / "run", tmp_path / "bundle.onnx"
-    where = ["--data", str(tmp_path / "data"), "--description", str(tmp_path / "data.toml"), "--run", str(run)]
-    for command in (
-        ["prepare", *where],
-        ["augment", "--run", str(run), "--size", "48"],
-        ["train", *where, "--recipe", "fast", "--workers", "0"],
-        ["evaluate", "--run", str(run)],
-    ):
-        result = CliRunner().invoke(training_command, command, catch_exceptions=False)
-        assert result.exit_code == 0, result.output
-    log = [json.loads(line)["epoch"] for line in (run / "log.jsonl").read_text().splitlines()]
-    assert log == [1, 2]
-
-    out.write_bytes(b"the previous bundle")
-    with pytest.raises(ExportError, match="agrees with float"):
-        export_bundle(run, out, "test-1", Limits(accuracy_lost=1.0, agreement=1.01))
-    assert out.read_bytes() == b"the previous bundle"
-
-    metadata = export_bundle(run, out, "test-1", Limits(accuracy_lost=1.0, agreement=0.0))
-    classifier = Classifier(Bundle.open(out))
-    assert classifier.bundle.contract.classes == ("glass", "organic", "trash")
-    assert metadata["sources"] == [{"name": "street", "licence": "CC0", "photos": 15}]
-    observed = classifier.observe(read_picture(tmp_path / "data/street/glass/0.jpg"))
-    assert np.isclose(observed.probabilities.sum(), 1.0, atol=1e-4)
-    assert observed.energy is not None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,24 +13,24 @@ import click
 import torch
 from tqdm import tqdm
 
-from device.bundle import Bundle
 from device.errors import PilahError
-from training.augment import evaluation_view, read_photo, training_view
+from training.augment import read_photo, training_view
 from training.evaluate import evaluate, predict
 from training.files import write_atomically, write_text
-from training.loop import Photos, Training
+from training.loop import Training, set_aside
 from training.models import Student, Teacher, load_student
-from training.prepare import Split, contact_sheet, load_split, prepare, save_split, table
-from training.recipes import RECIPES, recipe_named
+from training.prepare import contact_sheet, load_split, prepare, save_split, table
+from training.processes import Processes
+from training.recipes import RECIPES, Phase, recipe_named
 from training.report.command import report_command
-from training.revive import student_from_bundle
+from training.sampling import Photos
+from training.seed import fit_seed_head, predict_with_head
 from training.sources import read_description, rendered_source
-from training.teach import fit_head
+from training.start import IMAGENET, begin
+from training.teach import teacher_of
+from training.tune import Tuning, with_tuned
 
 DESCRIPTION = Path(__file__).parent / "data" / "shared.toml"
-TEACHER_PX = 160
-REVIVED_ON = 200
-"""Photos on which a bundle's BatchNorms are measured."""
 
 run_option = click.option(
     "--run", "folder", type=click.Path(path_type=Path), default=Path("runs/default"), show_default=True,
@@ -104,66 +105,96 @@ def augment_command(folder: Path, size: int, strength: float) -> None:
     help="auto: default with a GPU, short without.",
 )  # fmt: skip
 @click.option(
-    "--start", type=click.Path(path_type=Path), default=None,
-    help="Checkpoint or bundle (.onnx) to start from.",
+    "--start", default=IMAGENET, show_default=True, metavar="imagenet|random|FILE",
+    help="Weights to start from; FILE is a checkpoint or a bundle (.onnx).",
 )  # fmt: skip
+@click.option("--teacher", type=click.IntRange(0, 2), default=0, show_default=True, help="Size of EfficientNet-Lite.")
+@click.option("--resume/--restart", default=True, show_default=True, help="Go on in --run, or begin anew there.")
+@click.option("--tuned", type=click.Path(path_type=Path), default=None, help="The best.json of a study.")
 @click.option("--workers", default=1, show_default=True, help="Processes that make views.")
-def train_command(data: Path, description: Path, folder: Path, name: str, start: Path | None, workers: int) -> None:
-    """Train by a recipe; stopped at any moment and started again, it goes on."""
+def train_command(
+    data: Path, description: Path, folder: Path, name: str, start: str, teacher: int, resume: bool,
+    tuned: Path | None, workers: int,
+) -> None:  # fmt: skip
+    """Train by a recipe; stopped at any moment and started again, it goes on.
+
+    On several GPUs, or CPUs: torchrun --nproc-per-node N -m -- training train …
+    """
     described, split, recipe = (
-        read_description(description, data),
-        load_split(folder / "split.json"),
-        recipe_named(name),
-    )
-    classes = split.classes
-    teacher = _teacher(folder, split, workers) if recipe.distillation > 0 or recipe.hint > 0 else None
+        read_description(description, data), load_split(folder / "split.json"), recipe_named(name),
+    )  # fmt: skip
+    recipe = recipe if tuned is None else with_tuned(recipe, tuned)
+    processes = Processes.join()
+    if not resume and processes.is_first:
+        for path in set_aside(folder):
+            click.echo(f"The earlier training is kept as {path}.")
+    processes.wait()
+    taught_by = None
+    if recipe.learns_from_teacher:
+        taught_by = teacher_of(folder, split, recipe, teacher, workers, processes)
     torch.manual_seed(recipe.seed)
-    student = Student(len(classes), "seed" if name == "seed" else "linear")
-    if start is not None and not (folder / "last.pt").exists():
-        _start_from(student, start, split)
+    student = Student(len(split.classes), "seed" if name == "seed" else "linear")
+    origin = None if (folder / "last.pt").exists() else begin(student, start, split)
     training = Training(
-        student, recipe, split.part("train"), split.part("val"), classes, folder, teacher=teacher,
+        student, recipe, split.part("train"), split.part("val"), split.classes, folder, teacher=taught_by,
         source_weights={source.name: source.weight for source in described.source},
-        provenance={"recipe_name": name, "seed": recipe.seed, "start": _ancestor(start)},
-        workers=workers,
+        provenance={"recipe_name": name, "seed": recipe.seed, "start": origin}, workers=workers, processes=processes,
     )  # fmt: skip
     training.run()
+    if processes.is_first:
+        click.echo(f"{folder / 'model.pt'}: {training.epoch} of {recipe.epochs} epochs")
 
 
-def _start_from(student: Student, start: Path, split: Split) -> None:
-    """Take the weights of a checkpoint or a bundle; the head too, where it knows the same classes."""
-    if start.suffix == ".onnx":
-        photos = split.part("train")[:: max(1, len(split.part("train")) // REVIVED_ON)]
-        views = torch.stack([evaluation_view(read_photo(photo.path)) for photo in photos])
-        student.network.load_state_dict(student_from_bundle(start, split.classes, views).network.state_dict())
-        return
-    known, checkpoint = load_student(start)
-    student.network.features.load_state_dict(known.network.features.state_dict())
-    if tuple(checkpoint["classes"]) == split.classes and checkpoint["head"] == student.head_kind:
-        student.head.load_state_dict(known.head.state_dict())
+@main.command("tune")
+@_with_data
+@run_option
+@click.option("--trials", type=click.IntRange(1), default=30, show_default=True, help="How many the study shall have.")
+@click.option("--recipe", "name", type=click.Choice(["auto", *RECIPES]), default="auto", show_default=True)
+@click.option("--start", default=IMAGENET, show_default=True, metavar="imagenet|random|FILE")
+@click.option("--teacher", type=click.IntRange(0, 2), default=0, show_default=True, help="Size of EfficientNet-Lite.")
+@click.option("--epochs", type=click.IntRange(1), default=4, show_default=True, help="Of each trial.")
+@click.option("--size", type=click.IntRange(32), default=96, show_default=True, help="Side of a view in pixels.")
+@click.option("--per-class", type=click.IntRange(2), default=None, help="Use so many photos of a class and part.")
+@click.option("--workers", default=1, show_default=True, help="Processes that make views.")
+def tune_command(
+    data: Path, description: Path, folder: Path, trials: int, name: str, start: str, teacher: int, epochs: int,
+    size: int, per_class: int | None, workers: int,
+) -> None:  # fmt: skip
+    """Search for better values of a recipe; stopped and started again, the study goes on."""
+    described, split = read_description(description, data), load_split(folder / "split.json")
+    recipe = replace(recipe_named(name), phases=(Phase(epochs, size),), teacher_epochs=0)
+    taught_by = None
+    if recipe.learns_from_teacher:
+        taught_by = teacher_of(folder, split, recipe, teacher, workers, Processes.join())
+    torch.manual_seed(recipe.seed)
+    student = Student(len(split.classes))
+    begin(student, start, split)
+    split = split if per_class is None else split.thinned(per_class)
+    weights = {source.name: source.weight for source in described.source}
+    study = Tuning(folder / "tuning", recipe, split, student, taught_by, weights, workers).run(trials)
+    click.echo(f"{folder / 'tuning'}: {len(study.trials)} trials; best loss {study.best_value:.4f} with")
+    for key, value in study.best_params.items():
+        click.echo(f"  {key:<14} {value:.4g}")
 
 
-def _ancestor(start: Path | None) -> dict[str, Any] | None:
-    """What the new model's provenance says of the one that it began as."""
-    if start is None:
-        return None
-    if start.suffix != ".onnx":
-        return {"file": start.name, "recipe": json.loads(load_student(start)[1].get("recipe", "null"))}
-    contract = Bundle.open(start).contract
-    return {"bundle": contract.version, "provenance": contract.provenance}
-
-
-def _teacher(folder: Path, split: Split, workers: int) -> Teacher:
-    """The teacher of a run, fitted once."""
-    path = folder / "teacher.pt"
-    teacher = Teacher(len(split.classes), size=0)
-    if path.exists():
-        teacher.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-        return teacher
-    accuracy = fit_head(teacher, Photos(split.part("train"), split.classes), TEACHER_PX, workers=workers)
-    logging.getLogger(__name__).info("teacher: %.1f %% of its training views", 100 * accuracy)
-    write_atomically(path, lambda partial: torch.save(teacher.state_dict(), partial))
-    return teacher
+@main.command("seed")
+@run_option
+@click.option(
+    "--views", type=click.IntRange(1, 20), default=2, show_default=True, help="Augmented views of each photo."
+)
+@click.option("--workers", default=1, show_default=True, help="Processes that make views.")
+def seed_command(folder: Path, views: int, workers: int) -> None:
+    """Measure the student project's recipe on the same split, with EfficientNet-Lite0 as its frozen backbone."""
+    split = load_split(folder / "split.json")
+    torch.manual_seed(0)
+    backbone = Teacher(len(split.classes), 0).eval()
+    head = fit_seed_head(
+        backbone, Photos(split.part("train"), split.classes), len(split.classes), views, workers=workers
+    )
+    parts = [part for part in ("val", "test") if split.part(part)]
+    result = evaluate(*(predict_with_head(backbone, head, split.part(part), split.classes) for part in parts))
+    write_text(folder / "seed.json", json.dumps(result, indent=1, ensure_ascii=False))
+    _tell(result)
 
 
 @main.command("evaluate")
@@ -176,6 +207,11 @@ def evaluate_command(folder: Path) -> None:
     result = evaluate(predict(student, split.part("val"), classes), predict(student, test, classes) if test else None)
     result["licences"] = json.loads((folder / "licences.json").read_text(encoding="utf-8"))
     write_text(folder / "evaluation.json", json.dumps(result, indent=1, ensure_ascii=False))
+    _tell(result)
+
+
+def _tell(result: dict[str, Any]) -> None:
+    """Print what an evaluation measured."""
     for row in result["metrics"]:
         low, high = (100 * end for end in row["interval95"])
         click.echo(f"{row['split']:<5} {row['data']:<14} {100 * row['accuracy']:.1f} % ({low:.1f}…{high:.1f})")

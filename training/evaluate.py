@@ -223,7 +223,7 @@ def choose_thresholds(outcome: Outcome, temperature: float) -> Thresholds:
     return best
 
 
-def evaluate(held_out: Outcome, test: Outcome | None) -> dict[str, Any]:
+def evaluate(held_out: Outcome, test: Outcome | None = None) -> dict[str, Any]:
     """Everything that the report and the bundle say, fitted on `held_out` and measured on both."""
     temperature = fit_temperature(held_out)
     thresholds = choose_thresholds(held_out, temperature)

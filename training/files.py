@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+import torch
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
@@ -16,6 +20,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         with partial.open("rb") as file:
             os.fsync(file.fileno())
         partial.replace(path)
+        _flush_folder(path.parent)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
@@ -23,3 +28,19 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
 
 def write_text(path: Path, text: str) -> None:
     write_atomically(path, lambda partial: partial.write_text(text, encoding="utf-8"))
+
+
+def write_checkpoint(path: Path, values: dict[str, Any]) -> None:
+    """Save with PyTorch, by way of memory: its own writer says of a full disk only that it failed."""
+    written = io.BytesIO()
+    torch.save(values, written)
+    write_atomically(path, lambda partial: partial.write_bytes(written.getbuffer()))
+
+
+def _flush_folder(folder: Path) -> None:
+    """The new name reaches the disk too."""
+    number = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)

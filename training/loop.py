@@ -6,12 +6,13 @@ goes on from its last whole epoch and ends with the same result: each epoch draw
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 import math
 import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,134 +20,34 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 from torchvision.transforms import v2
 from tqdm import tqdm
 
-from training.augment import evaluation_view, read_photo, seed_view, training_view
-from training.files import write_atomically
-from training.models import Normalised
+from training.augment import evaluation_view, seed_view, training_view
+from training.errors import CheckpointError
+from training.evaluate import Outcome
+from training.files import write_checkpoint
+from training.lesson import Lesson
+from training.log import Log
+from training.models import Normalised, load_checkpoint
 from training.prepare import Photo
+from training.processes import Processes
+from training.recipes import Recipe
+from training.sampling import Photos, balanced_weights, draw
 
 EVALUATION_PX = 224
 """The side of the pictures that the device shows the model."""
 MEASURED = 6
 """How often in a training the held-out photos are looked at: on a CPU a look costs as much as an epoch."""
-
-
-@dataclass(frozen=True)
-class Phase:
-    """A stretch of epochs at one picture size; later phases are usually larger (Touvron et al. 2019, FixRes).
-
-    `teacher_px`: the teacher sees the same view at this size, which may be larger than what the student sees.
-    """
-
-    epochs: int
-    size_px: int
-    teacher_px: int | None = None
-
-    @property
-    def view_px(self) -> int:
-        return max(self.size_px, self.teacher_px or 0)
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """Everything that shapes a training; the same recipe and seed give the same model.
-
-    `distillation`: weight of the teacher's soft labels against the true ones; `hint`: weight of the pooled-feature
-    loss (Romero et al. 2015, FitNets) at stride 8, 16 and 32; `temperature`: of the soft labels (Hinton et al. 2015).
-    """
-
-    phases: tuple[Phase, ...]
-    batch: int = 32
-    learning_rate: float = 2.5e-3
-    weight_decay: float = 0.03
-    warmup: float = 0.04
-    label_smoothing: float = 0.05
-    mixup: float = 0.2
-    strength: float = 1.0
-    distillation: float = 0.6
-    hint: float = 1.5
-    temperature: float = 2.0
-    clip_norm: float = 2.0
-    ema_decay: float = 0.995
-    frozen_backbone: bool = False
-    views: str = "bin"
-    seed: int = 0
-
-    @property
-    def epochs(self) -> int:
-        return sum(phase.epochs for phase in self.phases)
-
-    def phase_at(self, epoch: int) -> Phase:
-        for phase in self.phases:
-            if epoch < phase.epochs:
-                return phase
-            epoch -= phase.epochs
-        return self.phases[-1]
-
-
-SEED_RECIPE = Recipe(
-    phases=(Phase(20, 224),), batch=64, learning_rate=3e-3, weight_decay=0.0, warmup=0.0, label_smoothing=0.0,
-    mixup=0.0, distillation=0.0, hint=0.0, ema_decay=0.0, frozen_backbone=True, views="seed",
-)  # fmt: skip
-"""The student project's: frozen backbone, Adam 0.003, negative log-likelihood, plain augmentation."""
-
-
-def _projections(student: Normalised, teacher: Normalised) -> nn.ModuleList:
-    """1×1 convolutions that bring the student's feature maps to the teacher's widths."""
-    pairs = zip(student.widths, teacher.widths, strict=True)
-    return nn.ModuleList(nn.Conv2d(own, taught, 1, bias=False) for own, taught in pairs)
-
-
-def _resized(lesson: Tensor, own: Tensor) -> Tensor:
-    """The teacher's map on the student's grid."""
-    return lesson if lesson.shape[2:] == own.shape[2:] else functional.adaptive_avg_pool2d(lesson, own.shape[2:])
-
-
-class Photos(Dataset[tuple[Tensor, int]]):
-    """Photos in memory, each drawn as a new view."""
-
-    def __init__(self, photos: list[Photo], classes: tuple[str, ...]) -> None:
-        self.pictures = [torch.from_numpy(read_photo(photo.path)).permute(2, 0, 1).contiguous() for photo in photos]
-        self.targets = [classes.index(photo.material) for photo in photos]
-        self.view: v2.Transform = training_view(224)
-
-    def __len__(self) -> int:
-        return len(self.pictures)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        return self.view(self.pictures[index]), self.targets[index]
-
-
-def balanced_weights(photos: list[Photo], source_weights: dict[str, float]) -> np.ndarray:
-    """How often each photo is drawn, (N,) summing to 1: by the square root of its class's and source's size.
-
-    The root lies between drawing classes evenly, which repeats 69 photos without end, and as they come (Mahajan et
-    al. 2018).
-    """
-    groups: dict[tuple[str, str], int] = {}
-    for photo in photos:
-        groups[(photo.source, photo.material)] = groups.get((photo.source, photo.material), 0) + 1
-    by_class: dict[str, float] = {}
-    for (source, material), count in groups.items():
-        by_class[material] = by_class.get(material, 0.0) + source_weights.get(source, 1.0) * math.sqrt(count)
-    weights = np.array(
-        [
-            source_weights.get(p.source, 1.0)
-            / math.sqrt(groups[(p.source, p.material)])
-            / math.sqrt(by_class[p.material])
-            for p in photos
-        ]
-    )
-    return weights / weights.sum()
+SAVED = ("last.pt", "model.pt", "log.jsonl")
 
 
 class Training:
     """A model on its way: weights, optimiser, moving average and the epoch that comes next.
 
-    `folder` gets `last.pt` (to go on from), `model.pt` (the moving average, after each epoch) and `log.jsonl`.
+    `folder` gets `last.pt` (to go on from), `model.pt` (the moving average, after each epoch), `log.jsonl` and
+    `tensorboard/`. `after_epoch` hears of each row of the log, and may raise to end the training.
     """
 
     def __init__(
@@ -161,55 +62,66 @@ class Training:
         source_weights: dict[str, float] | None = None,
         provenance: dict[str, Any] | None = None,
         workers: int = 1,
+        processes: Processes | None = None,
+        after_epoch: Callable[[dict[str, Any]], None] | None = None,
     ) -> None:
         torch.manual_seed(recipe.seed)
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.processes = processes or Processes.join()
+        self.device = self.processes.device
         self.recipe, self.classes, self.folder, self.workers = recipe, classes, folder, workers
-        self.provenance = provenance or {}
+        self.provenance, self.after_epoch = provenance or {}, after_epoch
         self.model = model.to(self.device)
-        self.teacher = teacher.to(self.device).eval().requires_grad_(False) if teacher is not None else None
-        self.projection = _projections(model, teacher).to(self.device) if teacher is not None else None
+        teacher = teacher.to(self.device).eval().requires_grad_(False) if teacher is not None else None
         if recipe.frozen_backbone:
             model.requires_grad_(False)
             model.head.requires_grad_(True)
         self.average = copy.deepcopy(model).eval().requires_grad_(False)
+        self.lesson = Lesson(model, teacher, recipe).to(self.device)
+        self.joined = self.processes.joined(self.lesson)
         self.data = Photos(photos, classes)
         self.weights = balanced_weights(photos, source_weights or {})
-        self.held_out = Photos(held_out, classes)
-        learned = [p for p in self._learned_parameters() if p.requires_grad]
-        decayed = [p for p in learned if p.ndim > 1]
-        plain = [p for p in learned if p.ndim <= 1]
-        self.optimiser = torch.optim.AdamW(
-            [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": plain, "weight_decay": 0.0}],
-            lr=recipe.learning_rate,
-        )
+        self.held_out = Photos(held_out, classes), held_out
+        self.optimiser = torch.optim.AdamW(self._parameter_groups(), lr=recipe.learning_rate)
+        self.mix = mixing(recipe, len(classes))
         self.epoch = 0
         self.step = 0
         self.steps_per_epoch = max(1, len(photos) // recipe.batch)
 
-    def _learned_parameters(self) -> Iterator[nn.Parameter]:
-        yield from self.model.parameters()
-        if self.projection is not None:
-            yield from self.projection.parameters()
+    def _parameter_groups(self) -> list[dict[str, Any]]:
+        """Biases and scales are not pulled towards zero."""
+        learned = [p for p in self.lesson.parameters() if p.requires_grad]
+        return [
+            {"params": [p for p in learned if p.ndim > 1], "weight_decay": self.recipe.weight_decay},
+            {"params": [p for p in learned if p.ndim <= 1], "weight_decay": 0.0},
+        ]
 
     def run(self) -> None:
         """Train the epochs that are left, saving after each."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self.resume()
-        while self.epoch < self.recipe.epochs:
-            began = time.monotonic()
-            loss = self._train_epoch()
-            self.epoch += 1
-            line = {
-                "epoch": self.epoch, "size_px": self.recipe.phase_at(self.epoch - 1).size_px, "loss": round(loss, 4),
-                "learning_rate": self.learning_rate(), "minutes": round((time.monotonic() - began) / 60, 2),
-            }  # fmt: skip
-            if self.epoch % max(1, self.recipe.epochs // MEASURED) == 0 or self.epoch == self.recipe.epochs:
-                line["val_accuracy"] = round(self.accuracy(self.held_out), 4)
-            self.save()
-            with (self.folder / "log.jsonl").open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
-            tqdm.write(json.dumps(line))
+        first = self.processes.is_first
+        with Log(self.folder, self.epoch) if first else contextlib.nullcontext() as log:
+            while self.epoch < self.recipe.epochs:
+                row = self._one_epoch()
+                if log is not None:
+                    log.tell(row)
+                    self.save()
+                if self.after_epoch is not None:
+                    self.after_epoch(row)
+        self.processes.wait()
+
+    def _one_epoch(self) -> dict[str, Any]:
+        began = time.monotonic()
+        loss = self.processes.mean(self._train_epoch())
+        self.epoch += 1
+        row = {
+            "epoch": self.epoch, "size_px": self.recipe.phase_at(self.epoch - 1).size_px, "loss": round(loss, 4),
+            "learning_rate": self.learning_rate(), "minutes": round((time.monotonic() - began) / 60, 2),
+        }  # fmt: skip
+        due = self.epoch % max(1, self.recipe.epochs // MEASURED) == 0 or self.epoch == self.recipe.epochs
+        if due and self.held_out[1] and self.processes.is_first:
+            row["val_accuracy"] = round(self.accuracy(), 4)
+        return row
 
     def learning_rate(self) -> float:
         """Linear warm-up, then half a cosine to zero (Loshchilov and Hutter 2017)."""
@@ -223,72 +135,43 @@ class Training:
     def _train_epoch(self) -> float:
         recipe = self.recipe
         torch.manual_seed(recipe.seed * 100_003 + self.epoch)
-        chance = np.random.default_rng((recipe.seed, self.epoch))
         phase = recipe.phase_at(self.epoch)
-        size_px = phase.view_px if self.teacher is not None else phase.size_px
-        self.data.view = training_view(size_px, recipe.strength) if recipe.views == "bin" else seed_view(size_px)
-        drawn = chance.choice(len(self.data), self.steps_per_epoch * recipe.batch, p=self.weights)
-        loader = DataLoader(
-            self.data, recipe.batch, sampler=drawn.tolist(), num_workers=self.workers,
-            worker_init_fn=lambda _: torch.set_num_threads(1),
-        )  # fmt: skip
         self.model.train()
         if recipe.frozen_backbone:
             self.model.eval()
             self.model.head.train()
-        total = torch.zeros(())
-        for images, targets in tqdm(loader, desc=f"epoch {self.epoch + 1}/{recipe.epochs}", leave=False, mininterval=5):
+        total, loader = torch.zeros(()), self._loader()
+        bar = tqdm(
+            loader, desc=f"epoch {self.epoch + 1}/{recipe.epochs}", leave=False, mininterval=5,
+            disable=not self.processes.is_first,
+        )  # fmt: skip
+        for images, targets in bar:
             for group in self.optimiser.param_groups:
                 group["lr"] = self.learning_rate()
-            images, targets = images.to(self.device), functional.one_hot(targets, len(self.classes)).to(self.device)
-            images, targets = self._mix(images, targets.float(), chance)
+            images, targets = images.to(self.device).float(), targets.to(self.device)
+            images, targets = self.mix(images, targets)
             with torch.autocast(self.device.type, torch.bfloat16):
-                loss = self._loss(images, targets, phase.size_px)
+                loss = self.joined(images, targets, phase.size_px)
             self.optimiser.zero_grad()
             loss.backward()
-            nn.utils.clip_grad_norm_(list(self._learned_parameters()), recipe.clip_norm)
+            nn.utils.clip_grad_norm_(list(self.lesson.parameters()), recipe.clip_norm)
             self.optimiser.step()
             self._update_average()
             self.step += 1
             total += loss.detach().cpu()
         return float(total) / len(loader)
 
-    def _mix(self, images: Tensor, targets: Tensor, chance: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """Mixup (Zhang et al. 2018), one share for the batch."""
-        if self.recipe.mixup <= 0:
-            return images, targets
-        share = float(chance.beta(self.recipe.mixup, self.recipe.mixup))
-        order = torch.from_numpy(chance.permutation(len(images))).to(self.device)
-        mixed = images.float() * share + images[order].float() * (1 - share)
-        return mixed.round().to(torch.uint8), targets * share + targets[order] * (1 - share)
-
-    def _loss(self, images: Tensor, targets: Tensor, size_px: int) -> Tensor:
-        recipe = self.recipe
-        seen = images
-        if images.shape[-1] != size_px:
-            seen = functional.interpolate(images, size=(size_px, size_px), mode="bilinear", antialias=True)
-        logits, maps = self.model(seen)
-        smooth = targets * (1 - recipe.label_smoothing) + recipe.label_smoothing / len(self.classes)
-        loss = functional.cross_entropy(logits.float(), smooth)
-        if self.teacher is None or self.projection is None:
-            return loss
-        with torch.no_grad():
-            taught, lessons = self.teacher(images)
-        soft = functional.softmax(taught.float() / recipe.temperature, dim=1)
-        distance = functional.kl_div(
-            functional.log_softmax(logits.float() / recipe.temperature, dim=1), soft, reduction="batchmean"
-        )
-        hint = torch.stack(
-            [
-                1 - functional.cosine_similarity(project(own).float(), _resized(lesson, own).float(), dim=1).mean()
-                for project, own, lesson in zip(self.projection, maps, lessons, strict=True)
-            ]
-        ).mean()
-        return (
-            (1 - recipe.distillation) * loss
-            + recipe.distillation * recipe.temperature**2 * distance
-            + recipe.hint * hint
-        )
+    def _loader(self) -> DataLoader[tuple[Tensor, int]]:
+        """This process's share of the epoch's batches."""
+        recipe, processes = self.recipe, self.processes
+        phase = recipe.phase_at(self.epoch)
+        size_px = phase.view_px if recipe.learns_from_teacher else phase.size_px
+        self.data.view = training_view(size_px, recipe.strength) if recipe.views == "bin" else seed_view(size_px)
+        drawn = draw(self.weights, self.steps_per_epoch * recipe.batch, recipe.seed, self.epoch)
+        return DataLoader(
+            self.data, processes.share_of(recipe.batch), sampler=drawn[processes.rank :: processes.count],
+            num_workers=self.workers, worker_init_fn=lambda _: torch.set_num_threads(1),
+        )  # fmt: skip
 
     @torch.no_grad()
     def _update_average(self) -> None:
@@ -300,45 +183,92 @@ class Training:
                 mean.copy_(value)
 
     @torch.no_grad()
-    def accuracy(self, photos: Photos, size_px: int = EVALUATION_PX, batch: int = 32) -> float:
-        """Share of photos that the averaged model names right, seen as the device sees them."""
-        right = 0
-        for start in range(0, len(photos), batch):
-            views = [
-                evaluation_view(p.permute(1, 2, 0).numpy(), size_px) for p in photos.pictures[start : start + batch]
-            ]
+    def outcome(self, held_out: Photos, photos: list[Photo], size_px: int = EVALUATION_PX, batch: int = 32) -> Outcome:
+        """What the averaged model says of `photos`, whose pictures are `held_out`, prepared as on the device."""
+        logits = []
+        for start in range(0, len(held_out), batch):
+            pictures = held_out.pictures[start : start + batch]
+            views = [evaluation_view(picture.permute(1, 2, 0).numpy(), size_px) for picture in pictures]
             with torch.autocast(self.device.type, torch.bfloat16):
-                logits, _ = self.average(torch.stack(views).to(self.device))
-            right += int((logits.argmax(1).cpu() == torch.tensor(photos.targets[start : start + batch])).sum())
-        return right / max(1, len(photos))
+                logits.append(self.average(torch.stack(views).to(self.device))[0].float().cpu())
+        return Outcome(tuple(photos), self.classes, torch.cat(logits).numpy(), np.array(held_out.targets, np.int64))
+
+    def accuracy(self) -> float:
+        """Share of the held-out photos that the averaged model names right."""
+        outcome = self.outcome(*self.held_out)
+        return float((outcome.logits.argmax(axis=1) == outcome.targets).mean())
 
     def save(self) -> None:
-        """Write `last.pt` and `model.pt`, each whole or not at all."""
-        state = {
-            "recipe": json.dumps(asdict(self.recipe)), "epoch": self.epoch, "step": self.step,
-            "model": self.model.state_dict(), "average": self.average.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "projection": self.projection.state_dict() if self.projection is not None else None,
-        }  # fmt: skip
-        write_atomically(self.folder / "last.pt", lambda path: torch.save(state, path))
-        network = self.average.network
+        """Write `model.pt`, then `last.pt`, each whole or not at all; what `last.pt` says is done, all files say."""
+        network, recipe = self.average.network, json.dumps(asdict(self.recipe))
         finished = {
             "state_dict": {key: value.float().cpu() if value.is_floating_point() else value.cpu()
                            for key, value in network.state_dict().items()},
-            "classes": list(self.classes), "head": self.average.head_kind,
-            "epoch": self.epoch, "recipe": json.dumps(asdict(self.recipe)), "provenance": json.dumps(self.provenance),
+            "classes": list(self.classes), "head": self.average.head_kind, "epoch": self.epoch, "recipe": recipe,
+            "provenance": json.dumps(self.provenance),
         }  # fmt: skip
-        write_atomically(self.folder / "model.pt", lambda path: torch.save(finished, path))
+        write_checkpoint(self.folder / "model.pt", finished)
+        projection = self.lesson.projection
+        state = {
+            "recipe": recipe, "epoch": self.epoch, "step": self.step, "model": self.model.state_dict(),
+            "average": self.average.state_dict(), "optimiser": self.optimiser.state_dict(),
+            "projection": projection.state_dict() if projection is not None else None,
+        }  # fmt: skip
+        write_checkpoint(self.folder / "last.pt", state)
 
     def resume(self) -> None:
-        """Go on from `last.pt` if there is one."""
+        """Go on from `last.pt` if there is one. Raises `CheckpointError` where it is another training's."""
         path = self.folder / "last.pt"
         if not path.exists():
             return
-        state = torch.load(path, map_location=self.device, weights_only=True)
-        self.model.load_state_dict(state["model"])
-        self.average.load_state_dict(state["average"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        if self.projection is not None:
-            self.projection.load_state_dict(state["projection"])
+        state = _read_state(path, self.device)
+        saved, now = json.loads(state["recipe"]), json.loads(json.dumps(asdict(self.recipe)))
+        if changed := [
+            f"{key} was {value}, now {now.get(key)}" for key, value in saved.items() if now.get(key) != value
+        ]:
+            raise CheckpointError(
+                f"{self.folder} was begun with another recipe ({'; '.join(changed)}): go on with that one, or begin "
+                f"anew with --restart."
+            )
+        try:
+            self.model.load_state_dict(state["model"])
+            self.average.load_state_dict(state["average"])
+            if self.lesson.projection is not None:
+                self.lesson.projection.load_state_dict(state["projection"])
+            self.optimiser.load_state_dict(state["optimiser"])
+        except (RuntimeError, ValueError) as fault:
+            raise CheckpointError(
+                f"{path} holds another network than this training's: use another --run, or begin anew with --restart."
+            ) from fault
         self.epoch, self.step = state["epoch"], state["step"]
+        self.provenance = json.loads(load_checkpoint(self.folder / "model.pt")["provenance"])
+
+
+def _read_state(path: Path, device: torch.device) -> dict[str, Any]:
+    try:
+        state = torch.load(path, map_location=device, weights_only=True)
+    except Exception as fault:
+        raise CheckpointError(
+            f"{path} cannot be read; begin anew with --restart, which keeps the old files."
+        ) from fault
+    if not isinstance(state, dict) or not {"recipe", "epoch", "model", "average", "optimiser"} <= state.keys():
+        raise CheckpointError(f"{path} is no checkpoint to go on from; begin anew with --restart.")
+    return state
+
+
+def set_aside(folder: Path) -> list[Path]:
+    """Rename what an earlier training left in `folder`, so that a new one begins there; returns the new names."""
+    there = [folder / name for name in SAVED if (folder / name).exists()]
+    return [path.replace(path.with_name(f"earlier-{path.name}")) for path in there]
+
+
+def mixing(recipe: Recipe, classes: int) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """Mixup, cutmix, one of both by chance, or neither: (N, 3, H, W) float and (N,) → images and (N, K) shares."""
+    kinds = []
+    if recipe.mixup > 0:
+        kinds.append(v2.MixUp(alpha=recipe.mixup, num_classes=classes))
+    if recipe.cutmix > 0:
+        kinds.append(v2.CutMix(alpha=recipe.cutmix, num_classes=classes))
+    if kinds:
+        return v2.RandomChoice(kinds)
+    return lambda images, targets: (images, functional.one_hot(targets, classes).float())

@@ -56,6 +56,11 @@ class Normalised(nn.Module):
         return self.head(maps[-1].mean(dim=(2, 3))), maps
 
 
+def seed_head(features: int, classes: int) -> nn.Sequential:
+    """The student project's head on `features` pooled channels."""
+    return nn.Sequential(nn.Linear(features, 256), nn.ReLU(), nn.Dropout(0.2), nn.Linear(256, classes))
+
+
 class Student(Normalised):
     """torchvision's DenseNet121 (Huang et al. 2017) with a head for `classes`.
 
@@ -69,9 +74,7 @@ class Student(Normalised):
         self.head_kind = head
         self.network = densenet121(weights=None, num_classes=classes)
         if head == "seed":
-            self.network.classifier = nn.Sequential(
-                nn.Linear(self.widths[-1], 256), nn.ReLU(), nn.Dropout(0.2), nn.Linear(256, classes)
-            )
+            self.network.classifier = seed_head(self.widths[-1], classes)
         self.to(memory_format=torch.channels_last)
 
     @property

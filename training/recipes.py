@@ -1,15 +1,87 @@
-"""The named ways to train."""
+"""Everything that shapes a training, and the named ways to train."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+import torch
+
 from training.errors import DataError
-from training.loop import SEED_RECIPE, Phase, Recipe
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of epochs at one picture size; later phases are usually larger (Touvron et al. 2019, FixRes).
+
+    `teacher_px`: the teacher sees the same view at this size, which may be larger than what the student sees.
+    """
+
+    epochs: int
+    size_px: int
+    teacher_px: int | None = None
+
+    @property
+    def view_px(self) -> int:
+        return max(self.size_px, self.teacher_px or 0)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that shapes a training; the same recipe and seed give the same model.
+
+    `batch` is drawn over all processes together; `mixup` and `cutmix`: the parameter of their Beta distribution, 0 for
+    none; where both are given, each batch takes one of them by chance (Zhang et al. 2018; Yun et al. 2019).
+    `distillation`: weight of the teacher's soft labels against the true ones; `hint`: weight of the pooled-feature
+    loss (Romero et al. 2015, FitNets) at stride 8, 16 and 32; `temperature`: of the soft labels (Hinton et al. 2015).
+    `teacher_epochs`: how long the whole teacher is fine-tuned after its head was fitted; 0 keeps its backbone.
+    """
+
+    phases: tuple[Phase, ...]
+    batch: int = 32
+    learning_rate: float = 2.5e-3
+    weight_decay: float = 0.03
+    warmup: float = 0.04
+    label_smoothing: float = 0.05
+    mixup: float = 0.2
+    cutmix: float = 0.0
+    strength: float = 1.0
+    distillation: float = 0.6
+    hint: float = 1.5
+    temperature: float = 2.0
+    clip_norm: float = 2.0
+    ema_decay: float = 0.995
+    frozen_backbone: bool = False
+    views: str = "bin"
+    seed: int = 0
+    teacher_epochs: int = 0
+
+    @property
+    def epochs(self) -> int:
+        return sum(phase.epochs for phase in self.phases)
+
+    @property
+    def learns_from_teacher(self) -> bool:
+        return self.distillation > 0 or self.hint > 0
+
+    def phase_at(self, epoch: int) -> Phase:
+        for phase in self.phases:
+            if epoch < phase.epochs:
+                return phase
+            epoch -= phase.epochs
+        return self.phases[-1]
+
+
+SEED_RECIPE = Recipe(
+    phases=(Phase(20, 224),), batch=64, learning_rate=3e-3, weight_decay=0.0, warmup=0.0, label_smoothing=0.0,
+    mixup=0.0, distillation=0.0, hint=0.0, ema_decay=0.0, frozen_backbone=True, views="seed",
+)  # fmt: skip
+"""The student project's: frozen backbone, Adam 0.003, negative log-likelihood, plain augmentation."""
 
 RECIPES = {
-    "default": Recipe(phases=(Phase(240, 128, 192), Phase(20, 224))),
+    "default": Recipe(phases=(Phase(240, 128, 192), Phase(20, 224)), teacher_epochs=20),
     "short": Recipe(phases=(Phase(11, 96, 144), Phase(2, 144, 144)), strength=0.6, mixup=0.1),
     "further": Recipe(
-        phases=(Phase(32, 96, 144), Phase(4, 160, 160)), batch=64, learning_rate=2e-3, strength=0.6, mixup=0.1
+        phases=(Phase(28, 96, 144), Phase(4, 160, 160)), batch=64, learning_rate=2e-3, strength=0.6, mixup=0.1
     ),
     "fast": Recipe(phases=(Phase(2, 64),), batch=16, distillation=0.0, hint=0.0, ema_decay=0.9),
     "seed": SEED_RECIPE,
@@ -19,7 +91,9 @@ or checkpoint (`--start`); `fast`: for the tests; `seed`: the student project's,
 
 
 def recipe_named(name: str) -> Recipe:
-    """The recipe of that name. Raises `DataError`."""
+    """The recipe of that name; `auto` is `default` with a GPU and `short` without. Raises `DataError`."""
+    if name == "auto":
+        name = "default" if torch.cuda.is_available() else "short"
     if name not in RECIPES:
         raise DataError(f"There is no recipe {name!r}; there are {', '.join(RECIPES)}.")
     return RECIPES[name]

@@ -1,8 +1,10 @@
-"""A teacher in minutes: a new head on frozen ImageNet features, fitted on augmented views."""
+"""A teacher in minutes: a new head on frozen ImageNet features, fitted on views; then, if asked, all of it."""
 
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -10,20 +12,71 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from training.augment import training_view
-from training.loop import Photos
-from training.models import Teacher
+from training.errors import CheckpointError
+from training.files import write_checkpoint
+from training.loop import Training
+from training.models import Normalised, Teacher, load_checkpoint
+from training.prepare import Split
+from training.processes import Processes
+from training.recipes import Phase, Recipe
+from training.sampling import Photos
 
 log = logging.getLogger(__name__)
 
+HEAD_PX = 160
+"""The side of the views on which a head is fitted."""
+GENTLE = 3e-4
+"""The learning rate at which a pretrained teacher is fine-tuned."""
+
+
+def teacher_of(folder: Path, split: Split, recipe: Recipe, size: int, workers: int, processes: Processes) -> Teacher:
+    """The teacher of the run in `folder`: made once, kept in `teacher.pt`. Raises `CheckpointError`."""
+    path = folder / "teacher.pt"
+    teacher = Teacher(len(split.classes), size)
+    if processes.is_first and not path.exists():
+        accuracy = fit_head(teacher, Photos(split.part("train"), split.classes), HEAD_PX, workers=workers)
+        log.info("teacher's head: %.1f %% of its training views", 100 * accuracy)
+        write_checkpoint(path, teacher.state_dict())
+    processes.wait()
+    try:
+        teacher.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    except Exception as fault:
+        raise CheckpointError(
+            f"{path} is no EfficientNet-Lite{size} with {len(split.classes)} classes: name its --teacher, or remove it."
+        ) from fault
+    return fine_tune(teacher, folder, split, recipe, workers, processes) if recipe.teacher_epochs > 0 else teacher
+
+
+def fine_tune(
+    teacher: Teacher, folder: Path, split: Split, recipe: Recipe, workers: int, processes: Processes
+) -> Teacher:
+    """Train the whole teacher for `recipe.teacher_epochs`, in `folder`/teacher, where it goes on when stopped."""
+    phase = Phase(recipe.teacher_epochs, max(one.view_px for one in recipe.phases))
+    own = replace(
+        recipe,
+        phases=(phase,),
+        distillation=0.0,
+        hint=0.0,
+        teacher_epochs=0,
+        learning_rate=GENTLE,
+        frozen_backbone=False,
+    )
+    place = folder / "teacher"
+    Training(
+        teacher, own, split.part("train"), split.part("val"), split.classes, place, workers=workers, processes=processes
+    ).run()
+    teacher.network.load_state_dict(load_checkpoint(place / "model.pt")["state_dict"])
+    return teacher
+
 
 @torch.no_grad()
-def pooled_features(teacher: Teacher, photos: Photos, workers: int = 1) -> tuple[Tensor, Tensor]:
+def pooled_features(backbone: Normalised, photos: Photos, workers: int = 1) -> tuple[Tensor, Tensor]:
     """One random view of each photo through the backbone: (N, C) float features and (N,) targets."""
     features, targets = [], []
     loader = DataLoader(photos, 32, num_workers=workers, worker_init_fn=lambda _: torch.set_num_threads(1))
-    for images, labels in tqdm(loader, desc="teacher features", leave=False, mininterval=5):
+    for images, labels in tqdm(loader, desc="features", leave=False, mininterval=5):
         with torch.autocast("cpu", torch.bfloat16):
-            maps = teacher.maps(images)
+            maps = backbone.maps(images)
         features.append(maps[-1].float().mean(dim=(2, 3)))
         targets.append(labels)
     return torch.cat(features), torch.cat(targets)

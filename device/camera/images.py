@@ -23,8 +23,6 @@ log = logging.getLogger(__name__)
 EMPTY_S = 0.6
 ARRIVES_S = 0.3
 LEAVES_S = 0.3
-LIES_AT_MOST_S = 8.0
-"""How long a picture lies where no lid opens for it; longer than any decision takes."""
 LONG_SIDE_AT_MOST = 1280
 
 
@@ -106,7 +104,7 @@ class ImageFolder:
         for part in self._progress(ARRIVES_S):
             yield _slid(tray, picture, part), file
         self._lid_open.clear()
-        until_s = self._clock.now() + LIES_AT_MOST_S
+        until_s = self._clock.now() + self._settings.lies_at_most_s
         while self._clock.now() < until_s and not self._lid_open.is_set():
             yield picture, file
         for part in self._progress(LEAVES_S):

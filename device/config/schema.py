@@ -61,6 +61,7 @@ class CameraSection(Section):
     lost_after_s: Number = Field(default=3.0, ge=0.5, le=60)
     reopen_after_s: Number = Field(default=1.0, ge=0.1, le=60)
     reopen_at_most_s: Number = Field(default=60.0, ge=1, le=3600)
+    lies_at_most_s: Number = Field(default=8.0, ge=1, le=600)
     region: RegionSection = RegionSection()
 
     @classmethod

@@ -35,7 +35,6 @@ def _render(bin_: Bin, status: int = 200) -> ResponseReturnValue:
         faults=[event.message for event in events if isinstance(event, FaultEvent) and not event.is_over],
         checks=bin_.diagnose() if is_owner() else (),
         state=state,
-        thresholds=bin_.policy.thresholds,
     )
     return page, status
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
@@ -15,6 +16,8 @@ from training.evaluate import Outcome
 COLUMNS = 6
 TILE_PX = 176
 LABEL_PX = 22
+FONT = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
+"""It comes with Matplotlib, and has an arrow."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ def mistake_sheet(mistakes: Sequence[Mistake]) -> Image.Image:
     """Each photo above "what it is → what was said", in rows of six."""
     rows = max(1, -(-len(mistakes) // COLUMNS))
     sheet = Image.new("RGB", (COLUMNS * TILE_PX, rows * (TILE_PX + LABEL_PX)), "white")
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(12)
+    draw, font = ImageDraw.Draw(sheet), ImageFont.truetype(FONT, 11)
     for number, mistake in enumerate(mistakes):
         left, top = number % COLUMNS * TILE_PX, number // COLUMNS * (TILE_PX + LABEL_PX)
         with Image.open(mistake.photo) as opened:

@@ -7,10 +7,11 @@ const template = document.getElementById("answer");
 const bytesAtMost = Number(zone.dataset.bytesAtMost);
 const SHORT_SIDE = 1024; // pixels; the model looks at 224
 const SHRINK_BYTES = 3_000_000;
+const BIN_READS = ["image/jpeg", "image/png", "image/webp"];
 
-/** The file as it is, or smaller and upright where it is large and the browser can read it. */
+/** The file as it is, or as a small upright JPEG where it is large or of a kind that only the browser can read. */
 async function shrink(file) {
-  if (file.size <= SHRINK_BYTES) return file;
+  if (file.size <= SHRINK_BYTES && BIN_READS.includes(file.type)) return file;
   try {
     const whole = await createImageBitmap(file, { imageOrientation: "from-image" });
     const scale = Math.min(1, SHORT_SIDE / Math.min(whole.width, whole.height));

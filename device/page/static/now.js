@@ -8,6 +8,9 @@ const RETURNS_AFTER_MS = 30000;
 const faults = new Map();
 let state = "empty";
 let asking = null;
+let returning = null;
+let source = null;
+let newest = null;
 
 const clock = new Intl.DateTimeFormat(document.documentElement.lang, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
 
@@ -41,7 +44,7 @@ const follow = {
     }
   },
   decision(event, isNews) {
-    showJudged(isNews, event.time);
+    showJudged(isNews);
     $("none-yet").hidden = true;
     $("decision").hidden = false;
     $("material").textContent = words.materials[event.material] ?? event.material;
@@ -58,7 +61,9 @@ const follow = {
     drawFaults();
   },
   frame(event) {
-    showTray(event.time);
+    newest = event.picture;
+    $("tray").src = newest;
+    showsTray();
   },
 };
 
@@ -72,32 +77,33 @@ function drawFaults() {
   }));
 }
 
-/** The next picture replaces the last one when it has come, and not before. */
-async function showTray(time) {
-  if (document.hidden || showTray.isBusy) return;
-  showTray.isBusy = true;
-  const picture = await fetchTray(time);
-  showTray.isBusy = false;
+/** The tray for one who found no place in the stream: the next picture replaces the last when it has come. */
+async function askForTray() {
+  const picture = await decoded(`${stage.dataset.tray}?at=${Date.now()}`);
   if (!picture) return;
   $("tray").src = picture.src;
+  showsTray();
+}
+
+function showsTray() {
   $("tray").hidden = false;
   $("region").removeAttribute("hidden");
   $("no-tray").hidden = true;
 }
 
-/** What lies on the tray as it is judged, kept beside the decision; a decision of the past has no picture. */
-async function showJudged(isNews, time) {
+/** What lay on the tray as it was judged: the picture that came with the decision; one of the past has none. */
+async function showJudged(isNews) {
   const canvas = $("judged");
-  const picture = isNews ? await fetchTray(time) : null;
+  const picture = isNews && newest ? await decoded(newest) : null;
   canvas.hidden = !picture;
   if (!picture) return;
   [canvas.width, canvas.height] = [picture.naturalWidth, picture.naturalHeight];
   canvas.getContext("2d").drawImage(picture, 0, 0);
 }
 
-async function fetchTray(time) {
+async function decoded(address) {
   const picture = new Image();
-  picture.src = `${stage.dataset.tray}?at=${time}`;
+  picture.src = address;
   return picture.decode().then(() => picture, () => null);
 }
 
@@ -106,7 +112,7 @@ const hear = (event, isNews = true) => follow[event.event]?.(event, isNews);
 async function ask() {
   try {
     follow.snapshot({ events: await (await fetch(stage.dataset.snapshot)).json() });
-    showTray(Date.now());
+    askForTray();
   } catch {
     $("state").textContent = words.lost;
   }
@@ -114,17 +120,24 @@ async function ask() {
 
 function listen() {
   clearInterval(asking);
-  const source = new EventSource(stage.dataset.events);
+  source = new EventSource(stage.dataset.events);
   source.addEventListener("message", (message) => hear(JSON.parse(message.data)));
   source.addEventListener("open", () => { $("state").textContent = words[state]; });
   source.addEventListener("error", () => {
     $("state").textContent = words.lost;
     if (source.readyState !== EventSource.CLOSED) return; // it comes back by itself
     asking = setInterval(ask, ASKS_EVERY_MS);
-    setTimeout(listen, RETURNS_AFTER_MS);
+    returning = setTimeout(listen, RETURNS_AFTER_MS);
     ask();
   });
-  addEventListener("pagehide", () => source.close(), { once: true });
 }
 
+addEventListener("pagehide", () => source.close());
+/** Who does not look needs no pictures, and leaves the place to another. */
+document.addEventListener("visibilitychange", () => {
+  source.close();
+  clearInterval(asking);
+  clearTimeout(returning);
+  if (!document.hidden) listen();
+});
 listen();

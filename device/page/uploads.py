@@ -1,0 +1,45 @@
+"""How much of all requests' bodies may lie about at once: many slow uploads fill neither the card nor the memory."""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any, ClassVar
+
+from waitress.channel import HTTPChannel
+from waitress.parser import HTTPRequestParser
+from waitress.server import TcpWSGIServer
+from waitress.utilities import Error
+
+BODIES_BYTES_AT_MOST = 64 * 1024 * 1024
+"""Of all requests that have begun and are not answered yet; Waitress keeps them in temporary files, Flask once more."""
+
+
+class _BusyError(Error):  # type: ignore[misc]
+    code = 503
+    reason = "Service Unavailable"
+
+
+class _Request(HTTPRequestParser):  # type: ignore[misc]
+    """A request that is refused once its body would be one too many; all of them are read in one thread."""
+
+    _begun: ClassVar[weakref.WeakSet[_Request]] = weakref.WeakSet()
+    error: Error | None
+
+    def received(self, data: bytes) -> Any:
+        consumed = super().received(data)
+        if self.body_rcv is not None and self.error is None:
+            self._begun.add(self)
+            if sum(request.body_bytes_received for request in list(self._begun)) > BODIES_BYTES_AT_MOST:
+                self.error = _BusyError("Too much is being sent to the bin at once; try again in a moment.")
+                self.completed = True
+                self._begun.discard(self)
+        return consumed
+
+
+class _Channel(HTTPChannel):  # type: ignore[misc]
+    parser_class = _Request
+
+
+def bound_bodies(server: TcpWSGIServer) -> None:
+    """Hold this server's uploads within bounds; a request counts until it is answered or its client is gone."""
+    server.channel_class = _Channel

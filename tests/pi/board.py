@@ -1,0 +1,137 @@
+"""An emulated Raspberry Pi 3 B: its power, its serial console, and its GPIO registers as seen from outside."""
+
+from __future__ import annotations
+
+import re
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Self
+
+from tests.pi.trace import Sample
+
+GPLEV0 = 0x3F200034
+"""Levels of GPIO 0–31 on a Pi 3 (BCM2835 ARM Peripherals, page 96, at the Pi 3's address)."""
+_END = re.compile(r"@@(\d+)@@\r?\n")
+
+
+class Board:
+    """A Pi that is switched on by `with` and loses its power at the end of it.
+
+    >>> with Board(files, "init=/bin/bash") as board:           # doctest: +SKIP
+    ...     board.wait_for("root@", within_s=300)
+
+    Parameters
+    ----------
+    card, kernel, initrd, tree:
+        the card's image, and what a Pi's firmware would hand over: kernel, initial memory disk, device tree.
+    append:
+        more for the kernel's command line.
+    """
+
+    def __init__(self, card: Path, kernel: Path, initrd: Path, tree: Path, append: str = "") -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="pilah-pi.")
+        folder = Path(self._folder.name)
+        self._process = subprocess.Popen(
+            [
+                *("qemu-system-aarch64", "-M", "raspi3b", "-accel", "tcg,thread=multi", "-display", "none"),
+                *("-no-reboot", "-serial", "null", "-serial", f"unix:{folder}/console,server=on,wait=off"),
+                *("-qtest", f"unix:{folder}/registers,server=on,wait=off", "-qtest-log", "/dev/null"),
+                *("-kernel", str(kernel), "-initrd", str(initrd), "-dtb", str(tree)),
+                *("-drive", f"file={card},if=sd,format=raw"),
+                *("-append", f"console=ttyS1,115200 root=LABEL=rootfs rw net.ifnames=0 quiet {append}"),
+            ],
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        self.console = _connect(folder / "console", self._process)
+        self._registers = _connect(folder / "registers", self._process)
+        self.said = ""
+        self.samples: list[Sample] = []
+        self._watches = True
+        self._lock = threading.Lock()
+        self._watcher = threading.Thread(target=self._watch, name="registers", daemon=True)
+        self._watcher.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.cut_power()
+
+    def cut_power(self) -> None:
+        """Gone from one moment to the next, as when the plug is pulled."""
+        self._watches = False
+        self._process.kill()
+        self._process.wait()
+        self._watcher.join()
+        self.console.close()
+        self._registers.close()
+        self._folder.cleanup()
+
+    @property
+    def is_on(self) -> bool:
+        return self._process.poll() is None
+
+    def trace(self, since_s: float = 0.0) -> list[Sample]:
+        """What the registers showed since that moment of `time.monotonic()`."""
+        with self._lock:
+            return [sample for sample in self.samples if sample[0] >= since_s]
+
+    def _watch(self) -> None:
+        file = self._registers.makefile("rwb", buffering=0)
+        ask = f"readl {GPLEV0:#x}\n".encode()
+        try:
+            while self._watches:
+                file.write(ask)
+                answer = file.readline().split()
+                if len(answer) != 2:
+                    return
+                with self._lock:
+                    self.samples.append((time.monotonic(), int(answer[1], 16)))
+        except OSError:
+            return
+
+    def wait_for(self, pattern: str, within_s: float) -> re.Match[str] | None:
+        """Listen to the console until it says something; None where it does not. What was heard is in `said`."""
+        until_s = time.monotonic() + within_s
+        heard = ""
+        self.console.settimeout(0.5)
+        while time.monotonic() < until_s and self.is_on:
+            try:
+                more = self.console.recv(65536).decode(errors="replace")
+            except TimeoutError:
+                continue
+            heard += more
+            self.said += more
+            if found := re.search(pattern, heard):
+                return found
+        return None
+
+    def run(self, command: str, timeout_s: float = 60) -> tuple[int, str]:
+        """Run a command in root's shell on the console: exit code and what it printed."""
+        start = len(self.said)
+        self.console.sendall(f'{{ {command}\n}} </dev/null 2>&1; echo "@@""$?@@"\n'.encode())
+        found = self.wait_for(_END.pattern, 4 * timeout_s)
+        if found is None:
+            return 124, self.said[start:]
+        printed = self.said[start:].rsplit(found.group(0), 1)[0]
+        return int(found.group(1)), printed.replace("\r\n", "\n")
+
+
+def _connect(path: Path, process: subprocess.Popen[bytes]) -> socket.socket:
+    until_s = time.monotonic() + 20
+    while True:
+        connection = socket.socket(socket.AF_UNIX)
+        try:
+            connection.connect(str(path))
+        except OSError:
+            connection.close()
+            if process.poll() is not None or time.monotonic() > until_s:
+                raise RuntimeError("QEMU did not start; try `qemu-system-aarch64 -M raspi3b` by hand.") from None
+            time.sleep(0.2)
+        else:
+            return connection

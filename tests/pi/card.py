@@ -1,0 +1,129 @@
+"""The card of the emulated Pi: Debian for arm64 with Pilah installed by `make install`, and photos to drop."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from device.config import edit_config
+from tests.pi import trees
+
+PACKAGES = ("linux-image-arm64", "python3-dev", "gcc", "libc6-dev", "swig")
+"""A kernel; and what builds lgpio, which Debian lacks and Raspberry Pi OS has."""
+PHOTOS = Path("/srv/photos")
+SIZE = "4G"
+"""A power of two, as QEMU wants of a card."""
+LGPIO = "lgpio==0.2.2.0"
+REVISION = "a02082"
+"""A Pi 3 B of 1 GB, for gpiozero: what a real one's firmware writes into the device tree."""
+UNUSED = ("/soc/mmc@7e300000", "/wifi-pwrseq", "/soc/usb@7e980000")
+"""What QEMU does not have and Linux would wait for."""
+PATIENCE = "[Service]\nWatchdogSec=90s\nTimeoutStartSec=15min\nTimeoutStopSec=60s\n"
+"""An emulated Pi is some 20 times slower than a real one."""
+SETTINGS = {
+    "camera.source": f"images:{PHOTOS}",
+    "camera.rate_hz": 2.0,
+    "camera.lies_at_most_s": 300.0,
+    "camera.lost_after_s": 60.0,
+    "decision.frames_at_least": 1,
+    "decision.frames_at_most": 1,
+}
+HOLD_S = 4.0
+_CONSOLE = """[Service]
+ExecStart=
+ExecStart=-/bin/bash --noprofile --norc --noediting
+Restart=always
+"""
+# Instead of systemd, which would make a boot a minute longer.
+_POWERCUT = """#!/bin/sh
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+exec /opt/pilah/bin/python /srv/writer.py
+"""
+
+
+@dataclass(frozen=True)
+class Card:
+    """The image, and what the firmware of a Pi would load."""
+
+    image: Path
+    kernel: Path
+    initrd: Path
+    tree: Path
+
+
+def made() -> Card:
+    """Where the card lies that was made last."""
+    folder = trees.CACHE / "card"
+    return Card(folder / "card.img", folder / "vmlinuz", folder / "initrd.img", folder / "pi3.dtb")
+
+
+def build(photos: Mapping[str, Path], compartments: Sequence[str]) -> Card:
+    """Make the card anew with those photos (name on the card → file); tree and wheels come from the cache."""
+    system = trees.debian_tree("arm64", PACKAGES)
+    trees.run_foreign_programs()
+    wheels = trees.wheels_for("arm64")
+    for wheel in _lgpio(system).glob("lgpio-*.whl"):
+        shutil.copy2(wheel, wheels)
+    if not (system / "opt" / "pilah").exists():
+        trees.carry_checkout(system, wheels)
+        trees.in_tree(system, trees.install_command())
+    card = made()
+    card.image.parent.mkdir(exist_ok=True)
+    with trees.layer_over(system) as root:
+        trees.carry_checkout(root, wheels)
+        trees.in_tree(root, trees.install_command())
+        _configure(root, photos, compartments)
+        shutil.copy2(next((root / "boot").glob("vmlinuz-*")), card.kernel)
+        shutil.copy2(next((root / "boot").glob("initrd.img-*")), card.initrd)
+        shutil.copy2(next((root / "usr/lib").glob("linux-image-*/broadcom/bcm2837-rpi-3-b.dtb")), card.tree)
+        card.image.unlink(missing_ok=True)
+        trees.run("mke2fs", "-q", "-t", "ext4", "-L", "rootfs", "-d", root, card.image, SIZE)
+    trees.run("fdtput", "-p", "-t", "x", card.tree, "/system", "linux,revision", REVISION)
+    for node in UNUSED:
+        trees.run("fdtput", "-t", "s", card.tree, node, "status", "disabled")
+    return card
+
+
+def _lgpio(system: Path) -> Path:
+    """A folder with lgpio's wheel for arm64, built under emulation once."""
+    folder = trees.CACHE / "lgpio-arm64"
+    if not list(folder.glob("lgpio-*.whl")):
+        pip = (sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", folder)
+        trees.run(*pip, "--no-binary", ":all:", "--no-build-isolation", LGPIO)
+        trees.run(*pip, "setuptools")
+        inside = system / "tmp" / "lgpio"
+        shutil.copytree(folder, inside, dirs_exist_ok=True)
+        trees.in_tree(
+            system,
+            "cd /tmp/lgpio; python3 -m venv build; build/bin/pip install -q --no-index --find-links . setuptools; "
+            f"PYPI=1 build/bin/pip wheel -q --no-deps --no-index --find-links . --no-build-isolation {LGPIO}",
+        )
+        shutil.copy2(next(inside.glob("lgpio-*.whl")), folder)
+        shutil.rmtree(inside)
+    return folder
+
+
+def _configure(root: Path, photos: Mapping[str, Path], compartments: Sequence[str]) -> None:
+    (root / "etc/fstab").write_text("LABEL=rootfs / ext4 noatime 0 1\n")
+    (root / "etc/hostname").write_text("pilah\n")
+    _write(root / "etc/systemd/system/serial-getty@ttyS1.service.d/shell.conf", _CONSOLE)
+    _write(root / "etc/systemd/system/pilah.service.d/patience.conf", PATIENCE)
+    target = root / PHOTOS.relative_to("/")
+    target.mkdir(parents=True)
+    for name, file in photos.items():
+        shutil.copy2(file, target / name)
+        (target / name).chmod(0o644)
+    shutil.copy2(Path(__file__).parent / "writer.py", root / "srv")
+    _write(root / "srv" / "powercut.sh", _POWERCUT)
+    (root / "srv" / "powercut.sh").chmod(0o755)
+    holds = {f"compartments.{name}.hold_s": HOLD_S for name in compartments}
+    edit_config(root / "etc/pilah/pilah.toml", {**SETTINGS, **holds})
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)

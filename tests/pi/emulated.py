@@ -1,0 +1,230 @@
+"""`make pi`: a card with Pilah is booted on an emulated Raspberry Pi 3, photos are dropped before it, and the GPIO
+registers tell which lid opened."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from device.config import CompartmentSection, Config
+from tests.pi import card, photos, powercut, service, trace, trees
+from tests.pi.board import Board
+from tests.pi.report import Report
+
+LIDS = Config().compartments
+TOOLS = ("qemu-system-aarch64", "mmdebstrap", "arch-test", "mke2fs", "fdtput", "unshare")
+CONFIG = "/etc/pilah/pilah.toml"
+BROKEN = {
+    "mapping": rf"sed -i -E 's/^(cardboard|paper|glass|metal|plastic|carton) = .*/\1 = \"organic\"/; "
+    rf"s/^(organic|textile|wood|trash) = .*/\1 = \"recyclable\"/' {CONFIG}",
+    "servo-pin": "sed -i -E 's/^(servo_pin =) 12$/\\1 17/; s/^(servo_pin =) 13$/\\1 27/; "
+    rf"s/^(servo_pin =) 18$/\1 22/; s/^(servo_pin =) 19$/\1 23/' {CONFIG}",
+    "watchdog": "mkdir -p /etc/systemd/system/pilah.service.d; printf '[Service]\\nWatchdogSec=0\\n' "
+    "> /etc/systemd/system/pilah.service.d/zz-broken.conf; systemctl daemon-reload",
+}
+"""What `--broken` does on the Pi; each must turn the table or a check red."""
+WIDTH_TOLERANCE_MS = 0.4
+"""Pulses differ by 1 ms between closed and open; the emulated Pi makes them by software, beside everything else."""
+PROBABILITY_STEP = 0.02
+"""One step of an 8-bit logit, as a probability."""
+_DROP = re.compile(r"drop (\d+): (\S+) → (\S+) \(.*?(\d+) ms\)\s+(\S+)")
+
+
+def pulse_set_ms(lid: CompartmentSection, angle_deg: float) -> float:
+    """The width that the configuration asks for at an angle."""
+    part = (angle_deg - lid.min_angle_deg) / (lid.max_angle_deg - lid.min_angle_deg)
+    return lid.min_pulse_ms + part * (lid.max_pulse_ms - lid.min_pulse_ms)
+
+
+def starts(board: Board, report: Report, broken: str | None) -> bool:
+    report.note("boot")
+    if not report.check("the board boots to a shell", board.wait_for(r"bash-[\d.]+# ", within_s=900) is not None):
+        print(board.said[-3000:])
+        return False
+    board.run("stty -echo; PS1=; dmesg -n 1; export LC_ALL=C.UTF-8 COLUMNS=250 SYSTEMD_COLORS=0", 60)
+    if broken:
+        report.check(f"broken on purpose: {broken}", board.run(BROKEN[broken])[0] == 0)
+    report.note("systemctl enable --now pilah")
+    board.run("systemctl enable --now --no-block pilah", 120)
+    if service.is_ready(board, report, within_s=900):
+        return True
+    print(board.run("systemctl status --no-pager pilah; journalctl -u pilah -o cat --no-pager | tail -n 40")[1])
+    return False
+
+
+@dataclass(frozen=True)
+class Drop:
+    """What became of one photo: `decided`, by the log; the rest by the registers, None and empty where no lid moved."""
+
+    expected: photos.Expected
+    decided: str | None
+    lit: str | None
+    pins: frozenset[int]
+    open_ms: float
+    closed_ms: float
+
+    @classmethod
+    def of(
+        cls, expected: photos.Expected, decided: str | None, cycle: trace.Cycle | None, samples: list[trace.Sample]
+    ) -> Drop:
+        if cycle is None:
+            return cls(expected, decided, None, frozenset(), 0.0, 0.0)
+        pins = trace.moved(samples, [lid.servo_pin for lid in LIDS.values()], cycle.from_s, cycle.to_s)
+        servo_pin = LIDS[expected.compartment].servo_pin
+        widths_ms = trace.open_and_closed_ms(samples, servo_pin, cycle)
+        return cls(expected, decided, cycle.compartment, frozenset(pins), *widths_ms)
+
+    @property
+    def passed(self) -> bool:
+        """The expected lid, it alone, by log, LED and servo, with the pulses that its angles ask for."""
+        lid = LIDS[self.expected.compartment]
+        return (
+            self.decided == self.lit == self.expected.compartment
+            and self.pins == {lid.servo_pin}
+            and abs(self.open_ms - pulse_set_ms(lid, lid.open_deg)) <= WIDTH_TOLERANCE_MS
+            and abs(self.closed_ms - pulse_set_ms(lid, lid.closed_deg)) <= WIDTH_TOLERANCE_MS
+        )
+
+    def cells(self) -> tuple[str, ...]:
+        return (
+            self.expected.name,
+            self.expected.compartment,
+            self.decided or "none",
+            self.lit or "none",
+            ", ".join(f"GPIO{pin}" for pin in sorted(self.pins)) or "none",
+            f"{self.open_ms:.2f}",
+            f"{self.closed_ms:.2f}",
+            "pass" if self.passed else "FAIL",
+        )
+
+
+def drops(board: Board, report: Report, expected: list[photos.Expected], within_s: float) -> None:
+    """For each photo exactly the right servo pulses, with the widths of open and then of closed, and its LED is on."""
+    leds = {name: lid.led_pin for name, lid in LIDS.items() if lid.led_pin is not None}
+    until_s = time.monotonic() + within_s
+    served: list[trace.Cycle] = []
+    while len(served) < len(expected) and time.monotonic() < until_s and board.is_on:
+        time.sleep(3)
+        served = trace.cycles(board.trace(), leds)
+    samples, decided = board.trace(), _decided(board)
+    row = "{:<6}{:<8}{:<12}{:<12}{:<12}{:<10}{:<9}{:<11}{}"
+    print("\n" + row.format("drop", "photo", "expected", "decided", "LED", "pulsed", "open ms", "closed ms", "verdict"))
+    for index, one in enumerate(expected):
+        drop = Drop.of(one, decided.get(one.name), served[index] if index < len(served) else None, samples)
+        print(row.format(index + 1, *drop.cells()))
+        report.lines.append((drop.passed, f"drop {index + 1}", one.name))
+    print(flush=True)
+
+
+def _decided(board: Board) -> Mapping[str, str]:
+    """Photo → compartment, as the service's log tells."""
+    log = board.run("journalctl -u pilah -o cat --no-pager | grep ' drop '", 120)[1]
+    found: dict[str, str] = {}
+    for _, _, compartment, _, file in _DROP.findall(log):
+        found.setdefault(file.rsplit("/", 1)[-1], compartment)
+    return found
+
+
+def stops_in_motion(board: Board, report: Report) -> None:
+    """`systemctl stop` while a lid opens: its servo is sent home, then let go."""
+    words = sum(1 << lid.led_pin for lid in LIDS.values() if lid.led_pin is not None)
+    report.note("wait for a lid, then stop the service")
+    board.run("systemctl restart --no-block pilah", 60)
+    asked_s, until_s = time.monotonic() + 5, time.monotonic() + 900
+    service.wait_until_active(board, 600)
+    while time.monotonic() < until_s and not any(word & words for _, word in board.trace(time.monotonic() - 0.5)):
+        time.sleep(0.3)
+    lit_s = time.monotonic()
+    board.run("systemctl stop pilah", 120)
+    samples = board.trace(lit_s - 1)
+    stopped_s = samples[-1][0]
+    pulses = {name: [time_s for time_s, word in samples if word >> lid.servo_pin & 1] for name, lid in LIDS.items()}
+    moving = [name for name, times in pulses.items() if times]
+    last_ms = {
+        name: trace.pulse_ms(samples, LIDS[name].servo_pin, pulses[name][-1] - 0.3, pulses[name][-1]) for name in moving
+    }
+    is_closed = all(
+        abs(width - pulse_set_ms(LIDS[name], LIDS[name].closed_deg)) <= WIDTH_TOLERANCE_MS
+        for name, width in last_ms.items()
+    )
+    is_dark = not samples[-1][1] & words
+    is_clean = service.unit(board, "Result").get("Result") == "success"
+    detail = f"last pulses { ({name: round(ms, 2) for name, ms in last_ms.items()}) } ms, {stopped_s - lit_s:.0f} s"
+    passed = bool(moving) and is_closed and is_dark and is_clean and lit_s > asked_s
+    report.check("stopped with a lid open: it closes first", passed, detail)
+
+
+def says_the_same(board: Board, report: Report, expected: list[photos.Expected]) -> None:
+    """The model's probabilities on the emulated ARM equal those of this machine within a step."""
+    said = board.run(f"pilah classify {card.PHOTOS} --json 2>/dev/null", 600)[1]
+    seen = {}
+    for line in said.splitlines():
+        if line.startswith("{"):
+            told = json.loads(line)
+            seen[told["file"].rsplit("/", 1)[-1]] = told["probabilities"]
+    furthest = max(
+        (
+            abs(seen[one.name][material] - probability)
+            for one in expected
+            if one.name in seen
+            for material, probability in one.probabilities.items()
+        ),
+        default=1.0,
+    )
+    is_same = len(seen) == len(expected) and furthest <= PROBABILITY_STEP
+    report.check("the model says the same as on this machine", is_same, f"furthest apart: {furthest:.4f}")
+
+
+def checks(board: Board, report: Report, expected: list[photos.Expected], arguments: argparse.Namespace) -> None:
+    if not starts(board, report, arguments.broken):
+        return
+    if arguments.broken != "watchdog":
+        report.note("drops")
+        drops(board, report, expected, within_s=300 * len(expected))
+    service.accounts(board, report)
+    if arguments.broken in (None, "watchdog"):
+        report.note("freeze the service")
+        service.watchdog_restarts_it(board, report, within_s=600)
+    if arguments.broken or arguments.drops_only:
+        return
+    stops_in_motion(board, report)
+    says_the_same(board, report, expected)
+    service.is_hardened(board, report)
+    service.is_healthy(board, report)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--broken", choices=BROKEN, help="break something on purpose: the run must fail")
+    parser.add_argument("--photos", type=int, default=4, help="how many to drop")
+    parser.add_argument("--drops-only", action="store_true", help="leave out all but the drops and the watchdog")
+    parser.add_argument("--power-cuts", type=int, default=10, help="how often the power is pulled while drops are kept")
+    parser.add_argument("--keep-card", action="store_true", help="boot the card that was made last")
+    arguments = parser.parse_args()
+    if reason := trees.why_not(TOOLS):
+        print(f"make pi: skipped, {reason}.")
+        return 0
+    report = Report()
+    report.note("photos, and what this machine says of them")
+    expected = photos.choose(arguments.photos)
+    report.note("Debian for arm64, wheels, make install, card (half an hour once, then minutes)")
+    names = {one.name: one.file for one in expected}
+    made = card.made() if arguments.keep_card else card.build(names, list(Config().compartments))
+    with Board(made.image, made.kernel, made.initrd, made.tree) as board:
+        checks(board, report, expected, arguments)
+        if not arguments.broken:
+            report.note("shut down")
+            board.run("systemctl poweroff --no-block", 30)
+            time.sleep(15)
+    if not arguments.broken and not arguments.drops_only and arguments.power_cuts:
+        powercut.cut(made, report, arguments.power_cuts)
+    return report.end()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

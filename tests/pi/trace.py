@@ -1,0 +1,76 @@
+"""What the GPIO registers of the emulated board tell: which lid moved, and how wide its pulses were. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+Sample = tuple[float, int]
+"""Seconds, and GPLEV0 at that time: bit N is the level of GPIO N, 0 … 31 (BCM2835 ARM Peripherals, page 96)."""
+PERIOD_MS = 20.0
+"""A hobby servo takes a pulse 50 times a second."""
+SERVES_AT_LEAST_S = 2.5
+"""Lids go home in 0.6 s at the start; a lid that opens for waste stays open longer than this."""
+PLATEAU = (0.4, 0.7)
+"""The part of a lid's cycle in which it is surely open: it opens and closes in the rest."""
+LAST_S = 0.3
+"""At the end of its cycle a lid gets the pulses of its closed place, at least so long."""
+
+
+@dataclass(frozen=True)
+class Cycle:
+    """One time that a lid's LED was on: the lid opened, held and closed.
+
+    `compartment`: the LED's; `from_s`, `to_s`: when it was on.
+    """
+
+    compartment: str
+    from_s: float
+    to_s: float
+
+
+def cycles(samples: Sequence[Sample], led_pins: Mapping[str, int]) -> list[Cycle]:
+    """Every whole cycle of a lid that served, in the order of their beginnings."""
+    found = [
+        Cycle(compartment, from_s, to_s)
+        for compartment, pin in led_pins.items()
+        for from_s, to_s in _high(samples, pin)
+        if to_s - from_s >= SERVES_AT_LEAST_S
+    ]
+    return sorted(found, key=lambda cycle: cycle.from_s)
+
+
+def _high(samples: Sequence[Sample], pin: int) -> Iterator[tuple[float, float]]:
+    since_s: float | None = None
+    for time_s, word in samples:
+        if word >> pin & 1:
+            since_s = time_s if since_s is None else since_s
+        elif since_s is not None:
+            yield since_s, time_s
+            since_s = None
+
+
+def pulse_ms(samples: Sequence[Sample], pin: int, from_s: float, to_s: float) -> float:
+    """The mean width of the pin's pulses: the part of all samples that are high, of a period; 0.0 without pulses.
+
+    A register is read a few hundred times a second, too seldom to see both edges of a pulse, and often enough for
+    the part of the time that it is high.
+    """
+    levels = [word >> pin & 1 for time_s, word in samples if from_s <= time_s <= to_s]
+    return PERIOD_MS * sum(levels) / len(levels) if levels else 0.0
+
+
+def open_and_closed_ms(samples: Sequence[Sample], pin: int, cycle: Cycle) -> tuple[float, float]:
+    """The widths of a servo's pulses while the lid was open, and at the end of its cycle."""
+    whole_s = cycle.to_s - cycle.from_s
+    from_s, to_s = (cycle.from_s + part * whole_s for part in PLATEAU)
+    return pulse_ms(samples, pin, from_s, to_s), pulse_ms(samples, pin, cycle.to_s - LAST_S, cycle.to_s)
+
+
+def moved(samples: Sequence[Sample], servo_pins: Sequence[int], from_s: float, to_s: float) -> set[int]:
+    """The servos' pins that had any pulse in that time."""
+    seen = 0
+    for time_s, word in samples:
+        if from_s <= time_s <= to_s:
+            seen |= word
+    return {pin for pin in servo_pins if seen >> pin & 1}

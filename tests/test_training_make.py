@@ -1,0 +1,99 @@
+"""`make model FAST=1` starts from folders of photos and ends with a verified bundle and its report."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+from click.testing import CliRunner
+
+from device.bundle import Bundle
+from device.classifier import Classifier
+from device.pictures import read_picture
+from export.bundle import Limits, export_bundle
+from export.errors import ExportError
+from tests.drawn import a_picture, save
+from training.__main__ import main as training_command
+
+ROOT = Path(__file__).parent.parent
+FOLDERS = (
+    "trashnet/train/glass",
+    "trashnet/train/trash",
+    "trashnet/val/glass",
+    "produce/organic",
+    "food/organic",
+    "web/wood",
+)
+"""One or two classes of each source in training/data/shared.toml."""
+
+pytestmark = [
+    pytest.mark.timeout(900),
+    pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed"),
+]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that `make` made, with the photos beside it in `data`."""
+    root = tmp_path_factory.mktemp("make")
+    for first, folder in enumerate(FOLDERS):
+        for number in range(6):
+            save(a_picture(96, 128, seed=100 * first + number), root / "data" / folder / f"{number}.jpg")
+    (root / "installed").mkdir()
+    (root / "installed" / "training").touch()
+    command = [
+        "make", "model", "FAST=1", f"DATA={root / 'data'}", f"RUN={root / 'run'}",
+        f"BIN={Path(sys.executable).parent}", f"STAMPS={root / 'installed'}",
+    ]  # fmt: skip
+    made = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
+    )
+    assert made.returncode == 0, made.stdout + made.stderr
+    return root / "run"
+
+
+def test_a_bundle_comes_out_that_the_device_runs(run: Path) -> None:
+    classifier = Classifier(Bundle.open(run / "bundle.onnx"))
+    contract = classifier.bundle.contract
+    assert contract.classes == ("glass", "organic", "trash", "wood")
+    assert {source.name: source.photos for source in contract.sources}.keys() == {"trashnet", "produce", "food", "web"}
+    assert [json.loads(line)["epoch"] for line in (run / "log.jsonl").read_text().splitlines()] == [1, 2]
+    observed = classifier.observe(read_picture(run.parent / "data/trashnet/train/glass/0.jpg"))
+    assert np.isclose(observed.probabilities.sum(), 1.0, atol=1e-4)
+    assert observed.energy is not None
+
+
+def test_the_report_says_what_the_bundle_says_of_itself(run: Path) -> None:
+    parts = json.loads((run / "report.json").read_text())["parts"]
+    metrics = Bundle.open(run / "bundle.onnx").contract.metrics
+    counted = {
+        (part, row["data"]): (row["correct"], row["photos"]) for part in parts for row in parts[part]["per_source"]
+    }
+    said = {(one.split, one.data): (one.correct, one.photos) for one in metrics if one.data != "all sources"}
+    assert said
+    assert {key: value for key, value in counted.items() if key[0] != "held out"} == said
+    assert "<svg" in (run / "report.html").read_text()
+
+
+def test_a_bundle_that_fails_verification_does_not_replace_the_old_one(run: Path) -> None:
+    out = run / "kept.onnx"
+    out.write_bytes(b"the previous bundle")
+    with pytest.raises(ExportError, match="agrees with float"):
+        export_bundle(run, out, "test-1", Limits(accuracy_lost=1.0, agreement=1.01))
+    assert out.read_bytes() == b"the previous bundle"
+
+
+def test_the_commands_beside_the_chain_work_on_the_same_run(run: Path) -> None:
+    for command in (["augment", "--size", "48"], ["report", "--out", str(run / "float.html")]):
+        result = CliRunner().invoke(training_command, [*command, "--run", str(run)], catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+    assert (run / "augmented.png").read_bytes()[:4] == b"\x89PNG"
+    assert "float32" in (run / "float.html").read_text()

@@ -1,0 +1,190 @@
+"""A training as its user starts it: killed, on several processes, on a full disk, from what can be had."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+from urllib.error import URLError
+
+import pytest
+
+torch = pytest.importorskip("torch")
+from click.testing import CliRunner, Result  # noqa: E402
+from torchvision.models import densenet121  # noqa: E402
+
+from tests.drawn import a_picture, save  # noqa: E402
+from training.__main__ import main as training_command  # noqa: E402
+from training.errors import CheckpointError, DataError  # noqa: E402
+from training.models import Student, load_checkpoint  # noqa: E402
+from training.prepare import Photo, Split, save_split  # noqa: E402
+from training.processes import Processes  # noqa: E402
+from training.start import begin  # noqa: E402
+
+CLASSES = ("glass", "paper")
+
+
+def prepared(root: Path, *runs: str) -> list[str]:
+    """Sixteen drawn photos and a split in each of `runs`; returns the options that name the data."""
+    photos = []
+    for number in range(16):
+        file = save(a_picture(96, 128, seed=number), root / "data" / "street" / CLASSES[number % 2] / f"{number}.jpg")
+        photos.append(Photo(str(file), "street", CLASSES[number % 2], "val" if number < 2 else "train", number))
+    for run in runs:
+        save_split(Split(tuple(photos), (), 0), root / run / "split.json")
+    (root / "data.toml").write_text('[[source]]\nname = "street"\npath = "street"\nlicence = "CC0"\n')
+    return ["--data", str(root / "data"), "--description", str(root / "data.toml")]
+
+
+def fast(run: Path, where: list[str]) -> list[str]:
+    return ["train", *where, "--run", str(run), "--recipe", "fast", "--start", "random", "--workers", "0"]
+
+
+def start(run: Path, where: list[str], *launcher: str) -> subprocess.Popen[str]:
+    """`launcher`: what stands between `python -m` and `training`."""
+    command = [sys.executable, "-m", *launcher, "training", *fast(run, where)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def in_process(*command: str) -> Result:
+    return CliRunner().invoke(training_command, command)
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    return load_checkpoint(run / "model.pt")["state_dict"]
+
+
+def losses(run: Path) -> list[tuple[int, float]]:
+    return [(row["epoch"], row["loss"]) for row in map(json.loads, (run / "log.jsonl").read_text().splitlines())]
+
+
+def has_begun(training: subprocess.Popen[str], run: Path) -> bool:
+    """Wait for the first file of a training."""
+    while training.poll() is None:
+        if (run / "tensorboard").exists():
+            return True
+        try:
+            training.wait(timeout=0.02)
+        except subprocess.TimeoutExpired:
+            continue
+    return False
+
+
+@pytest.mark.timeout(900)
+def test_a_training_killed_at_a_random_moment_ends_with_the_same_model_and_one_log(tmp_path: Path) -> None:
+    where = prepared(tmp_path, "whole", "killed")
+    whole = start(tmp_path / "whole", where)
+    assert has_begun(whole, tmp_path / "whole")
+    began = time.monotonic()
+    assert whole.wait() == 0, whole.communicate()[0]
+    lasts_s = time.monotonic() - began
+
+    killed = start(tmp_path / "killed", where)
+    assert has_begun(killed, tmp_path / "killed")
+    moment_s = random.uniform(0, lasts_s)
+    try:
+        killed.wait(timeout=moment_s)
+    except subprocess.TimeoutExpired:
+        killed.kill()
+        killed.wait()
+    resumed = start(tmp_path / "killed", where)
+    said = resumed.communicate()[0]
+    assert resumed.returncode == 0, f"killed after {moment_s:.2f} s: {said}"
+
+    one, other = weights(tmp_path / "whole"), weights(tmp_path / "killed")
+    assert all(torch.equal(one[key], other[key]) for key in one), f"killed after {moment_s:.2f} s"
+    assert losses(tmp_path / "killed") == losses(tmp_path / "whole")
+    assert [epoch for epoch, _ in losses(tmp_path / "killed")] == [1, 2]
+
+
+@pytest.mark.timeout(900)
+def test_two_processes_train_one_model_together(tmp_path: Path) -> None:
+    where = prepared(tmp_path, "two")
+    together = start(
+        tmp_path / "two", where, "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "--"
+    )
+    said = together.communicate()[0]
+    assert together.returncode == 0, said
+    assert [epoch for epoch, _ in losses(tmp_path / "two")] == [1, 2]
+    assert weights(tmp_path / "two")
+    assert said.count("2 of 2 epochs") == 1
+
+
+def test_a_batch_that_cannot_be_dealt_out_evenly_is_refused() -> None:
+    with pytest.raises(DataError, match="batch of 16 photos cannot be dealt out evenly to 3 processes"):
+        Processes(0, 3, torch.device("cpu")).share_of(16)
+
+
+def test_a_full_disk_is_told_and_nothing_that_was_saved_is_lost(tmp_path: Path) -> None:
+    where, run = prepared(tmp_path, "run"), tmp_path / "run"
+    (run / "model.pt").write_bytes(b"the earlier model")
+    (run / "model.pt.part").symlink_to("/dev/full")
+    full = start(run, where)
+    said = full.communicate()[0].splitlines()
+    assert full.returncode == 1
+    assert said[-1].startswith("training: No space left on device") and said[-1].endswith(
+        "nothing that was saved is lost."
+    )
+    assert not any("Traceback" in line for line in said)
+    assert (run / "model.pt").read_bytes() == b"the earlier model"
+
+
+def test_a_run_is_not_mixed_with_another_recipe_and_restart_keeps_its_files(tmp_path: Path) -> None:
+    where, run = prepared(tmp_path, "run"), tmp_path / "run"
+    assert in_process(*fast(run, where)).exit_code == 0
+    earlier = (run / "model.pt").read_bytes()
+    (run / "best.json").write_text(json.dumps({"values": {"learning_rate": 1e-4}}))
+    tuned = [*fast(run, where), "--tuned", str(run / "best.json")]
+
+    refused = in_process(*tuned)
+    assert isinstance(refused.exception, CheckpointError)
+    assert "learning_rate was 0.0025, now 0.0001" in str(refused.exception)
+    assert (run / "model.pt").read_bytes() == earlier
+
+    assert in_process(*tuned, "--restart").exit_code == 0
+    assert (run / "earlier-model.pt").read_bytes() == earlier
+    assert json.loads(load_checkpoint(run / "model.pt")["recipe"])["learning_rate"] == 1e-4
+    assert [epoch for epoch, _ in losses(run)] == [1, 2]
+
+
+def test_a_broken_last_checkpoint_is_told_in_one_sentence(tmp_path: Path) -> None:
+    where, run = prepared(tmp_path, "run"), tmp_path / "run"
+    (run / "last.pt").write_bytes(b"half a checkpoint")
+    assert isinstance(fault := in_process(*fast(run, where)).exception, CheckpointError)
+    assert "cannot be read; begin anew with --restart" in str(fault)
+
+
+def test_imagenet_weights_answer_as_torchvisions_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    published = densenet121().eval()
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    (tmp_path / "hub" / "checkpoints").mkdir(parents=True)
+    torch.save(published.state_dict(), tmp_path / "hub" / "checkpoints" / "densenet121-a639ec97.pth")
+    student = Student(2).eval()
+    assert begin(student, "imagenet", Split((), (), 0)) == {"weights": "torchvision DenseNet121, ImageNet"}
+
+    images = torch.from_numpy(a_picture(64, 64)).permute(2, 0, 1)[None]
+    mean, deviation = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    normalised = (images / 255 - mean.view(1, 3, 1, 1)) / deviation.view(1, 3, 1, 1)
+    with torch.no_grad():
+        wanted = published.features.norm0(published.features.conv0(normalised))
+        got = student.network.features.norm0(student.network.features.conv0(student.normalise(images)))
+    assert torch.allclose(wanted[:, :, 3:-3, 3:-3], got[:, :, 3:-3, 3:-3], atol=1e-4)
+
+
+def test_without_a_network_imagenet_is_told_and_training_starts_at_random(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def offline(*_: object, **__: object) -> None:
+        raise URLError("Name or service not known")
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
+    student = Student(2)
+    before = {key: value.clone() for key, value in student.state_dict().items()}
+    assert begin(student, "imagenet", Split((), (), 0)) is None
+    assert "ImageNet weights cannot be downloaded" in caplog.text
+    assert all(torch.equal(value, before[key]) for key, value in student.state_dict().items())

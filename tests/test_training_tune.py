@@ -1,0 +1,76 @@
+"""A study goes on where it stopped, and a teacher of any size can be fitted and fine-tuned."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("optuna")
+from tests.test_training_loop import TINY, photos  # noqa: E402
+from training.errors import CheckpointError, DataError  # noqa: E402
+from training.models import Student, Teacher  # noqa: E402
+from training.prepare import Split  # noqa: E402
+from training.processes import Processes  # noqa: E402
+from training.teach import teacher_of  # noqa: E402
+from training.tune import Tuning, open_study, with_tuned  # noqa: E402
+
+ALONE = Processes(0, 1, torch.device("cpu"))
+
+
+def split(root: Path) -> Split:
+    listed = photos(root / "photos")
+    return Split((*listed[:4], *(replace(photo, part="val") for photo in listed[4:])), (), 0)
+
+
+def test_a_study_goes_on_and_saves_its_winning_values(tmp_path: Path) -> None:
+    folder = tmp_path / "tuning"
+    tuning = Tuning(folder, TINY, split(tmp_path), Student(2), None, {})
+    tuning.run(1)
+    open_study(folder).ask()  # a trial that is killed never ends
+    study = tuning.run(2)
+
+    rows = list(csv.DictReader((folder / "trials.csv").open()))
+    assert [row["state"] for row in rows] == ["complete", "fail", "complete"]
+    assert rows[0]["learning_rate"] != rows[2]["learning_rate"]
+    best = json.loads((folder / "best.json").read_text())
+    assert best["values"] == study.best_params
+    assert best["val_loss"] == pytest.approx(min(float(rows[0]["val_loss"]), float(rows[2]["val_loss"])), abs=1e-3)
+    assert "<svg" in (folder / "history.svg").read_text()
+    assert not (folder / "trial").exists()
+    assert with_tuned(TINY, folder / "best.json").mixup == study.best_params["mixup"]
+
+
+def test_values_of_no_study_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "best.json").write_text('{"values": {"courage": 1}}')
+    with pytest.raises(DataError, match="holds no winning values"):
+        with_tuned(TINY, tmp_path / "best.json")
+    (tmp_path / "study.db").write_bytes(b"no database, but long enough to be taken for one" * 40)
+    with pytest.raises(DataError, match="no study that can go on"):
+        open_study(tmp_path)
+
+
+def test_a_teacher_is_fine_tuned_once_and_another_size_is_refused(tmp_path: Path) -> None:
+    listed, recipe = split(tmp_path), replace(TINY, distillation=0.5, teacher_epochs=1)
+    taught = teacher_of(tmp_path, listed, recipe, 0, 0, ALONE).state_dict()
+    published = Teacher(2, size=0).state_dict()
+    assert not torch.equal(taught["network._conv_head.weight"], published["network._conv_head.weight"])
+    again = teacher_of(tmp_path, listed, recipe, 0, 0, ALONE).state_dict()
+    assert all(torch.equal(taught[key], again[key]) for key in taught)
+    assert len((tmp_path / "teacher" / "log.jsonl").read_text().splitlines()) == 1
+    with pytest.raises(CheckpointError, match="no EfficientNet-Lite2 with 2 classes"):
+        teacher_of(tmp_path, listed, recipe, 2, 0, ALONE)
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_larger_teachers_see_at_the_same_strides(size: int) -> None:
+    teacher = Teacher(2, size, pretrained=False)
+    with torch.no_grad():
+        _, maps = teacher(torch.zeros(1, 3, 64, 64, dtype=torch.uint8))
+    assert [tuple(one.shape[1:]) for one in maps] == [
+        (width, 64 // stride, 64 // stride) for width, stride in zip(teacher.widths, (8, 16, 32), strict=True)
+    ]

@@ -1,0 +1,70 @@
+"""Which photos are drawn, how often, and as which views."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+from torchvision.transforms import v2
+
+from training.augment import read_photo, training_view
+from training.prepare import Photo
+
+
+class Photos(Dataset[tuple[Tensor, int]]):
+    """Photos in memory, each drawn as a new view.
+
+    Asked for `(index, seed)`, it makes the view that belongs to the seed: the same whichever process makes it.
+    """
+
+    def __init__(self, photos: Sequence[Photo], classes: tuple[str, ...]) -> None:
+        self.pictures = [torch.from_numpy(read_photo(photo.path)).permute(2, 0, 1).contiguous() for photo in photos]
+        self.targets = [classes.index(photo.material) for photo in photos]
+        self.view: v2.Transform = training_view(224)
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def __getitem__(self, drawn: int | tuple[int, int]) -> tuple[Tensor, int]:
+        if isinstance(drawn, int):
+            return self.view(self.pictures[drawn]), self.targets[drawn]
+        index, seed = drawn
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return self.view(self.pictures[index]), self.targets[index]
+
+
+def draw(weights: NDArray[np.float64], count: int, seed: int, epoch: int) -> list[tuple[int, int]]:
+    """An epoch's photos: `count` indices drawn by weight, each with the seed of its view."""
+    chance = np.random.default_rng((seed, epoch))
+    indices = chance.choice(len(weights), count, p=weights).tolist()
+    seeds = chance.integers(0, 2**62, count).tolist()
+    return list(zip(indices, seeds, strict=True))
+
+
+def balanced_weights(photos: Sequence[Photo], source_weights: dict[str, float]) -> NDArray[np.float64]:
+    """How often each photo is drawn, (N,) summing to 1: by the square root of its class's and source's size.
+
+    The root lies between drawing classes evenly, which repeats 69 photos without end, and as they come (Mahajan et
+    al. 2018).
+    """
+    groups: dict[tuple[str, str], int] = {}
+    for photo in photos:
+        groups[(photo.source, photo.material)] = groups.get((photo.source, photo.material), 0) + 1
+    by_class: dict[str, float] = {}
+    for (source, material), count in groups.items():
+        by_class[material] = by_class.get(material, 0.0) + source_weights.get(source, 1.0) * math.sqrt(count)
+    weights = np.array(
+        [
+            source_weights.get(p.source, 1.0)
+            / math.sqrt(groups[(p.source, p.material)])
+            / math.sqrt(by_class[p.material])
+            for p in photos
+        ]
+    )
+    return weights / weights.sum()

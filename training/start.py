@@ -1,0 +1,68 @@
+"""Where a student's training starts: ImageNet weights, a checkpoint, a bundle, or chance."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import torch
+from torchvision.models import DenseNet121_Weights, densenet121
+
+from device.bundle import Bundle
+from training.augment import evaluation_view, read_photo
+from training.models import DEVIATION, MEAN, Student, load_student
+from training.prepare import Split
+from training.revive import student_from_bundle
+
+log = logging.getLogger(__name__)
+
+IMAGENET, RANDOM = "imagenet", "random"
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+"""What torchvision's weights expect to be subtracted, of pixels scaled to 0…1."""
+REVIVED_ON = 200
+"""Photos on which a bundle's BatchNorms are measured."""
+
+
+def begin(student: Student, start: str, split: Split) -> dict[str, Any] | None:
+    """Fill a fresh student; returns what the new model's provenance says of its origin.
+
+    `start`: `imagenet`, `random`, or the path of a checkpoint or bundle. Without a network, `imagenet` is told and
+    stays random. Raises `CheckpointError`.
+    """
+    if start == RANDOM:
+        return None
+    if start == IMAGENET:
+        return {"weights": "torchvision DenseNet121, ImageNet"} if _take_imagenet(student) else None
+    path = Path(start)
+    if path.suffix == ".onnx":
+        contract = Bundle.open(path).contract
+        photos = split.part("train")[:: max(1, len(split.part("train")) // REVIVED_ON)]
+        views = torch.stack([evaluation_view(read_photo(photo.path)) for photo in photos])
+        student.network.load_state_dict(student_from_bundle(path, split.classes, views).network.state_dict())
+        return {"bundle": contract.version, "provenance": contract.provenance}
+    known, checkpoint = load_student(path)
+    student.network.features.load_state_dict(known.network.features.state_dict())
+    if tuple(checkpoint["classes"]) == split.classes and checkpoint["head"] == student.head_kind:
+        student.head.load_state_dict(known.head.state_dict())
+    return {"file": path.name, "recipe": json.loads(checkpoint.get("recipe", "null"))}
+
+
+@torch.no_grad()
+def _take_imagenet(student: Student) -> bool:
+    """Whether torchvision's weights could be had; they are downloaded once and kept by `torch.hub`.
+
+    They expect a mean for each channel, Pilah's networks one grey: the difference is a constant after the first
+    convolution, so it goes into the mean of the first BatchNorm, which is exact but for the pixels at the border.
+    """
+    try:
+        published = densenet121(weights=DenseNet121_Weights.IMAGENET1K_V1)
+    except OSError as fault:
+        log.warning("ImageNet weights cannot be downloaded (%s): training starts from random weights.", fault)
+        return False
+    features = student.network.features
+    features.load_state_dict(published.features.state_dict())
+    difference = (torch.tensor(MEAN) - torch.tensor(IMAGENET_MEAN)) / torch.tensor(DEVIATION)
+    features.norm0.running_mean -= features.conv0.weight.sum(dim=(2, 3)) @ difference
+    return True
