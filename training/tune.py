@@ -74,6 +74,7 @@ class Tuning:
         left = trials - len(study.get_trials(deepcopy=False, states=FINISHED))
         if left > 0:
             study.optimize(lambda trial: self._try(trial, held_out), n_trials=left, callbacks=[_tell])
+        shutil.rmtree(self.folder / "trial", ignore_errors=True)
         write_tables(study, self.folder)
         draw_plots(study, self.folder)
         return study
