@@ -16,7 +16,7 @@ TRAIN   := $(STAMPS)/training
 SOURCES := pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format model clean
+.PHONY: help run test soak powercut trials screenshots load lint format model clean
 
 help: ## list every target in a line
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16 | sort
@@ -45,6 +45,12 @@ run: $(BASE) ## start the bin with mock GPIO and a simulated camera (ARGS="--dro
 test: $(TRAIN) ## install what tests need and run them all (ARGS="-k lids"; PILAH_DATA=folder of photos)
 	@$(BIN)/python -m pytest $(ARGS)
 
+screenshots: $(TRAIN) ## take the pictures of the page for docs/ (needs chromium)
+	@$(BIN)/python -m tests.screenshots $(ARGS)
+
+load: $(TRAIN) ## drop to lid with and without 24 clients of the page, by turns (ARGS="--turns 20")
+	@$(BIN)/python -m tests.load_page $(ARGS)
+
 RENDERED := runs/rendered
 
 $(RENDERED): $(TRAIN)
@@ -59,6 +65,19 @@ model: $(TRAIN) $(if $(FAST),,$(RENDERED)) ## photos -> trained, evaluated, expo
 	$(BIN)/python -m training evaluate --run $(RUN)
 	$(BIN)/python -m export --run $(RUN) --out $(OUT) $(if $(FAST),--accuracy-lost 1 --agreement 0)
 	$(BIN)/python -m training report --run $(RUN) --bundle $(OUT)
+
+soak: $(BASE) ## watch an empty tray for 10,000 frames, then run the bin for two simulated hours and look for leaks
+	@$(BIN)/python -m device.trials soak $(ARGS)
+	@$(BIN)/python -m device.trials endurance
+
+powercut: $(BASE) ## kill the writer of the history at 200 random moments (ARGS="--kills 20")
+	@$(BIN)/python -m device.trials powercut $(ARGS)
+
+trials: $(BASE) ## time presence, the way from a drop to the servo, idling, and leaving on a busy machine
+	@$(BIN)/python -m device.trials presence
+	@$(BIN)/python -m device.trials latency
+	@$(BIN)/python -m device.trials idle
+	@$(BIN)/python -m device.trials leaving
 
 lint: $(TRAIN) ## ruff (lint and format) and mypy
 	@$(BIN)/ruff check .

@@ -55,7 +55,7 @@ log = logging.getLogger(__name__)
 TICK_S = 0.02
 """A servo takes a new pulse 50 times a second; while a lid moves, the loop turns at least as often."""
 IDLE_S = 0.1
-CLOSES_WITHIN_S = 0.8
+CLOSES_WITHIN_S = 0.5
 """On the way out, lids close at least this fast."""
 
 

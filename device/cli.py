@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import logging
 import os
 import sys
 from importlib.metadata import PackageNotFoundError, version
+from typing import NoReturn
 
 import click
 
@@ -55,21 +57,31 @@ def cli() -> None:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s", stream=sys.stderr)
 
 
-def main() -> None:
+def main() -> NoReturn:
     """Run a command; a fault is one sentence on standard error and exit code 1, wrong usage is 2."""
     try:
-        code = cli.main(prog_name="pilah", standalone_mode=False)
+        code = cli.main(prog_name="pilah", standalone_mode=False) or 0
         sys.stdout.flush()
-        sys.exit(code or 0)
     except PilahError as fault:
         click.echo(f"pilah: {fault}", err=True)
-        sys.exit(1)
+        code = 1
     except click.ClickException as fault:
         fault.show()
-        sys.exit(fault.exit_code)
+        code = fault.exit_code
     except click.Abort:
-        sys.exit(130)
+        code = 130
     except BrokenPipeError:
         # Whoever read the output has gone; the interpreter would complain about it once more on its way out.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        code = 1
+    _leave(code)
+
+
+def _leave(code: int) -> NoReturn:
+    """End the program at once: taking the interpreter and its libraries apart takes a busy machine seconds, and what
+    must be closed was closed by whoever opened it."""
+    logging.shutdown()
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(code)

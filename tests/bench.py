@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from device.appliance import Appliance
 from device.bundle import Bundle
 from device.camera import Frame
-from device.camera.watch import Watch
 from device.classifier import Classifier
 from device.clock import ManualClock
 from device.config import Config
@@ -22,12 +21,12 @@ from device.events import DecisionEvent, Event, FaultEvent, LidEvent, StateEvent
 from device.health import Heartbeat
 from device.journal import Journal
 from device.recorder import Recorder
+from device.trials.bench import PacedWatch
 from tests.bundles import COLOURS, write_bundle
 
 SHAPE = (120, 160)
 THING = 100
 """Side of what lies on the tray: the crop around it has a margin, of which the small bundle sees nothing."""
-PERIOD_S = 1 / 15
 
 
 class PlayedTray:
@@ -91,24 +90,6 @@ def _striped(material: str) -> NDArray[np.int64]:
     return np.array(COLOURS[material]) + np.where(np.arange(THING) // stripe % 2, 15, -15)[:, None, None]
 
 
-class PacedWatch(Watch):
-    """A feed that gives its frames 15 times a second, and never makes the loop wait longer than it asked for."""
-
-    def __init__(self, tray: PlayedTray, config: Config, clock: ManualClock) -> None:
-        super().__init__(tray, tray.reopen, config.camera, clock)
-        self._paced_by = clock
-        self._due_s = clock.now()
-
-    def latest(self, timeout_s: float) -> Frame | None:
-        wait_s = self._due_s - self._paced_by.now()
-        if wait_s > timeout_s:
-            self._paced_by.sleep(timeout_s)
-            return None
-        self._paced_by.sleep(wait_s)
-        self._due_s += PERIOD_S
-        return super().latest(0.0)
-
-
 class Notes(list[str]):
     """Keeps what systemd would have been told."""
 
@@ -137,7 +118,7 @@ class Bench:
         self.appliance = Appliance(
             self.config,
             Classifier(Bundle.open(self.model, threads=1)),
-            PacedWatch(self.tray, self.config, self.clock),
+            PacedWatch(self.tray, self.config.camera, self.clock),
             self.pins,
             self.clock,
             Heartbeat(self.clock, self.notes, system=folder),

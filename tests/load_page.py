@@ -1,7 +1,7 @@
 """Whether a busy page slows the bin down: `make load`.
 
-One bin sorts the same rendered thing again and again, with simulated pins; clients come and go while it does, so that
-turns with and without them lie side by side. What is compared is the time from a thing that lies still to the lid that
+One bin sorts what its simulated camera shows, with simulated pins; clients come and go while it does, so that turns
+with and without them lie side by side. What is compared is the time from a thing that lies still to the lid that
 starts to move.
 """
 
@@ -24,10 +24,10 @@ import numpy as np
 
 from device.config import Config
 from tests.load_clients import UPLOADERS, WATCHERS
-from tests.made_up import encoded, rendered_trays
 
 SETTLES = 2
 """Drops at the start of a turn that are not counted: clients are coming or going."""
+LOOKS = 3
 FIRST = -15
 """The bin's niceness, where it may be set: on the Pi nothing else is busy, and here that shall be so for the bin."""
 
@@ -40,7 +40,7 @@ def load(model: Path | None, drops: int, turns: int) -> None:
     """Measure drop to lid alone and with 20 watching and 4 uploading clients."""
     p95s: dict[bool, list[float]] = {False: [], True: []}
     got: Counter[str] = Counter()
-    with tempfile.TemporaryDirectory() as folder, _bin(Path(folder), model, turns * (drops + SETTLES)) as (port, bin_):
+    with tempfile.TemporaryDirectory() as folder, _bin(Path(folder), model) as (port, bin_):
         latencies = _latencies(bin_)
         for turn in range(turns):
             is_busy = turn % 2 == 1
@@ -55,9 +55,9 @@ def load(model: Path | None, drops: int, turns: int) -> None:
 
 
 @contextlib.contextmanager
-def _bin(folder: Path, model: Path | None, drops: int) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
-    config, port = _prepare(folder, drops)
-    command = ["run", "--config", config, "--camera", f"images:{folder}/pictures", "--pins", "mock", "--json"]
+def _bin(folder: Path, model: Path | None) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
+    config, port = _prepare(folder)
+    command = ["run", "--config", config, "--camera", "simulated", "--pins", "mock", "--json"]
     command += ["--model", model] if model else []
     bin_ = subprocess.Popen(
         [sys.executable, "-m", "device", *map(str, command)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
@@ -71,19 +71,17 @@ def _bin(folder: Path, model: Path | None, drops: int) -> Iterator[tuple[int, su
         bin_.communicate()
 
 
-def _prepare(folder: Path, drops: int) -> tuple[Path, int]:
-    (folder / "pictures").mkdir()
-    picture = encoded(next(rendered_trays(["plastic"])))
-    for number in range(drops):
-        (folder / "pictures" / f"{number:04}.jpg").write_bytes(picture)
+def _prepare(folder: Path) -> tuple[Path, int]:
+    """Settings under which drops follow each other quickly, and each is looked at equally often."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port: int = free.getsockname()[1]
     lids = "".join(
         f"[compartments.{name}]\nservo_pin = {one.servo_pin}\nhold_s = 0.2\nspeed_deg_per_s = 360\n"
         for name, one in Config().compartments.items()
     )
+    looks = f"[decision]\nframes_at_least = {LOOKS}\nframes_at_most = {LOOKS}\n"
     config = folder / "pilah.toml"
-    config.write_text(f'[page]\nport = {port}\n[journal]\npath = "{folder}/journal.db"\n{lids}')
+    config.write_text(f'[page]\nport = {port}\n[journal]\npath = "{folder}/journal.db"\n{looks}{lids}')
     return config, port
 
 
@@ -97,6 +95,7 @@ def _latencies(bin_: subprocess.Popen[bytes]) -> Iterator[float]:
             decided[event["drop"]] = event["time"]
         elif event["event"] == "lid" and event["state"] == "opening" and event.get("drop") in decided:
             yield event["latency_ms"] + (event["time"] - decided.pop(event["drop"])) * 1000
+    raise click.ClickException("The bin ended; `python -m device run` says why.")
 
 
 @contextlib.contextmanager

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import re
 import shutil
 import socket
 import subprocess
@@ -23,8 +22,6 @@ import click
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
-import device.page
-from device.config import Config
 from device.journal import Journal
 from device.page.owner import Password
 from tests.made_up import encoded, made_up_drops, rendered_trays, thumbnail
@@ -41,8 +38,8 @@ TALLEST = {1280: 1080, 360: 1500}
 """Pixels; where a page is longer, its end says nothing new."""
 TAUGHT = 6
 """Drops with a picture."""
-COLOURS = 64
-"""Beside those of the page: enough for what lies on a tray, and a third of the bytes."""
+COLOURS, KEPT, VIVID = 110, 16, 24
+"""Of a picture's palette, for a third of the bytes: for what lies on a tray, the commonest, the commonest vivid."""
 SETTLES_MS = 900
 WAITS_MS = 300_000
 """For a drop that the bin is sure of."""
@@ -152,14 +149,13 @@ def _take(tab: Page, file: Path) -> None:
 
 
 def _few_colours(picture: Image.Image) -> Image.Image:
-    """The picture with a palette; what the page itself is painted in keeps its colours."""
-    kept = {compartment.colour for compartment in Config().compartments.values()}
-    kept |= set(re.findall("#[0-9a-f]{6}", (Path(device.page.__file__).parent / "static/style.css").read_text()))
-    reduced = picture.quantize(COLOURS, dither=Image.Dither.NONE)
-    colours = (reduced.getpalette() or [])[: 3 * COLOURS]
-    colours += [int(colour[at : at + 2], 16) for colour in kept for at in (1, 3, 5)]
+    """The picture with a palette; what the page itself is painted in keeps its colours, be it a small dot."""
+    found = sorted(picture.getcolors(picture.width * picture.height) or [], reverse=True)
+    vivid = [colour for _, colour in found if max(colour) - min(colour) > 60]
+    kept = dict.fromkeys([colour for _, colour in found[:KEPT]] + vivid[:VIVID])
+    reduced = picture.quantize(COLOURS, dither=Image.Dither.NONE).getpalette() or []
     palette = Image.new("P", (1, 1))
-    palette.putpalette(colours)
+    palette.putpalette([*reduced[: 3 * COLOURS], *itertools.chain.from_iterable(kept)])
     return picture.quantize(palette=palette, dither=Image.Dither.NONE)
 
 

@@ -24,7 +24,8 @@ from device.errors import BundleError, ConfigError, LidError
 from device.events import FaultEvent, LidEvent, StateEvent
 from device.health import Heartbeat
 from device.requests import CloseLid, Maintenance, OpenLid
-from tests.bench import Bench, PacedWatch
+from device.trials.bench import PacedWatch
+from tests.bench import Bench
 from tests.bundles import COLOURS, write_bundle
 
 CLOSED_MS, OPEN_MS = 1.5, 2.5
@@ -512,7 +513,7 @@ def test_a_model_with_a_material_that_goes_nowhere_does_not_start(tmp_path: Path
         Appliance(
             bench.config,
             foreign,
-            PacedWatch(bench.tray, bench.config, bench.clock),
+            PacedWatch(bench.tray, bench.config.camera, bench.clock),
             bench.pins,
             bench.clock,
             Heartbeat(bench.clock, bench.notes),

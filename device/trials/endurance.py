@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import threading
-import time
 import urllib.request
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 
 from device.camera import Frame
@@ -18,10 +16,7 @@ from device.drops import Search
 from device.page.commands import bin_of, serve
 from device.trials.bench import PacedWatch, simulated_bin, trial_config
 
-SETTLES_S = 1.5
-"""Streams and connections that visitors have left are closed by then."""
 BUSY = TrayLife(gap_s=5.0, passers_per_minute=2, lamps_per_minute=0.5)
-VISITS_EVERY_S = 60.0
 FAULTS_EVERY_S = 300.0
 FAULT_LASTS_S = 10.0
 _FAULTS: tuple[Fault, ...] = ("gone", "frozen", "black")
@@ -38,44 +33,58 @@ class Footprint:
 
     @classmethod
     def now(cls) -> Footprint:
-        time.sleep(SETTLES_S)
-        gc.collect()
         pages = int(Path("/proc/self/statm").read_text().split()[1])
         descriptors = len(list(Path("/proc/self/fd").iterdir()))
         return cls(pages * os.sysconf("SC_PAGE_SIZE"), threading.active_count(), descriptors)
 
+    def least(self, other: Footprint | None) -> Footprint:
+        """The smaller of each: what is held only for a moment is no leak."""
+        return self if other is None else Footprint(*map(min, astuple(self), astuple(other)))
+
 
 @dataclass(frozen=True)
 class Endurance:
-    """`warm`: once everything had been used; `end`: after the hours."""
+    """`stages`: the least that was held in each part of the time; the first warms pools and caches up."""
 
     frames: int
     drops: int
     recorded: int
     faults: int
     visits: int
-    warm: Footprint
-    end: Footprint
+    stages: tuple[Footprint, ...]
 
     @property
     def grew_mb(self) -> float:
-        return (self.end.resident_bytes - self.warm.resident_bytes) / 1e6
+        """From the second part to the last."""
+        return (self.stages[-1].resident_bytes - self.stages[1].resident_bytes) / 1e6
 
 
-def endure(folder: Path, hours: float, seed: int = 0, tell: Callable[[Footprint], None] = lambda _: None) -> Endurance:
-    """Run a bin for so many hours of simulated time; `tell` hears of its footprint ten times."""
+def endure(
+    folder: Path,
+    hours: float,
+    seed: int = 0,
+    stages: int = 10,
+    visits_every_s: float = 60.0,
+    tell: Callable[[Footprint], None] = lambda _: None,
+) -> Endurance:
+    """Run a bin for so many hours of simulated time, and look at what it holds before each visit of its page.
+
+    `tell` hears of each stage as it ends.
+    """
     config, clock = trial_config(folder), ManualClock()
     tray = SimulatedTray(config.camera, clock, seed=seed, life=BUSY)
     feed = _Counting(tray, config.camera, clock)
     visits = faults = 0
-    warm: Footprint | None = None
+    held: list[Footprint] = []
     with simulated_bin(config, tray, feed, clock) as bin_:
         page = replace(bin_of(config, None, None, bin_.appliance, bin_.journal), state=folder)
         with serve(page, config, port=0) as server:
-            for tenth in range(10):
-                while clock.now() < (tenth + 1) / 10 * hours * 3600:
+            for stage in range(stages):
+                least: Footprint | None = None
+                while clock.now() < (stage + 1) / stages * hours * 3600:
                     bin_.turn()
-                    if clock.now() >= (visits + 1) * VISITS_EVERY_S:
+                    if clock.now() >= (visits + 1) * visits_every_s:
+                        least = Footprint.now().least(least)
                         _visit(server.url)
                         visits += 1
                         bin_.forget_pins()
@@ -83,13 +92,11 @@ def endure(folder: Path, hours: float, seed: int = 0, tell: Callable[[Footprint]
                     if clock.now() >= (faults + 1) * FAULTS_EVERY_S:
                         tray.fail(_FAULTS[faults % len(_FAULTS)], FAULT_LASTS_S)
                         faults += 1
-                end = Footprint.now()
-                tell(end)
-                warm = warm or end
+                held.append(least or Footprint.now())
+                tell(held[-1])
         drops = bin_.appliance.finished_drops
         recorded = sum(number for *_, number in bin_.journal.counts(Search()))
-    assert warm is not None
-    return Endurance(feed.frames, drops, recorded, faults, visits, warm, end)
+    return Endurance(feed.frames, drops, recorded, faults, visits, tuple(held))
 
 
 class _Counting(PacedWatch):

@@ -15,8 +15,11 @@ from pathlib import Path
 from device.drops import Drop, Search
 from device.journal import Journal
 
-LIVES_AT_MOST_S = 0.1
-"""A writer is killed so long after it began at the latest: it opens, checks and writes the file meanwhile."""
+LIVES_AT_MOST_S = 0.05
+"""A writer is killed so long after its first drop at the latest; each fourth one so long after it was begun, while it
+opens and checks the file."""
+BEGINS_WITHIN_S = 10.0
+DROP = Drop(0, 1e9, "glass", "recyclable", 0.9, "sure", {"glass": 0.9}, "1-1", latency_ms=200.0, lid="closed")
 THUMBNAIL = 9000 * b"j"
 CONFIRMATION = 8
 """Bytes: the number of a drop that was committed."""
@@ -39,8 +42,8 @@ def cut_power(folder: Path, kills: int, seed: int = 0) -> PowerCuts:
     chance, path = random.Random(seed), folder / "journal.db"
     journal = Journal(path, drops_at_most=10_000_000)
     committed, amid, unsound = set[int](), 0, 0
-    for _ in range(kills):
-        confirmed = _write_until_killed(path, chance.uniform(0, LIVES_AT_MOST_S))
+    for kill in range(kills):
+        confirmed = _write_until_killed(path, chance.uniform(0, LIVES_AT_MOST_S), is_awaited=kill % 4 != 3)
         amid += bool(confirmed)
         committed.update(confirmed)
         unsound += not _is_sound(path)
@@ -48,16 +51,16 @@ def cut_power(folder: Path, kills: int, seed: int = 0) -> PowerCuts:
     return PowerCuts(kills, amid, len(committed), len(committed - there), unsound)
 
 
-def _write_until_killed(path: Path, lives_s: float) -> list[int]:
-    """Fork a writer and kill it once it has lived so long; the drops that it confirmed."""
+def _write_until_killed(path: Path, lives_s: float, is_awaited: bool) -> list[int]:
+    """Fork a writer and kill it after so long, counted from its first drop where that is awaited; what it confirmed."""
     answers, confirms = os.pipe()
     writer = os.fork()
     if writer == 0:
         _write_for_ever(path, confirms)
     os.close(confirms)
-    # A busy machine may not have let the writer run at all: half of the wait begins at its first sign of life.
-    select.select([answers], [], [], lives_s)
-    time.sleep(lives_s / 2)
+    if is_awaited:
+        select.select([answers], [], [], BEGINS_WITHIN_S)
+    time.sleep(lives_s)
     os.kill(writer, signal.SIGKILL)
     os.waitpid(writer, 0)
     told = b""

@@ -34,7 +34,7 @@ SETTINGS = {
 HOLD_S = 4.0
 _CONSOLE = """[Service]
 ExecStart=
-ExecStart=-/bin/bash --noprofile --norc
+ExecStart=-/bin/bash --noprofile --norc --noediting
 Restart=always
 """
 # Instead of systemd, which would make a boot a minute longer.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from typing import Protocol
@@ -62,9 +63,14 @@ def is_hardened(shell: Shell, report: Report) -> None:
     report.check(f"systemd-analyze security at most {EXPOSURE_AT_MOST}", exposure <= EXPOSURE_AT_MOST, f"{exposure}")
 
 
-def is_healthy(shell: Shell, report: Report, arguments: str = "") -> None:
-    code, said = shell.run(f"systemd-run --quiet --pipe --uid=pilah pilah doctor {arguments} 2>&1", timeout_s=180)
-    report.check("pilah doctor passes", code == 0, said.strip().splitlines()[-1] if said.strip() else "")
+def is_healthy(shell: Shell, report: Report) -> None:
+    """Only the clock may be ill: these machines have no network that would tell the time."""
+    said = shell.run("systemd-run --quiet --pipe --uid=pilah pilah doctor --json 2>&1", timeout_s=180)[1]
+    found = re.search(r"^\{.*\}$", said, re.MULTILINE)
+    checks = json.loads(found.group(0))["checks"] if found else []
+    ill = [f"{check['name']}: {check['says']}" for check in checks if not check["is_ok"] and check["name"] != "clock"]
+    detail = f"{len(checks)} looked at" if checks and not ill else "; ".join(ill) or said[-300:]
+    report.check("pilah doctor passes", bool(checks) and not ill, detail)
 
 
 def accounts(shell: Shell, report: Report) -> None:

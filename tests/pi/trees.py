@@ -82,8 +82,11 @@ def wheels_for(architecture: str) -> Path:
     folder = CACHE / f"wheels-{architecture}"
     stamp, wanted = folder / "pyproject.sha256", hashlib.sha256((CHECKOUT / "pyproject.toml").read_bytes()).hexdigest()
     if stamp.exists() and stamp.read_text() == wanted:
-        for old in folder.glob("pilah-*.whl"):
-            old.unlink()
+        wheel = next(folder.glob("pilah-*.whl"), None)
+        if wheel is not None and wheel.stat().st_mtime > _newest_change():
+            return folder
+        if wheel is not None:
+            wheel.unlink()
         run(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", folder, CHECKOUT)
         return folder
     if folder.exists():
@@ -93,6 +96,12 @@ def wheels_for(architecture: str) -> Path:
     run("make", "wheels", f"FOR={RELEASE}", machine, f"WHEELS={folder}", environment=environment)
     stamp.write_text(wanted)
     return folder
+
+
+def _newest_change() -> float:
+    """When a file that goes into Pilah's wheel was changed last."""
+    files = run("git", "ls-files", "device", "training", "export", "models", "pyproject.toml").splitlines()
+    return max(path.stat().st_mtime for file in files if (path := CHECKOUT / file).exists())
 
 
 def carry_checkout(root: Path, wheels: Path) -> None:
