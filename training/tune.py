@@ -33,6 +33,7 @@ from training.prepare import Split
 from training.recipes import Recipe
 from training.sampling import Photos
 
+VALUE = "held-out loss"
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 log = logging.getLogger(__name__)
 
@@ -73,6 +74,7 @@ class Tuning:
         left = trials - len(study.get_trials(deepcopy=False, states=FINISHED))
         if left > 0:
             study.optimize(lambda trial: self._try(trial, held_out), n_trials=left, callbacks=[_tell])
+        shutil.rmtree(self.folder / "trial", ignore_errors=True)
         write_tables(study, self.folder)
         draw_plots(study, self.folder)
         return study
@@ -174,12 +176,14 @@ def _plots(study: optuna.Study) -> Iterator[tuple[str, Any]]:
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     if not complete:
         return
-    yield "history", drawn.plot_optimization_history(study)
-    yield "courses", drawn.plot_intermediate_values(study)
-    yield "slices", drawn.plot_slice(study)
+    courses = drawn.plot_intermediate_values(study)
+    courses.set(xlabel="epoch", ylabel=VALUE)
+    yield "courses", courses
+    yield "history", drawn.plot_optimization_history(study, target_name=VALUE)
+    yield "slices", drawn.plot_slice(study, target=lambda trial: trial.value, target_name=VALUE)
     if len(complete) > 2:
         evaluator = optuna.importance.PedAnovaImportanceEvaluator()
-        yield "importances", drawn.plot_param_importances(study, evaluator=evaluator)
+        yield "importances", drawn.plot_param_importances(study, evaluator=evaluator, target_name=VALUE)
 
 
 def with_tuned(recipe: Recipe, path: Path) -> Recipe:
