@@ -208,6 +208,22 @@ def test_every_page_fits_its_screen_in_both_languages(visitor: Visitor) -> None:
             assert width <= visitor.tab.viewport_size["width"], f"{path} in {language} is {width} px wide"
 
 
+@pytest.mark.parametrize("language", ["en-GB", "id-ID"])
+def test_the_page_fits_the_pi_s_own_small_screen_with_all_lids_in_sight(
+    chromium: Any, server: PageServer, bin_: Bin, language: str
+) -> None:
+    bin_.appliance.show(plain("glass", 480, 640), 1.0)
+    tab = chromium.new_page(viewport={"width": 800, "height": 480}, locale=language, base_url=server.url)
+    tab.goto("/")
+    tab.locator("#region").wait_for()
+    bin_.appliance.tell(DecisionEvent(1.0, 1, "organic", "organic", 0.9, "sure", 3, 400.0, {"organic": 0.9}))
+    tab.locator("#judged").wait_for()
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 800
+    box = tab.locator(".lids").bounding_box()
+    assert box["y"] + box["height"] <= 480
+    tab.close()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_no_serious_violation_on_any_page(chromium: Any, server: PageServer, scheme: str) -> None:
     for size in (PHONE, KIOSK):
