@@ -53,7 +53,9 @@ def main(told: Path, page: Path) -> None:
     """Put the table and the plot of a bench into the page."""
     values = json.loads(told.read_text(encoding="utf-8"))
     draw(values, page.with_suffix(".svg"))
-    page.write_text(insert(page.read_text(encoding="utf-8"), list(table(values))), encoding="utf-8")
+    page.write_text(
+        insert(page.read_text(encoding="utf-8"), [*table(values), "", f"![Medians]({page.stem}.svg)"]), encoding="utf-8"
+    )
     click.echo(f"{page} and {page.with_suffix('.svg')} tell of {values['machine']['processor']}.")
 
 
