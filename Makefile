@@ -16,7 +16,7 @@ TRAIN   := $(STAMPS)/training
 SOURCES := pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help run test soak powercut trials screenshots load lint format model clean
+.PHONY: help run test soak powercut trials screenshots load lint format model bench arm64 clean
 
 help: ## list every target in a line
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16 | sort
@@ -78,6 +78,14 @@ trials: $(BASE) ## time presence, the way from a drop to the servo, idling, and 
 	@$(BIN)/python -m device.trials latency
 	@$(BIN)/python -m device.trials idle
 	@$(BIN)/python -m device.trials leaving
+
+bench: $(TRAIN) ## time the bundle and its peers here; writes the table and plot of docs/performance.md (ARGS="--rounds 5")
+	@mkdir -p build
+	$(BIN)/pilah bench --json $(ARGS) > build/bench.json
+	$(BIN)/python -m export.plot build/bench.json
+
+arm64: $(BASE) ## ARM64 wheels for tests/test_arm64.py, to be emulated (Debian: mmdebstrap, qemu-user-static)
+	@$(BIN)/python -m tests.arm64
 
 lint: $(TRAIN) ## ruff (lint and format) and mypy
 	@$(BIN)/ruff check .

@@ -11,6 +11,7 @@ import click
 
 from device.errors import PilahError
 from export.bundle import Limits, export_bundle
+from export.graph import OPSET
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -19,12 +20,13 @@ from export.bundle import Limits, export_bundle
 @click.option("--version", default=None, help="What the bundle calls itself; default: today's date and a 1.")
 @click.option("--accuracy-lost", default=Limits.accuracy_lost, show_default=True, help="INT8 may lose so much (0…1).")
 @click.option("--agreement", default=Limits.agreement, show_default=True, help="INT8 must agree with float (0…1).")
-def main(run_folder: Path, out: Path, version: str | None, accuracy_lost: float, agreement: float) -> None:
+@click.option("--opset", default=OPSET, show_default=True, help="Of the bundle's graph.")
+def main(run_folder: Path, out: Path, version: str | None, accuracy_lost: float, agreement: float, opset: int) -> None:
     """Turn the run in --run into the bundle --out, verified on held-out photos before the old one is replaced."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     version = version or f"{date.today():%Y.%m.%d}-1"
     try:
-        metadata = export_bundle(run_folder, out, version, Limits(accuracy_lost, agreement))
+        metadata = export_bundle(run_folder, out, version, Limits(accuracy_lost, agreement), opset=opset)
     except PilahError as fault:
         click.echo(f"export: {fault}", err=True)
         sys.exit(1)

@@ -18,11 +18,12 @@ from torch import Tensor
 from device.bundle import CONTRACT, Bundle
 from device.classifier import Classifier
 from export.calibrate import measure_ranges
-from export.equalise import equalise
+from export.equalise import Range, equalise, narrow
 from export.errors import ExportError
 from export.floating import export_float
-from export.graph import int8_model
+from export.graph import OPSET, check_opset, int8_model
 from export.network import Network, from_checkpoint, run
+from export.quantize import BATCH, choose_quantization
 from training.augment import evaluation_view, read_photo
 from training.evaluate import share
 from training.files import write_atomically
@@ -40,8 +41,8 @@ REWRITE_LIMIT = 1e-2
 class Limits:
     """What INT8 may cost at most: points of accuracy (0…1), and how often it must agree with float."""
 
-    accuracy_lost: float = 0.01
-    agreement: float = 0.97
+    accuracy_lost: float = 0.005
+    agreement: float = 0.985
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Verification:
 
 
 def export_bundle(
-    run_folder: Path, out: Path, version: str, limits: Limits, calibration_photos: int = 256
+    run_folder: Path, out: Path, version: str, limits: Limits, calibration_photos: int = 256, opset: int = OPSET
 ) -> dict[str, Any]:
     """Make `out` from the run in `run_folder`; returns its metadata. Raises `ExportError`, and keeps the old file.
 
@@ -69,22 +70,25 @@ def export_bundle(
     held_out = split.part("val")
     temperature = float(evaluation["temperature"])
 
+    check_opset(opset)
+    network, ranges = rewritten(student, calibration)
     sha256 = export_float(student, temperature, run_folder / "float.onnx", SIZE_PX)
-    network = _equalised(student, calibration)
-    model = int8_model(network, temperature, SIZE_PX)
+    chosen = choose_quantization(network, ranges, calibration)
+    model = int8_model(chosen.network, temperature, SIZE_PX, chosen.corrections, opset=opset)
     metadata = _metadata(evaluation, split, checkpoint, classes, version, sha256)
     candidate = run_folder / "candidate.onnx"
     _write(model, metadata, candidate)
 
     verification, int8 = _verify(student, candidate, held_out, classes)
     log.info("%s", verification)
-    _judge(verification, limits)
+    judge(verification, limits)
     metadata["metrics"] = _metrics(int8, held_out, classes, "val")
     if test := split.part("test"):
         observed = _observe(candidate, test)
         metadata["metrics"] += _metrics(observed, test, classes, "test")
     metadata["provenance"]["int8"] = {
-        "calibration_photos": len(calibration), "agreement_with_float": round(verification.agreement, 4),
+        "calibration": chosen.name, "calibration_photos": len(calibration),
+        "agreement_with_float": round(verification.agreement, 4),
         "accuracy_lost": round(verification.float_accuracy - verification.int8_accuracy, 4),
     }  # fmt: skip
     _write(model, metadata, out)
@@ -119,17 +123,16 @@ def _views(photos: list[Photo]) -> Tensor:
     return torch.stack([evaluation_view(read_photo(photo.path), SIZE_PX) for photo in photos])
 
 
-def _equalised(student: Student, calibration: Tensor) -> Network:
-    """Rewrite and equalise, each step compared with PyTorch on photos."""
+def rewritten(student: Student, calibration: Tensor) -> tuple[Network, dict[str, Range]]:
+    """The network without norms and what its channels span; each step is compared with PyTorch on photos."""
     network = from_checkpoint(student.network.state_dict(), MEAN[0] * 255, DEVIATION)
     sample = calibration[:: max(1, len(calibration) // 16)]
     with torch.no_grad():
         wanted = student(sample)[0]
         _compare("rewritten", wanted, run(network, sample))
-        ranges = measure_ranges(network, torch.split(calibration, 32))
-        equal = equalise(network, ranges)
-        _compare("equalised", wanted, run(equal, sample))
-    return equal
+        ranges = narrow(network, measure_ranges(network, torch.split(calibration, BATCH)))
+        _compare("equalised", wanted, run(equalise(network, ranges), sample))
+    return network, ranges
 
 
 def _compare(name: str, wanted: Tensor, got: Tensor) -> None:
@@ -201,7 +204,7 @@ def _verify(
     ), int8
 
 
-def _judge(verification: Verification, limits: Limits) -> None:
+def judge(verification: Verification, limits: Limits) -> None:
     lost = verification.float_accuracy - verification.int8_accuracy
     if lost > limits.accuracy_lost:
         raise ExportError(

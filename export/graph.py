@@ -14,11 +14,15 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from export.errors import ExportError
 from export.network import Clip, Convolution, Network
 
 STEP = 1 / 255
 OPSET = 17
 """ONNX Runtime 1.13 of 2022 and later read it."""
+OPSETS = range(13, OPSET + 1)
+"""Before 13 softmax meant another thing and quantization had one scale a tensor; from 18 on reductions take their axes
+as an input."""
 IR_VERSION = 8
 MICROSOFT = "com.microsoft"
 
@@ -51,6 +55,16 @@ class _Graph:
         return self.constant("zero", np.array(0, np.uint8))
 
 
+def check_opset(opset: int) -> None:
+    """Raises `ExportError` where the graph cannot be written in this opset."""
+    if opset not in OPSETS:
+        age = "old" if opset < OPSETS.start else "new"
+        raise ExportError(
+            f"Opset {opset} is too {age} for the INT8 graph: name one of {OPSETS.start} to {OPSETS.stop - 1}; "
+            f"no bundle was written."
+        )
+
+
 def round_weights(weight: NDArray[np.float64], top: int = 127) -> tuple[NDArray[np.int8], NDArray[np.float64]]:
     """Symmetric int8 per output channel: (M, …) → integers in -top…top and their scales (M,)."""
     rows = np.abs(weight).reshape(len(weight), -1).max(axis=1)
@@ -59,7 +73,12 @@ def round_weights(weight: NDArray[np.float64], top: int = 127) -> tuple[NDArray[
 
 
 def int8_model(
-    network: Network, temperature: float, size_px: int = 224, corrections: Corrections | None = None, top: int = 127
+    network: Network,
+    temperature: float,
+    size_px: int = 224,
+    corrections: Corrections | None = None,
+    top: int = 127,
+    opset: int = OPSET,
 ) -> onnx.ModelProto:
     """The bundle's graph of an equalised network: `image` uint8 NHWC → `probabilities` and `energy`.
 
@@ -87,7 +106,7 @@ def int8_model(
             mean = _mean(graph, name, _clip(graph, name, stage.transition.clip, value), len(stage.transition.clip.low))
             value = convolve(name, stage.transition.squeeze, mean)
     _classify(graph, network, _clip(graph, "head", network.clip, value), temperature)
-    return _model(graph, size_px, len(network.bias))
+    return _model(graph, size_px, len(network.bias), opset)
 
 
 def _convolve(
@@ -160,7 +179,7 @@ def _classify(graph: _Graph, network: Network, source: str, temperature: float) 
     graph.node("Softmax", [cooled], "probabilities", axis=1)
 
 
-def _model(graph: _Graph, size_px: int, classes: int) -> onnx.ModelProto:
+def _model(graph: _Graph, size_px: int, classes: int, opset: int) -> onnx.ModelProto:
     make: Callable[..., onnx.ValueInfoProto] = helper.make_tensor_value_info
     made = helper.make_graph(
         graph.nodes, "pilah",
@@ -168,5 +187,5 @@ def _model(graph: _Graph, size_px: int, classes: int) -> onnx.ModelProto:
         [make("probabilities", TensorProto.FLOAT, [1, classes]), make("energy", TensorProto.FLOAT, [1])],
         graph.constants,
     )  # fmt: skip
-    opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(MICROSOFT, 1)]
+    opsets = [helper.make_opsetid("", opset), helper.make_opsetid(MICROSOFT, 1)]
     return helper.make_model(made, opset_imports=opsets, ir_version=IR_VERSION, producer_name="pilah")

@@ -8,7 +8,7 @@ For s > 0, ReLU(s·x + b) = s·(max(x, t) - t) with t = -b/s; for s < 0 it is s�
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +20,6 @@ from torch.nn import functional
 from export.errors import ExportError
 
 Array = NDArray[np.float64]
-Observer = Callable[[str, Tensor], None]
 EPSILON = 1e-5
 """Of torchvision's BatchNorm layers."""
 
@@ -152,41 +151,55 @@ def _fold_before(convolution: Convolution, norm: tuple[Array, Array]) -> tuple[C
     return clip, Convolution(weight, bias, convolution.stride, convolution.is_rectified)
 
 
-def run(network: Network, images: Tensor, observe: Observer = lambda name, value: None) -> Tensor:
-    """Logits, (N, K) float32, of (N, 3, H, W) uint8 RGB.
+class Arithmetic:
+    """How a network is computed: exactly, unless a subclass rounds on the way or listens.
 
-    `observe` hears each intermediate that becomes 8-bit: `stem`, and for stage i and layer j `i.j.squeeze` and
-    `i.j.grow`, and `i.transition`.
+    A convolution's name is that of the intermediate which it makes: `stem`, and for stage i and layer j `i.j.squeeze`,
+    `i.j.grow` and `i.transition`. `i.mean` is what a transition's convolution reads.
     """
-    value = _convolve(network.stem, images.float() - network.zero_point)
-    value = functional.max_pool2d(value, 3, 2, 1)
-    observe("stem", value)
+
+    def convolve(self, name: str, convolution: Convolution, value: Tensor) -> Tensor:
+        """The output before any ReLU."""
+        weight, bias = tensor(convolution.weight), tensor(convolution.bias)
+        return functional.conv2d(value, weight, bias, convolution.stride, convolution.padding)
+
+    def store(self, name: str, value: Tensor) -> Tensor:
+        """What is kept of an intermediate that becomes 8-bit."""
+        return value
+
+
+EXACT = Arithmetic()
+
+
+def run(network: Network, images: Tensor, arithmetic: Arithmetic = EXACT) -> Tensor:
+    """Logits, (N, K) float32, of (N, 3, H, W) uint8 RGB."""
+
+    def convolve(name: str, convolution: Convolution, value: Tensor) -> Tensor:
+        made = arithmetic.convolve(name, convolution, value)
+        return torch.relu(made) if convolution.is_rectified else made
+
+    value = convolve("stem", network.stem, images.float() - network.zero_point)
+    value = arithmetic.store("stem", functional.max_pool2d(value, 3, 2, 1))
     for i, stage in enumerate(network.stages):
         for j, layer in enumerate(stage.layers):
-            hidden = _convolve(layer.squeeze, _clip(layer.clip, value))
-            observe(f"{i}.{j}.squeeze", hidden)
-            grown = _convolve(layer.grow, hidden)
-            observe(f"{i}.{j}.grow", grown)
+            name = f"{i}.{j}"
+            hidden = convolve(f"{name}.squeeze", layer.squeeze, _clip(layer.clip, value))
+            hidden = arithmetic.store(f"{name}.squeeze", hidden)
+            grown = arithmetic.store(f"{name}.grow", convolve(f"{name}.grow", layer.grow, hidden))
             value = torch.cat([value, grown], dim=1)
         if stage.transition is not None:
-            value = functional.avg_pool2d(_clip(stage.transition.clip, value), 2)
-            value = _convolve(stage.transition.squeeze, value)
-            observe(f"{i}.transition", value)
+            mean = functional.avg_pool2d(_clip(stage.transition.clip, value), 2)
+            mean = arithmetic.store(f"{i}.mean", mean)
+            value = convolve(f"{i}.transition", stage.transition.squeeze, mean)
+            value = arithmetic.store(f"{i}.transition", value)
     pooled = _clip(network.clip, value).mean(dim=(2, 3))
-    return pooled @ _tensor(network.weight).T + _tensor(network.bias)
-
-
-def _convolve(convolution: Convolution, value: Tensor) -> Tensor:
-    weight, bias = _tensor(convolution.weight), _tensor(convolution.bias)
-    value = functional.conv2d(value, weight, bias, convolution.stride, convolution.padding)
-    return torch.relu(value) if convolution.is_rectified else value
+    return pooled @ tensor(network.weight).T + tensor(network.bias)
 
 
 def _clip(clip: Clip, value: Tensor) -> Tensor:
-    return torch.minimum(
-        torch.maximum(value, _tensor(clip.low).view(1, -1, 1, 1)), _tensor(clip.high).view(1, -1, 1, 1)
-    )
+    return torch.minimum(torch.maximum(value, tensor(clip.low).view(1, -1, 1, 1)), tensor(clip.high).view(1, -1, 1, 1))
 
 
-def _tensor(array: Array) -> Tensor:
+def tensor(array: Array) -> Tensor:
+    """As float32, in which networks run."""
     return torch.from_numpy(array).float()

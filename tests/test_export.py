@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,15 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 from torchvision.models import DenseNet  # noqa: E402
 
-from export.calibrate import measure_ranges  # noqa: E402
-from export.equalise import equalise  # noqa: E402
+from export.calibrate import BINS, choose_ranges, measure_ranges  # noqa: E402
+from export.correct import bias_corrections, shifts  # noqa: E402
+from export.equalise import equalise, narrow  # noqa: E402
 from export.errors import ExportError  # noqa: E402
 from export.graph import int8_model, round_weights, whole_bounds  # noqa: E402
-from export.network import Clip, from_checkpoint, run  # noqa: E402
+from export.network import Arithmetic, Clip, Convolution, Network, from_checkpoint, run  # noqa: E402
+from export.quantize import choose_quantization, nearest, probabilities_of  # noqa: E402
+from export.sensitivity import names, sensitivities  # noqa: E402
+from export.simulate import EightBits, change_convolutions, with_whole_bounds, with_whole_weights  # noqa: E402
 
 MEAN, DEVIATION = 114.0, (0.229, 0.224, 0.225)
 
@@ -116,3 +121,100 @@ def test_a_checkpoint_with_another_head_or_a_broken_grey_is_refused(densenet: De
         from_checkpoint(state, MEAN, DEVIATION)
     with pytest.raises(ExportError, match="whole number"):
         from_checkpoint(densenet.state_dict(), 113.5, DEVIATION)
+
+
+def test_ranges_leave_out_what_no_reader_tells_apart_and_no_answer_changes(
+    densenet: DenseNet, photos: torch.Tensor
+) -> None:
+    network = from_checkpoint(densenet.state_dict(), MEAN, DEVIATION)
+    seen = measure_ranges(network, [photos])
+    narrowed = narrow(network, seen)
+    assert sum(r.span.sum() for r in narrowed.values()) < 0.95 * sum(r.span.sum() for r in seen.values())
+    for name, one in narrowed.items():
+        assert (one.low >= seen[name].low).all(), name
+        assert (one.high <= seen[name].high).all(), name
+    saturated = with_saturation(equalise(network, narrowed), photos)
+    assert torch.allclose(saturated, logits_of(densenet, photos), atol=1e-3)
+
+
+def with_saturation(network: Network, images: torch.Tensor) -> torch.Tensor:
+    """Logits where every intermediate is held in 0…1, but not rounded."""
+
+    class Saturating(Arithmetic):
+        def store(self, name: str, value: torch.Tensor) -> torch.Tensor:
+            return value.clamp(0, 1)
+
+    return run(network, images, Saturating())
+
+
+def test_the_simulation_in_float_is_the_int8_graph(densenet: DenseNet, photos: torch.Tensor) -> None:
+    network = from_checkpoint(densenet.state_dict(), MEAN, DEVIATION)
+    equal = equalise(network, narrow(network, measure_ranges(network, [photos])))
+    simulated = torch.softmax(run(with_whole_bounds(with_whole_weights(equal)), photos, EightBits()), 1).numpy()
+    rounded = probabilities_of(equal, {}, photos)
+    exact = torch.softmax(logits_of(densenet, photos), 1).numpy()
+    assert np.abs(simulated - rounded).max() < 0.25 * np.abs(rounded - exact).max()
+
+
+def test_only_the_intermediates_asked_for_are_rounded(densenet: DenseNet, photos: torch.Tensor) -> None:
+    network = from_checkpoint(densenet.state_dict(), MEAN, DEVIATION)
+    equal = equalise(network, measure_ranges(network, [photos]))
+    exact = run(equal, photos)
+    assert torch.equal(run(equal, photos, EightBits(only=())), exact)
+    assert not torch.equal(run(equal, photos, EightBits(only=("1.0.grow",))), exact)
+
+
+def test_percentiles_and_entropy_give_up_rare_values_and_min_max_none() -> None:
+    chance = np.random.default_rng(0)
+    common = np.bincount((BINS * 0.5 * chance.random(100_000)).astype(int), minlength=BINS)
+    lonely = common.copy()
+    lonely[-1] += 1
+    histograms = {"x": np.stack([common, lonely])}
+    assert choose_ranges(histograms, "min-max")["x"].high.tolist() == [1, 1]
+    for method in ("percentile 99.99", "percentile 99.9", "entropy"):
+        high = choose_ranges(histograms, method)["x"].high
+        assert high == pytest.approx([0.5, 0.5], abs=0.07), method
+    mirrored = choose_ranges({"x": histograms["x"][:, ::-1]}, "percentile 99.9")["x"]
+    assert (mirrored.low > 0.45).all()
+
+
+def test_corrected_biases_bring_back_the_means_that_rounding_shifted(densenet: DenseNet, photos: torch.Tensor) -> None:
+    network = from_checkpoint(densenet.state_dict(), MEAN, DEVIATION)
+    equal = equalise(network, measure_ranges(network, [photos]))
+
+    def biased(name: str, convolution: Convolution) -> Convolution:
+        return replace(convolution, bias=convolution.bias + 0.05) if name == "1.0.grow" else convolution
+
+    wanted = bias_corrections(equal, photos)["1.0.grow"]
+    # A bias that is off by 0.05 in the rounded network alone is found again to a tenth.
+    rounded = with_whole_bounds(with_whole_weights(change_convolutions(equal, biased)))
+    got = shifts(equal, rounded, photos)["1.0.grow"]
+    assert got == pytest.approx(wanted - 0.05, abs=0.005)
+
+
+def test_the_candidate_nearest_to_float_is_taken(densenet: DenseNet, photos: torch.Tensor) -> None:
+    network = from_checkpoint(densenet.state_dict(), MEAN, DEVIATION)
+    ranges = narrow(network, measure_ranges(network, [photos]))
+    chosen = choose_quantization(network, ranges, photos)
+    assert chosen.divergence < 0.02
+    worse = replace(chosen, name="worse", divergence=chosen.divergence + 1)
+    assert nearest([worse, chosen]) is chosen
+
+
+def test_the_layer_with_the_coarsest_weights_is_the_most_sensitive(densenet: DenseNet, photos: torch.Tensor) -> None:
+    network = from_checkpoint(densenet.state_dict(), MEAN, DEVIATION)
+    equal = equalise(network, measure_ranges(network, [photos]))
+
+    def coarse(name: str, convolution: Convolution) -> Convolution:
+        # One weight that nothing multiplies up stretches the steps of all others in its row.
+        if name != "2.0.grow":
+            return convolution
+        weight = convolution.weight.copy()
+        weight[:, 0, 0, 0] += 50
+        return replace(convolution, weight=weight)
+
+    rows = {name: (by_weights, by_output) for name, by_weights, by_output in sensitivities(equal, photos)}
+    coarsened = {row[0]: row[1] for row in sensitivities(change_convolutions(equal, coarse), photos)}
+    assert list(rows) == names(equal)
+    assert all(by_output > 0 for name, (_, by_output) in rows.items() if not name.endswith("squeeze"))
+    assert coarsened["2.0.grow"] > 5 * rows["2.0.grow"][0]

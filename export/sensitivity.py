@@ -1,0 +1,71 @@
+"""`python -m export.sensitivity`: what rounding each layer alone does to the logits, the worst first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import torch
+from torch import Tensor
+
+from device.bundle import Bundle
+from device.pictures import picture_files
+from export.bundle import rewritten
+from export.equalise import equalise
+from export.network import Network, run
+from export.simulate import EightBits, with_whole_weights
+from training.augment import evaluation_view, read_photo
+from training.models import Student, load_student
+from training.revive import student_from_bundle
+
+PICTURES = Path(__file__).parent.parent / "device" / "camera" / "samples"
+
+
+@torch.no_grad()
+def sensitivities(network: Network, photos: Tensor) -> Iterator[tuple[str, float, float]]:
+    """For each convolution its name and the root mean square change of a logit when nothing but its weights, and
+    nothing but its output, is rounded. `network`: equalised; `photos`: (N, 3, S, S) uint8.
+    """
+    exact = run(network, photos)
+
+    def change(rounded: Tensor) -> float:
+        return float((rounded - exact).square().mean().sqrt())
+
+    for name in names(network):
+        by_weights = change(run(with_whole_weights(network, only=(name,)), photos))
+        yield name, by_weights, change(run(network, photos, EightBits(only=(name,))))
+
+
+def names(network: Network) -> list[str]:
+    """The convolutions in the order in which they run."""
+    found = ["stem"]
+    for i, stage in enumerate(network.stages):
+        found += [f"{i}.{j}.{part}" for j in range(len(stage.layers)) for part in ("squeeze", "grow")]
+        found += [] if stage.transition is None else [f"{i}.transition"]
+    return found
+
+
+@click.command()
+@click.option("--run", "run_folder", type=click.Path(path_type=Path), help="A training; default: the bundle's network.")
+@click.option("--bundle", type=click.Path(path_type=Path), default=Path("models/default.onnx"), show_default=True)
+@click.option("--photos", type=click.Path(path_type=Path), default=PICTURES, show_default=True)
+@click.option("--count", default=8, show_default=True, help="Photos to measure on, spread over the folder.")
+def main(run_folder: Path | None, bundle: Path, photos: Path, count: int) -> None:
+    """Print how sensitive the logits are to each layer's rounding, as a table; the worst layer first."""
+    files = picture_files(photos)
+    views = torch.stack([evaluation_view(read_photo(str(f))) for f in files[:: max(1, len(files) // count)]])
+    student: Student
+    if run_folder is None:
+        student = student_from_bundle(bundle, Bundle.open(bundle).contract.classes, views)
+    else:
+        student = load_student(run_folder / "model.pt")[0]
+    network, ranges = rewritten(student, views)
+    rows = sorted(sensitivities(equalise(network, ranges), views), key=lambda row: -max(row[1:]))
+    click.echo("| layer | weights rounded: change of a logit (rms) | output rounded |\n| --- | --: | --: |")
+    for name, by_weights, by_output in rows:
+        click.echo(f"| {name} | {by_weights:.5f} | {by_output:.5f} |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+"""An export that goes wrong says why in one sentence, and the previous bundle is still in place."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+from click.testing import CliRunner  # noqa: E402
+
+from export.__main__ import main  # noqa: E402
+from export.bundle import Limits, Verification, judge  # noqa: E402
+from export.errors import ExportError  # noqa: E402
+from training.models import Student  # noqa: E402
+
+PREVIOUS = b"the previous bundle"
+CLASSES = ["glass", "paper"]
+
+
+def make_run(folder: Path, head: str = "linear") -> Path:
+    """A run's files with a student that was never trained."""
+    photos = []
+    for number in range(4):
+        path = folder / f"{number}.png"
+        picture = np.random.default_rng(number).integers(0, 255, (64, 64, 3), dtype=np.uint8)
+        cv2.imwrite(str(path), picture)
+        photos.append(
+            {"path": str(path), "source": "drawn", "material": CLASSES[number % 2],
+             "part": ("train", "val")[number // 2], "cluster": number}
+        )  # fmt: skip
+    (folder / "split.json").write_text(json.dumps({"photos": photos, "rejected": [], "seed": 0}))
+    (folder / "evaluation.json").write_text(json.dumps({"temperature": 1.0}))
+    student = Student(len(CLASSES), head)  # type: ignore[arg-type]
+    values = {"state_dict": student.network.state_dict(), "classes": CLASSES, "head": head}
+    torch.save(values, folder / "model.pt")
+    return folder
+
+
+def export(run: Path, *arguments: str) -> tuple[int, str, bytes]:
+    """Exit code, what was said, and what lies at the bundle's place afterwards."""
+    out = run / "bundle.onnx"
+    out.write_bytes(PREVIOUS)
+    result = CliRunner().invoke(main, ["--run", str(run), "--out", str(out), *arguments])
+    return result.exit_code, result.stderr, out.read_bytes()
+
+
+def test_a_checkpoint_with_another_head_is_refused(tmp_path: Path) -> None:
+    code, said, kept = export(make_run(tmp_path, head="seed"))
+    assert (code, kept) == (1, PREVIOUS)
+    assert "linear head" in said
+
+
+def test_missing_calibration_photos_are_counted_and_the_first_is_named(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    (run / "0.png").unlink()
+    code, said, kept = export(run)
+    assert (code, kept) == (1, PREVIOUS)
+    assert "1 calibration photos are gone" in said
+    assert str(run / "0.png") in said
+
+
+@pytest.mark.parametrize(("opset", "age"), [("12", "old"), ("18", "new")])
+def test_an_opset_that_is_too_old_or_too_new_is_refused(tmp_path: Path, opset: str, age: str) -> None:
+    code, said, kept = export(make_run(tmp_path), "--opset", opset)
+    assert (code, kept) == (1, PREVIOUS)
+    assert f"Opset {opset} is too {age}" in said
+
+
+def test_a_run_that_was_not_evaluated_is_told_what_to_do(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    (run / "evaluation.json").unlink()
+    code, said, kept = export(run)
+    assert (code, kept) == (1, PREVIOUS)
+    assert "training evaluate" in said
+
+
+GOOD = Verification(photos=200, float_accuracy=0.80, int8_accuracy=0.80, agreement=0.99, largest_shift=0.1)
+
+
+def test_an_accuracy_that_fell_too_far_or_too_little_agreement_is_refused() -> None:
+    judge(GOOD, Limits())
+    with pytest.raises(ExportError, match=r"loses 0\.60 points .* no bundle was written"):
+        judge(replace(GOOD, int8_accuracy=0.794), Limits())
+    with pytest.raises(ExportError, match=r"agrees with float on 98\.4 %.* no bundle was written"):
+        judge(replace(GOOD, agreement=0.984), Limits())
