@@ -51,10 +51,9 @@ class Board:
         self._registers = _connect(folder / "registers", self._process)
         self.said = ""
         self.samples: list[Sample] = []
-        self._watches = True
+        self._watches = False
         self._lock = threading.Lock()
         self._watcher = threading.Thread(target=self._watch, name="registers", daemon=True)
-        self._watcher.start()
 
     def __enter__(self) -> Self:
         return self
@@ -67,7 +66,8 @@ class Board:
         self._watches = False
         self._process.kill()
         self._process.wait()
-        self._watcher.join()
+        if self._watcher.is_alive():
+            self._watcher.join()
         self.console.close()
         self._registers.close()
         self._folder.cleanup()
@@ -75,6 +75,11 @@ class Board:
     @property
     def is_on(self) -> bool:
         return self._process.poll() is None
+
+    def watch_pins(self) -> None:
+        """Begin to read the registers; each read holds the board up a little, so not while it boots."""
+        self._watches = True
+        self._watcher.start()
 
     def trace(self, since_s: float = 0.0) -> list[Sample]:
         """What the registers showed since that moment of `time.monotonic()`."""

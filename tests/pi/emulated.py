@@ -49,6 +49,7 @@ def starts(board: Board, report: Report, broken: str | None) -> bool:
     board.run("stty -echo; PS1=; dmesg -n 1; export LC_ALL=C.UTF-8 COLUMNS=250 SYSTEMD_COLORS=0", 60)
     if broken:
         report.check(f"broken on purpose: {broken}", board.run(BROKEN[broken])[0] == 0)
+    board.watch_pins()
     report.note("systemctl enable --now pilah")
     board.run("systemctl enable --now --no-block pilah", 120)
     if service.is_ready(board, report, within_s=900):
