@@ -38,7 +38,8 @@ def test_a_short_password_changes_nothing(config: Path, tmp_path: Path) -> None:
     assert not Password(tmp_path / "state").is_set()
 
 
-def test_the_page_alone_answers_until_it_is_ended(config: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_page_alone_answers_until_it_is_ended(config: Path, tmp_path: Path, number: signal.Signals) -> None:
     bundle = write_bundle(tmp_path / "colours.onnx")
     command = [sys.executable, "-m", "device", "page", "--config", config, "--model", bundle, "--port", "0"]
     page = subprocess.Popen([str(word) for word in command], stdout=subprocess.PIPE, text=True)
@@ -46,6 +47,6 @@ def test_the_page_alone_answers_until_it_is_ended(config: Path, tmp_path: Path) 
     url = page.stdout.readline().split("at ")[1].split(" ")[0]
     with urllib.request.urlopen(url, timeout=20) as answer:
         assert answer.url == f"{url}/ask"
-    page.send_signal(signal.SIGINT)
+    page.send_signal(number)
     page.communicate(timeout=30)
     assert page.returncode == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import threading
 from functools import partial
 from pathlib import Path
@@ -36,13 +37,13 @@ def page(context: click.Context, config_file: Path | None, model: Path | None, p
     """Serve the page without a bin: ask it about photos from a browser."""
     if context.invoked_subcommand is not None:
         return
-    config = read_config(config_file)
+    config, is_ended = read_config(config_file), threading.Event()
+    # Said outright, since a shell's background job is started deaf to Ctrl-C.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: is_ended.set())
     with serve(bin_of(config, config_file, model), config, port) as server:
         click.echo(f"The page is at {server.url} (Ctrl-C ends it).")
-        try:
-            threading.Event().wait()
-        except KeyboardInterrupt:
-            click.echo()
+        is_ended.wait()
 
 
 @page.command("set-password")
