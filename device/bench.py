@@ -187,15 +187,21 @@ def _make_peers(path: Path, folder: Path, run_folder: Path | None, must: bool) -
 
 @contextmanager
 def _silent_output() -> Iterator[None]:
-    """What converters print goes to standard error, so that standard output is the result alone."""
+    """Converters talk by the hundred lines, past Python; what they cannot convert is told by `LeftOut`."""
     sys.stdout.flush()
-    kept = os.dup(1)
-    os.dup2(2, 1)
+    kept = [os.dup(stream) for stream in (1, 2)]
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (1, 2):
+        os.dup2(nowhere, stream)
+    logging.disable(logging.WARNING)
     try:
         yield
     finally:
-        os.dup2(kept, 1)
-        os.close(kept)
+        logging.disable(logging.NOTSET)
+        for stream, back in zip((1, 2), kept, strict=True):
+            os.dup2(back, stream)
+        for descriptor in (nowhere, *kept):
+            os.close(descriptor)
 
 
 def _size(path: Path) -> int:
