@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
-from device.camera import webcam
+from device import pins
+from device.camera import picamera, webcam
 from device.camera.picamera import ANSWERS_WITHIN_S, SETTLES_S, PiCamera
 from device.camera.simulated import SAMPLES
 from device.camera.sources import open_source
@@ -240,6 +241,18 @@ def test_without_picamera2_the_camera_says_how_to_install_it(monkeypatch: pytest
 
 def test_auto_is_the_pis_camera_where_picamera2_is_installed(picamera2: Any) -> None:
     assert isinstance(open_source("auto", SETTINGS, ManualClock()), PiCamera)
+
+
+def test_auto_never_plays_drawn_waste_to_the_lids_of_a_pi_that_lacks_picamera2(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "picamera2", None)
+    board = tmp_path / "model"
+    board.write_bytes(b"Raspberry Pi 4 Model B Rev 1.4\0")
+    monkeypatch.setattr(pins, "_BOARD", board)
+    monkeypatch.setattr(picamera, "is_installed", lambda: False)
+    with pytest.raises(CameraError, match="sudo apt install python3-picamera2"):
+        open_source("auto", SETTINGS, ManualClock())
 
 
 @pytest.mark.skipif(not any(SAMPLES.glob("*/*.png")), reason="there are no samples yet")

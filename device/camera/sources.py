@@ -8,6 +8,7 @@ from device.camera import FrameSource
 from device.clock import Clock
 from device.config import CameraSection
 from device.errors import CameraError
+from device.pins import is_raspberry_pi
 
 KINDS = "auto, picamera2, webcam[:N], video:FILE, images:DIR, simulated"
 
@@ -15,15 +16,17 @@ KINDS = "auto, picamera2, webcam[:N], video:FILE, images:DIR, simulated"
 def open_source(spec: str, settings: CameraSection, clock: Clock, seed: int = 0) -> FrameSource:
     """The frame source that `spec` names: one of auto, picamera2, webcam[:N], video:FILE, images:DIR, simulated.
 
-    `auto` is picamera2 where its library is installed (the Pi), otherwise `simulated`. `seed` fixes what the
-    simulated tray does. Raises `CameraError` where there is no such source or it cannot be opened.
+    `auto` is picamera2 on a Raspberry Pi and where its library is installed, otherwise `simulated`: real lids never
+    open for drawn waste because a library is missing. `seed` fixes what the simulated tray does. Raises `CameraError`
+    where there is no such source or it cannot be opened.
     """
     kind, _, rest = spec.partition(":")
     match kind, rest:
         case ("auto", ""):
             from device.camera.picamera import is_installed
 
-            return open_source("picamera2" if is_installed() else "simulated", settings, clock, seed)
+            has_camera = is_installed() or is_raspberry_pi()
+            return open_source("picamera2" if has_camera else "simulated", settings, clock, seed)
         case ("picamera2", ""):
             from device.camera.picamera import PiCamera
 
