@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import click
+import numpy as np
 
 from device.config import read_config
 from device.errors import BenchError
@@ -157,8 +158,7 @@ def _row(one: Contestant, threads: int, times_ms: list[float], timed: Timed) -> 
 
 def percentile(values: Sequence[float], share: float) -> float:
     """The value that a `share` of the values does not exceed (nearest rank)."""
-    ordered = sorted(values)
-    return ordered[max(0, -int(-share * len(ordered) // 1) - 1)]
+    return float(np.percentile(values, 100 * share, method="inverted_cdf"))
 
 
 def ratios(rows: Sequence[Row]) -> dict[str, dict[str, float]]:

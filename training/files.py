@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 
+from device.config.files import sync_folder
+
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a temporary file, then put it in the place of `path`; a kill leaves the old file whole."""
@@ -20,7 +22,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         with partial.open("rb") as file:
             os.fsync(file.fileno())
         partial.replace(path)
-        _flush_folder(path.parent)
+        sync_folder(path.parent)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
@@ -35,12 +37,3 @@ def write_checkpoint(path: Path, values: dict[str, Any]) -> None:
     written = io.BytesIO()
     torch.save(values, written)
     write_atomically(path, lambda partial: partial.write_bytes(written.getbuffer()))
-
-
-def _flush_folder(folder: Path) -> None:
-    """The new name reaches the disk too."""
-    number = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)

@@ -104,7 +104,7 @@ def write_config(path: Path, text: str) -> None:
         if path.exists():
             shutil.copy2(path, path.with_name(f"{path.name}.previous"))
         temporary.replace(path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as fault:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
@@ -117,7 +117,8 @@ def _take_over_owner(handle: int, was: os.stat_result) -> None:
         os.fchown(handle, was.st_uid, was.st_gid)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Let the new names in a folder reach the disk too."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -20,6 +20,7 @@ from device.camera.scene import Light, Scene
 from training.files import write_atomically
 from training.render.objects import MATERIALS, Part
 from training.render.shapes import Mesh
+from training.render.tray import crop_of
 
 mi.set_variant("scalar_rgb")
 
@@ -118,12 +119,7 @@ def on_tray(cutout: NDArray[np.uint8], seed: int) -> NDArray[np.uint8]:
     scene = Scene(640, 480, seed)
     light = Light(chance.uniform(0.75, 1.15), chance.random() < 0.3)
     thing = scene.thing(cutout, 0.0, 0.1, chance)
-    frame = scene.render(1.0, light, [thing])
-    height, width = thing.cutout.keeps.shape[:2]
-    side = min(480, round(max(height, width) * chance.uniform(0.95, 1.2)))
-    left = min(max(0, round(thing.rest[0] - side / 2)), 640 - side)
-    top = min(max(0, round(thing.rest[1] - side / 2)), 480 - side)
-    return frame[top : top + side, left : left + side]
+    return crop_of(scene, thing, light, margin=chance.uniform(0.95, 1.2))
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})

@@ -20,6 +20,7 @@ from device.classifier import Classifier
 from device.config import Config
 from device.decision import Policy, decide
 from device.evidence import policy_of
+from training.render.tray import crop_of
 
 POSES = 8
 
@@ -33,12 +34,7 @@ def _pose(cutout: NDArray[np.uint8], seed: int) -> NDArray[np.uint8]:
     chance = random.Random(seed)
     scene = Scene(640, 480, seed)
     thing = scene.thing(cutout, 0.0, 0.1, chance)
-    frame = scene.render(1.0, Light(chance.uniform(0.85, 1.1)), [thing])
-    height, width = thing.cutout.keeps.shape[:2]
-    side = min(480, round(max(height, width) * 1.1))
-    left = min(max(0, round(thing.rest[0] - side / 2)), 640 - side)
-    top = min(max(0, round(thing.rest[1] - side / 2)), 480 - side)
-    return frame[top : top + side, left : left + side]
+    return crop_of(scene, thing, Light(chance.uniform(0.85, 1.1)), margin=1.1)
 
 
 def right_lids(
