@@ -194,9 +194,18 @@ def open_lids(
 ) -> list[tuple[str, str]]:
     """For each photo the compartment that is right and the one that opens."""
     rule = policy(outcome.classes, thresholds, costs)
-    right = [rule.compartment_of[outcome.classes[target]] for target in outcome.targets]
-    opened = [decision.compartment for decision in decisions(outcome, temperature, rule)]
-    return list(zip(right, opened, strict=True))
+    return lids_of(outcome, decisions(outcome, temperature, rule), rule)
+
+
+def lids_of(outcome: Outcome, decided: Sequence[Decision], rule: Policy) -> list[tuple[str, str]]:
+    """For each photo the compartment that is right and the one that was decided on."""
+    owners = (rule.compartment_of[outcome.classes[target]] for target in outcome.targets)
+    return [(owner, decision.compartment) for owner, decision in zip(owners, decided, strict=True)]
+
+
+def organic_into_recyclable(lids: Sequence[tuple[str, str]]) -> NDArray[np.bool_]:
+    """For each photo of organic waste, whether the recyclable lid opens."""
+    return np.array([opened == "recyclable" for right, opened in lids if right == "organic"], dtype=bool)
 
 
 def lid_cost(right: str, opened: str, costs: CostMatrix = COST_MATRIX) -> float:
@@ -215,8 +224,8 @@ def choose_thresholds(outcome: Outcome, temperature: float) -> Thresholds:
     for confidence in np.arange(0.30, 0.96, 0.05):
         thresholds = Thresholds(confidence=round(float(confidence), 2), energy=round(energy, 3))
         lids = open_lids(outcome, temperature, thresholds)
-        organic = [opened for right, opened in lids if right == "organic"]
-        if organic and organic.count("recyclable") / len(organic) > WORST_SHARE:
+        organic = organic_into_recyclable(lids)
+        if len(organic) and organic.mean() > WORST_SHARE:
             continue
         if (cost := mean_cost(lids)) < best_cost:
             best, best_cost = thresholds, cost
@@ -256,7 +265,7 @@ def evaluate(held_out: Outcome, test: Outcome | None = None) -> dict[str, Any]:
 def _judge_lids(outcome: Outcome, temperature: float, thresholds: Thresholds, part: str) -> dict[str, Any]:
     lids = open_lids(outcome, temperature, thresholds)
     right = np.array([r == o for r, o in lids])
-    organic = np.array([o == "recyclable" for r, o in lids if r == "organic"], dtype=bool)
+    organic = organic_into_recyclable(lids)
     forced = open_lids(outcome, temperature, Thresholds(confidence=0.0))
     return {
         "as_shipped": share("all sources", part, right),

@@ -18,7 +18,9 @@ from training.evaluate import (
     decisions,
     expected_calibration_error,
     lid_cost,
+    lids_of,
     mean_cost,
+    organic_into_recyclable,
     share,
 )
 
@@ -48,7 +50,7 @@ def figures(parts: Mapping[str, Outcome], temperature: float, rule: Policy) -> d
 
 def _part(outcome: Outcome, name: str, temperature: float, rule: Policy) -> dict[str, Any]:
     decided, forced = (decisions(outcome, temperature, one) for one in (rule, _with_confidence(rule, 0.0, None)))
-    lids, first_choice = _lids(outcome, decided, rule), _lids(outcome, forced, rule)
+    lids, first_choice = lids_of(outcome, decided, rule), lids_of(outcome, forced, rule)
     said = outcome.logits.argmax(axis=1)
     right, opened_well, chosen_well = said == outcome.targets, _well(lids), _well(first_choice)
     sources = np.array([photo.source for photo in outcome.photos])
@@ -69,7 +71,7 @@ def _part(outcome: Outcome, name: str, temperature: float, rule: Policy) -> dict
         "lids": {
             "as_shipped": share("all sources", name, opened_well),
             "without_fallback": share("all sources", name, chosen_well),
-            "organic_into_recyclable": share("organic", name, _organic_into_recyclable(lids)),
+            "organic_into_recyclable": share("organic", name, organic_into_recyclable(lids)),
             "per_compartment": [share(c, name, opened_well[owners == c]) for c in sorted(set(owners.tolist()))],
             "confusion": _counts(lids),
             "mean_cost": round(mean_cost(lids, rule.cost_matrix), 4),
@@ -89,17 +91,8 @@ def _with_confidence(rule: Policy, confidence: float, energy: float | None) -> P
     return replace(rule, thresholds=rule.thresholds.model_copy(update={"confidence": confidence, "energy": energy}))
 
 
-def _lids(outcome: Outcome, decided: Sequence[Decision], rule: Policy) -> Lids:
-    owners = (rule.compartment_of[outcome.classes[target]] for target in outcome.targets)
-    return [(owner, decision.compartment) for owner, decision in zip(owners, decided, strict=True)]
-
-
 def _well(lids: Lids) -> NDArray[np.bool_]:
     return np.array([right == opened for right, opened in lids])
-
-
-def _organic_into_recyclable(lids: Lids) -> NDArray[np.bool_]:
-    return np.array([opened == "recyclable" for right, opened in lids if right == "organic"], dtype=bool)
 
 
 def _counts(pairs: Lids) -> dict[str, dict[str, int]]:
@@ -122,8 +115,8 @@ def _wrong(lids: Lids, rule: Policy) -> list[dict[str, Any]]:
 
 def _at_threshold(confidence: float, outcome: Outcome, temperature: float, rule: Policy) -> dict[str, float]:
     rule = _with_confidence(rule, confidence, rule.thresholds.energy)
-    lids = _lids(outcome, decisions(outcome, temperature, rule), rule)
-    organic = _organic_into_recyclable(lids)
+    lids = lids_of(outcome, decisions(outcome, temperature, rule), rule)
+    organic = organic_into_recyclable(lids)
     return {
         "confidence": confidence,
         "mean_cost": round(mean_cost(lids, rule.cost_matrix), 4),
