@@ -33,7 +33,8 @@ def photos(root: Path, count: int = 8) -> list[Photo]:
 
 def training(listed: list[Photo], folder: Path, recipe: Recipe = TINY) -> Training:
     torch.manual_seed(0)
-    return Training(Student(2), recipe, listed, listed[:4], ("glass", "paper"), folder, workers=0)
+    student = Student(2, norms=recipe.norms)
+    return Training(student, recipe, listed, listed[:4], ("glass", "paper"), folder, workers=0)
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:

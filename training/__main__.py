@@ -133,7 +133,7 @@ def train_command(
     if recipe.learns_from_teacher:
         taught_by = teacher_of(folder, split, recipe, teacher, workers, processes)
     torch.manual_seed(recipe.seed)
-    student = Student(len(split.classes), "seed" if name == "seed" else "linear")
+    student = Student(len(split.classes), "seed" if name == "seed" else "linear", recipe.norms)
     origin = None if (folder / "last.pt").exists() else begin(student, start, split)
     training = Training(
         student, recipe, split.part("train"), split.part("val"), split.classes, folder, teacher=taught_by,
@@ -167,7 +167,7 @@ def tune_command(
     if recipe.learns_from_teacher:
         taught_by = teacher_of(folder, split, recipe, teacher, workers, Processes.join())
     torch.manual_seed(recipe.seed)
-    student = Student(len(split.classes))
+    student = Student(len(split.classes), norms=recipe.norms)
     begin(student, start, split)
     split = split if per_class is None else split.thinned(per_class)
     weights = {source.name: source.weight for source in described.source}

@@ -81,7 +81,7 @@ class Training:
         self.data = Photos(photos, classes)
         self.weights = balanced_weights(photos, source_weights or {})
         self.held_out = Photos(held_out, classes), held_out
-        self.optimiser = torch.optim.AdamW(self._parameter_groups(), lr=recipe.learning_rate)
+        self.optimiser = torch.optim.AdamW(self._parameter_groups(), lr=recipe.learning_rate, fused=True)
         self.mix = mixing(recipe, len(classes))
         self.epoch = 0
         self.step = 0
@@ -200,10 +200,10 @@ class Training:
 
     def save(self) -> None:
         """Write `model.pt`, then `last.pt`, each whole or not at all; what `last.pt` says is done, all files say."""
-        network, recipe = self.average.network, json.dumps(asdict(self.recipe))
+        recipe = json.dumps(asdict(self.recipe))
         finished = {
             "state_dict": {key: value.float().cpu() if value.is_floating_point() else value.cpu()
-                           for key, value in network.state_dict().items()},
+                           for key, value in self.average.published().items()},
             "classes": list(self.classes), "head": self.average.head_kind, "epoch": self.epoch, "recipe": recipe,
             "provenance": json.dumps(self.provenance),
         }  # fmt: skip

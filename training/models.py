@@ -8,11 +8,13 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torchvision.models import densenet121
+from torchvision.models import DenseNet, densenet121
 
 from training.errors import CheckpointError
+from training.shared import SharedDenseNet
 
 Head = Literal["linear", "seed"]
+Norms = Literal["own", "shared"]
 
 MEAN = (114 / 255,) * 3
 """The mean grey of ImageNet. One whole number for all three channels: zero padding is then the same grey in raw pixels,
@@ -51,6 +53,11 @@ class Normalised(nn.Module):
         """(N, 3, H, W) uint8 → three feature maps, (N, C, H/8, W/8) … (N, C, H/32, W/32)."""
         raise NotImplementedError
 
+    def published(self) -> dict[str, Tensor]:
+        """The network's weights as a finished checkpoint holds them."""
+        state: dict[str, Tensor] = self.network.state_dict()
+        return state
+
     def forward(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
         maps = self.maps(images)
         return self.head(maps[-1].mean(dim=(2, 3))), maps
@@ -64,15 +71,16 @@ def seed_head(features: int, classes: int) -> nn.Sequential:
 class Student(Normalised):
     """torchvision's DenseNet121 (Huang et al. 2017) with a head for `classes`.
 
-    `head`: `linear` (1024→K), or `seed`, the student project's (1024→256→ReLU→dropout 0.2→K).
+    `head`: `linear` (1024→K), or `seed`, the student project's (1024→256→ReLU→dropout 0.2→K). `norms`: `own` as
+    torchvision has them, or `shared` by all readers of a channel (training/shared.py), with a linear head only.
     """
 
     widths = (512, 1024, 1024)
 
-    def __init__(self, classes: int, head: Head = "linear") -> None:
+    def __init__(self, classes: int, head: Head = "linear", norms: Norms = "own") -> None:
         super().__init__(MEAN, DEVIATION)
         self.head_kind = head
-        self.network = densenet121(weights=None, num_classes=classes)
+        self.network = SharedDenseNet(classes) if norms == "shared" else densenet121(weights=None, num_classes=classes)
         if head == "seed":
             self.network.classifier = seed_head(self.widths[-1], classes)
         self.to(memory_format=torch.channels_last)
@@ -81,6 +89,21 @@ class Student(Normalised):
     def head(self) -> nn.Module:
         head: nn.Module = self.network.classifier
         return head
+
+    def take(self, network: DenseNet, with_head: bool = True) -> None:
+        """Go on from a torchvision network, which is changed; with shared norms only nearly as it was.
+
+        `with_head`: its head is of the same kind and classes; else the student keeps its own.
+        """
+        if not with_head:
+            network.classifier = self.head
+        if isinstance(self.network, SharedDenseNet):
+            self.network.adopt(network)
+        else:
+            self.network.load_state_dict(network.state_dict())
+
+    def published(self) -> dict[str, Tensor]:
+        return self.network.published() if isinstance(self.network, SharedDenseNet) else super().published()
 
     def maps(self, images: Tensor) -> list[Tensor]:
         value, kept = self.normalise(images), []

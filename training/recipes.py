@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 
@@ -34,6 +35,7 @@ class Recipe:
     `distillation`: weight of the teacher's soft labels against the true ones; `hint`: weight of the pooled-feature
     loss (Romero et al. 2015, FitNets) at stride 8, 16 and 32; `temperature`: of the soft labels (Hinton et al. 2015).
     `teacher_epochs`: how long the whole teacher is fine-tuned after its head was fitted; 0 keeps its backbone.
+    `norms`: of the student, see training/shared.py; `own` keeps what ImageNet weights know, `shared` is faster.
     """
 
     phases: tuple[Phase, ...]
@@ -54,6 +56,7 @@ class Recipe:
     views: str = "bin"
     seed: int = 0
     teacher_epochs: int = 0
+    norms: Literal["own", "shared"] = "own"
 
     @property
     def epochs(self) -> int:
@@ -82,6 +85,13 @@ RECIPES = {
     "short": Recipe(phases=(Phase(11, 96, 144), Phase(2, 144, 144)), strength=0.6, mixup=0.1),
     "further": Recipe(
         phases=(Phase(28, 96, 144), Phase(4, 160, 160)), batch=64, learning_rate=2e-3, strength=0.6, mixup=0.1
+    ),
+    "patient": Recipe(
+        phases=(Phase(72, 96, 144), Phase(14, 128, 160), Phase(4, 160, 160)),
+        learning_rate=2e-3,
+        strength=0.6,
+        mixup=0.1,
+        norms="shared",
     ),
     "fast": Recipe(phases=(Phase(2, 64),), batch=16, distillation=0.0, hint=0.0, ema_decay=0.9),
     "seed": SEED_RECIPE,

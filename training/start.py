@@ -40,12 +40,11 @@ def begin(student: Student, start: str, split: Split) -> dict[str, Any] | None:
         contract = Bundle.open(path).contract
         photos = split.part("train")[:: max(1, len(split.part("train")) // REVIVED_ON)]
         views = torch.stack([evaluation_view(read_photo(photo.path)) for photo in photos])
-        student.network.load_state_dict(student_from_bundle(path, split.classes, views).network.state_dict())
+        student.take(student_from_bundle(path, split.classes, views).network)
         return {"bundle": contract.version, "provenance": contract.provenance}
     known, checkpoint = load_student(path)
-    student.network.features.load_state_dict(known.network.features.state_dict())
-    if tuple(checkpoint["classes"]) == split.classes and checkpoint["head"] == student.head_kind:
-        student.head.load_state_dict(known.head.state_dict())
+    has_same_head = tuple(checkpoint["classes"]) == split.classes and checkpoint["head"] == student.head_kind
+    student.take(known.network, with_head=has_same_head)
     return {"file": path.name, "recipe": json.loads(checkpoint.get("recipe", "null"))}
 
 
@@ -61,8 +60,8 @@ def _take_imagenet(student: Student) -> bool:
     except OSError as fault:
         log.warning("ImageNet weights cannot be downloaded (%s): training starts from random weights.", fault)
         return False
-    features = student.network.features
-    features.load_state_dict(published.features.state_dict())
+    features = published.features
     difference = (torch.tensor(MEAN) - torch.tensor(IMAGENET_MEAN)) / torch.tensor(DEVIATION)
     features.norm0.running_mean -= features.conv0.weight.sum(dim=(2, 3)) @ difference
+    student.take(published, with_head=False)
     return True
