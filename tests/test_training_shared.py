@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
@@ -18,6 +19,7 @@ from export.graph import int8_model  # noqa: E402
 from export.network import from_checkpoint  # noqa: E402
 from tests.test_training_loop import TINY, photos, training  # noqa: E402
 from training.models import DEVIATION, MEAN, Student, load_student  # noqa: E402
+from training.pace import main as pace  # noqa: E402
 from training.shared import SharedDenseNet  # noqa: E402
 
 
@@ -105,3 +107,10 @@ def test_a_training_with_shared_norms_ends_with_a_checkpoint_like_any_other(tmp_
     views = torch.stack(shared.held_out[0].pictures)
     with torch.no_grad():
         torch.testing.assert_close(plain(views)[0], shared.average(views)[0], atol=1e-3, rtol=1e-3)
+
+
+def test_the_pace_of_both_kinds_of_norms_is_told_side_by_side() -> None:
+    told = CliRunner().invoke(pace, ["--size", "32", "--batch", "2", "--rounds", "1"])
+    assert told.exit_code == 0
+    size_px, own, shared = told.output.splitlines()[-1].strip("| ").split(" | ")
+    assert size_px == "32" and float(own) > 0 and float(shared) > 0
