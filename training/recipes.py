@@ -84,8 +84,9 @@ RECIPES = {
     "default": Recipe(phases=(Phase(240, 128, 192), Phase(20, 224)), teacher_epochs=20),
     "short": Recipe(phases=(Phase(11, 96, 144), Phase(2, 144, 144)), strength=0.6, mixup=0.1),
     "patient": Recipe(
-        phases=(Phase(50, 96, 128), Phase(10, 128, 144), Phase(3, 160, 160)),
+        phases=(Phase(24, 96, 128), Phase(7, 128, 144), Phase(2, 160, 160)),
         batch=64,
+        learning_rate=2e-3,
         strength=0.6,
         mixup=0.1,
         norms="shared",
@@ -93,7 +94,7 @@ RECIPES = {
     "fast": Recipe(phases=(Phase(2, 64),), batch=16, distillation=0.0, hint=0.0, ema_decay=0.9),
     "seed": SEED_RECIPE,
 }
-"""`default`: for a GPU; `short`: for a CPU, about half an hour; `patient`: an hour more, from a bundle or checkpoint
+"""`default`: for a GPU; `short`: for a CPU, about half an hour; `patient`: three quarters more, from a bundle or checkpoint
 (`--start`), with shared norms; `fast`: for the tests; `seed`: the student project's, to measure against."""
 
 

@@ -45,7 +45,8 @@ def begin(student: Student, start: str, split: Split) -> dict[str, Any] | None:
     known, checkpoint = load_student(path)
     has_same_head = tuple(checkpoint["classes"]) == split.classes and checkpoint["head"] == student.head_kind
     student.take(known.network, with_head=has_same_head)
-    return {"file": path.name, "recipe": json.loads(checkpoint.get("recipe", "null"))}
+    told = {key: json.loads(checkpoint.get(key, "null")) for key in ("recipe", "provenance")}
+    return {"file": path.name, "epochs": checkpoint.get("epoch"), **told}
 
 
 @torch.no_grad()
