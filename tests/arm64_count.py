@@ -22,6 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from device.bench import OURS, Contestant
+from export.plot import PAGE, insert
+from export.runtimes import picture
 from tests import arm64
 from tests.pi.trees import run
 
@@ -119,15 +121,17 @@ def a_picture(few: Counts, many: Counts, more: int) -> Counts:
 
 
 def table(rows: Sequence[tuple[Board, str, Counts]]) -> Iterator[str]:
-    """Markdown, in millions; columns of which nobody has a tenth of a million are left out."""
-    columns = [column for column in COLUMNS if any(counts[column] >= 1e5 for _, _, counts in rows)]
+    """Markdown, in millions; kinds of which nobody has a hundredth go to the other vector instructions."""
+    rare = {kind.name for kind in KINDS if all(counts[kind.name] < sum(counts.values()) / 100 for *_, counts in rows)}
+    columns = [column for column in COLUMNS if column not in rare]
     heads = ["board", "model", *columns, "all", "times ours", "least cycles", "ms on four cores, at least"]
     yield "| " + " | ".join(heads) + " |"
     yield "| --- | --- |" + " --: |" * (len(heads) - 2)
     ours = {board: sum(counts.values()) for board, name, counts in rows if name == OURS}
     for board, name, counts in rows:
         cycles = least_cycles(counts, board.limits)
-        cells = [board.name, name, *(f"{counts[column] / 1e6:.1f}" for column in columns)]
+        shown = {**counts, VECTOR: counts[VECTOR] + sum(counts[kind] for kind in rare)}
+        cells = [board.name, name, *(f"{shown[column] / 1e6:.1f}" for column in columns)]
         cells += [f"{sum(counts.values()) / 1e6:.0f}", f"{sum(counts.values()) / ours[board]:.2f}"]
         cells += [f"{cycles / 1e6:.0f}", f"{cycles / (4 * board.clock_ghz * 1e6):.1f}"]
         yield "| " + " | ".join(cells) + " |"
@@ -172,8 +176,6 @@ def build() -> None:
 
 def count(board: Board, model: Path, folder: Path) -> Counts:
     """Instructions that a picture takes, by column."""
-    from export.runtimes import picture
-
     emulator = (EMULATOR, "-plugin", f"{PLUGIN},inline=on", "-d", "plugin")
     few, many = (
         parse(arm64.run(emulator, board.processor, model, [picture()] * pictures, folder).stderr)
@@ -194,7 +196,7 @@ def models(folder: Path) -> Iterator[Contestant]:
 
 
 def main() -> None:
-    """Build what is missing, count, and print the table."""
+    """Build what is missing, count, and write the table into docs/performance.md."""
     if reason := why_not():
         print(f"make arm64-count: skipped, {reason}.")
         return
@@ -208,8 +210,10 @@ def main() -> None:
         rows = [(board, one.name, count(board, one.path, Path(folder))) for board in BOARDS for one in contestants]
     version = run(EMULATOR, "--version").splitlines()[0]
     wheel = next((arm64.TREE / "opt" / "py").glob("onnxruntime-*.dist-info")).name.split("-")[1].removesuffix(".dist")
-    print(f"Millions of instructions a picture, one thread; {version}, ONNX Runtime {wheel} (aarch64)", end="\n\n")
-    print("\n".join(table(rows)))
+    title = f"Millions of instructions a picture, one thread; {version}, ONNX Runtime {wheel} (aarch64)"
+    lines = [title, "", *table(rows)]
+    print("\n".join(lines))
+    PAGE.write_text(insert(PAGE.read_text(encoding="utf-8"), "count", lines), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from export.plot import insert
 from tests.arm64_count import (
     ALL,
     BOARDS,
@@ -11,7 +12,6 @@ from tests.arm64_count import (
     MEMORY,
     REST,
     VECTOR,
-    Board,
     Limit,
     a_picture,
     least_cycles,
@@ -81,13 +81,24 @@ def test_the_scarcest_pipe_decides_how_many_cycles_are_least() -> None:
     assert least_cycles({"SMULL": 20, "SMLAL": 10, REST: 90}, limits) == 40
 
 
-def test_the_table_compares_with_ours_on_the_same_board_and_leaves_out_what_nobody_uses() -> None:
-    rows: list[tuple[Board, str, dict[str, float]]] = [
-        (board, name, dict.fromkeys(ALL, count) | {"UADALP": 0.0})
+def test_the_table_compares_with_ours_on_the_same_board() -> None:
+    rows = [
+        (board, name, dict.fromkeys(ALL, count))
         for board, count in ((PI_4, 1e6), (PI_5, 3e6))
         for name, count in (("plain", 2 * count), ("pilah", count))
     ]
     lines = list(table(rows))
-    assert "UADALP" not in lines[0]
-    assert "SDOT" in lines[0]
     assert [line.split(" | ")[-3] for line in lines[2:]] == ["2.00", "1.00", "2.00", "1.00"]
+
+
+def test_what_nobody_uses_much_has_no_column_but_is_counted() -> None:
+    rare = {"UADALP": 0.5e6, VECTOR: 1e6}
+    heads, _, row = table([(PI_5, "pilah", dict.fromkeys(ALL, 0.0) | {"SDOT": 98e6} | rare)])
+    cells = dict(zip(heads.split(" | "), row.split(" | "), strict=True))
+    assert "UADALP" not in cells
+    assert (cells["SDOT"], cells[VECTOR], cells["all"]) == ("98.0", "1.5", "100")
+
+
+def test_a_table_takes_the_place_of_the_one_between_its_marks() -> None:
+    page = "a\n<!-- bench: begin -->\nold\n<!-- bench: end -->\nb\n<!-- count: begin -->\nold\n<!-- count: end -->\nc"
+    assert insert(page, "count", ["new", "er"]) == page.replace("count: begin -->\nold", "count: begin -->\nnew\ner")
