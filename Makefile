@@ -16,10 +16,10 @@ TRAIN   := $(STAMPS)/training
 SOURCES := pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help run test soak powercut trials screenshots load lint format model bench arm64 clean
+.PHONY: help run test soak powercut trials screenshots load lint format model bench arm64 arm64-count clean
 
 help: ## list every target in a line
-	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16 | sort
+	@grep -hE '^[a-z][a-z0-9-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 16 | sort
 
 $(STAMPS):
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
@@ -86,6 +86,9 @@ bench: $(TRAIN) ## time the bundle and its peers here; writes the table and plot
 
 arm64: $(BASE) ## ARM64 wheels for tests/test_arm64.py, to be emulated (Debian: mmdebstrap, qemu-user-static)
 	@$(BIN)/python -m tests.arm64
+
+arm64-count: $(TRAIN) ## instructions a picture takes on a Pi 4 and a Pi 5, in four models (Debian; builds a QEMU once)
+	@$(BIN)/python -m tests.arm64_count
 
 lint: $(TRAIN) ## ruff (lint and format) and mypy
 	@$(BIN)/ruff check .

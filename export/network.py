@@ -37,6 +37,14 @@ class Convolution:
     def padding(self) -> int:
         return (int(self.weight.shape[-1]) - 1) // 2
 
+    @property
+    def pads(self) -> tuple[int, int, int, int]:
+        return (self.padding,) * 4
+
+    @property
+    def strides(self) -> tuple[int, int]:
+        return (self.stride,) * 2
+
 
 @dataclass(frozen=True)
 class Clip:

@@ -11,7 +11,6 @@ import click
 from device.bench import OURS, table
 
 PAGE = Path("docs/performance.md")
-BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
 
 
 def draw(told: dict[str, Any], path: Path) -> None:
@@ -39,11 +38,12 @@ def draw(told: dict[str, Any], path: Path) -> None:
     figure.savefig(path, metadata={"Date": None})
 
 
-def insert(page: str, lines: list[str]) -> str:
-    """The page with the lines between its marks."""
-    before, _, rest = page.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return "\n".join([before + BEGIN, *lines, END]) + after
+def insert(page: str, name: str, lines: list[str]) -> str:
+    """The page with the lines between its marks of that name."""
+    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+    before, _, rest = page.partition(begin)
+    _, _, after = rest.partition(end)
+    return "\n".join([before + begin, *lines, end]) + after
 
 
 @click.command()
@@ -53,9 +53,8 @@ def main(told: Path, page: Path) -> None:
     """Put the table and the plot of a bench into the page."""
     values = json.loads(told.read_text(encoding="utf-8"))
     draw(values, page.with_suffix(".svg"))
-    page.write_text(
-        insert(page.read_text(encoding="utf-8"), [*table(values), "", f"![Medians]({page.stem}.svg)"]), encoding="utf-8"
-    )
+    lines = [*table(values), "", f"![Medians]({page.stem}.svg)"]
+    page.write_text(insert(page.read_text(encoding="utf-8"), "bench", lines), encoding="utf-8")
     click.echo(f"{page} and {page.with_suffix('.svg')} tell of {values['machine']['processor']}.")
 
 

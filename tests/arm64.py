@@ -65,9 +65,12 @@ def what_is_missing() -> str | None:
     """Why nothing can be emulated here, or None."""
     if shutil.which(EMULATOR) is None:
         return f"needs {EMULATOR}: apt install qemu-user-static"
-    if not (TREE / _PYTHON).exists() or not (TREE / "opt" / "py" / "onnxruntime").is_dir():
-        return "needs the ARM64 tree: make arm64"
-    return None
+    return None if is_built() else "needs the ARM64 tree: make arm64"
+
+
+def is_built() -> bool:
+    """The tree is there."""
+    return (TREE / _PYTHON).exists() and (TREE / "opt" / "py" / "onnxruntime").is_dir()
 
 
 def build() -> None:
@@ -75,10 +78,9 @@ def build() -> None:
     shutil.rmtree(TREE, ignore_errors=True)
     TREE.parent.mkdir(exist_ok=True)
     subprocess.run(
-        ["mmdebstrap", "--variant=extract", "--architectures=arm64", f"--include={_PACKAGES}", "bookworm", TREE,
-         "http://deb.debian.org/debian"],
+        ["mmdebstrap", "--variant=extract", "--architectures=arm64", f"--include={_PACKAGES}", "bookworm", TREE],
         check=True,
-    )  # fmt: skip
+    )
     platforms = [f"manylinux_2_{minor}_aarch64" for minor in (34, 28, 27, 17)] + ["manylinux2014_aarch64", "any"]
     subprocess.run(
         [sys.executable, "-m", "pip", "install", "--quiet", "--only-binary=:all:", "--no-compile",
@@ -92,16 +94,28 @@ def emulate(
     processor: Processor, model: Path, pictures: Sequence[NDArray[np.uint8]], folder: Path
 ) -> NDArray[np.float32]:
     """(N, K) probabilities that `model` gives on an emulated processor for (S, S, 3) uint8 pictures."""
+    done = run((EMULATOR,), processor, model, pictures, folder)
+    return np.array([json.loads(line) for line in done.stdout.splitlines()], np.float32)
+
+
+def run(
+    emulator: Sequence[str | Path],
+    processor: Processor,
+    model: Path,
+    pictures: Sequence[NDArray[np.uint8]],
+    folder: Path,
+) -> subprocess.CompletedProcess[str]:
+    """A process in which `model` names the pictures on one thread; `emulator`: the program and its own options."""
     processor.tell(TREE)
     np.save(folder / "pictures.npy", np.stack(pictures))
     done = subprocess.run(
-        [EMULATOR, "-cpu", processor.name, "-L", TREE, "-E", f"PYTHONHOME={TREE / 'usr'}",
+        [*emulator, "-cpu", processor.name, "-L", TREE, "-E", f"PYTHONHOME={TREE / 'usr'}",
          "-E", f"PYTHONPATH={TREE / 'opt' / 'py'}", "-E", "OPENBLAS_NUM_THREADS=1", TREE / _PYTHON,
          "-c", _PROGRAM, model, folder / "pictures.npy"],
         capture_output=True, text=True, check=False, timeout=_TIMEOUT_S,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-500:]
-    return np.array([json.loads(line) for line in done.stdout.splitlines()], np.float32)
+    return done
 
 
 if __name__ == "__main__":

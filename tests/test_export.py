@@ -14,6 +14,7 @@ from torch import nn  # noqa: E402
 from torchvision.models import DenseNet  # noqa: E402
 
 from export.calibrate import BINS, choose_ranges, measure_ranges  # noqa: E402
+from export.columns import group_columns, ungroup_columns  # noqa: E402
 from export.correct import bias_corrections, shifts  # noqa: E402
 from export.equalise import equalise, narrow  # noqa: E402
 from export.errors import ExportError  # noqa: E402
@@ -99,8 +100,42 @@ def test_the_int8_graph_never_leaves_eight_bits_before_its_head(densenet: DenseN
     model = int8_model(equalise(network, measure_ranges(network, [photos])), 1.0, 64)
     kinds = [node.op_type for node in model.graph.node]
     head = kinds.index("DequantizeLinear")
-    assert set(kinds[:head]) == {"QLinearConv", "NhwcMaxPool", "Max", "Min", "Concat"}
+    assert set(kinds[:head]) == {"QLinearConv", "NhwcMaxPool", "Max", "Min", "Concat", "Reshape"}
     assert "Transpose" not in kinds
+
+
+@pytest.mark.parametrize("columns", [1, 2, 4, 8])
+@pytest.mark.parametrize(("side", "stride"), [(7, 2), (3, 1), (1, 1)])
+def test_columns_become_channels_without_changing_an_output(columns: int, side: int, stride: int) -> None:
+    chance = np.random.default_rng(5)
+    one = Convolution(chance.normal(size=(6, 3, side, side)), chance.normal(size=6), stride)
+    image = torch.tensor(chance.normal(size=(1, 3, 16, 32)))
+    wanted = nn.functional.conv2d(image, torch.tensor(one.weight), torch.tensor(one.bias), stride, one.padding)
+    grouped = group_columns(one, columns)
+    top, left, bottom, right = grouped.pads
+    seen = nn.functional.pad(channels_last(image, 32 // columns), (left, right, top, bottom))
+    got = nn.functional.conv2d(seen, torch.tensor(grouped.weight), torch.tensor(grouped.bias), grouped.strides)
+    assert torch.allclose(channels_last(got, wanted.shape[-1]), wanted, atol=1e-4)
+    assert np.array_equal(ungroup_columns(grouped.weight, channels=3, stride=stride), one.weight)
+
+
+def channels_last(image: torch.Tensor, width: int) -> torch.Tensor:
+    """(1, C, H, W) whose bytes, channels last, are seen as `width` columns."""
+    pixels = image.permute(0, 2, 3, 1)
+    return pixels.reshape(1, pixels.shape[1], width, -1).permute(0, 3, 1, 2)
+
+
+def test_columns_that_become_channels_change_no_bit_of_the_int8_graph(
+    densenet: DenseNet, photos: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = from_checkpoint(densenet.state_dict(), MEAN, DEVIATION)
+    equal = equalise(network, measure_ranges(network, [photos]))
+    corrections = {"stem": np.linspace(-0.1, 0.1, len(equal.stem.bias))}
+    told = []
+    for columns in (1, 4):
+        monkeypatch.setattr("export.graph.COLUMNS", columns)
+        told.append(probabilities_of(equal, corrections, photos))
+    assert np.array_equal(*told)
 
 
 def test_weights_round_to_whole_steps_of_each_output_channel() -> None:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 from torch import Tensor, nn
 
+from export.columns import ungroup_columns
 from training.errors import CheckpointError
 from training.models import DEVIATION, Student
 
@@ -77,6 +78,8 @@ def _write(student: Student, constants: _Constants) -> None:
     """Copy the constants; BatchNorms become s·x + b with s = ±1."""
     features = student.network.features
     weight, bias = constants.convolution("stem", input_step=1.0)
+    weight = ungroup_columns(weight, channels=3, stride=2)
+    bias = bias[: len(weight)]
     features.conv0.weight.copy_(torch.from_numpy(weight * 255 * np.array(DEVIATION).reshape(1, 3, 1, 1)))
     _set_norm(features.norm0, np.ones(len(bias)), bias)
     offsets = np.zeros(len(bias))
@@ -113,10 +116,18 @@ def _read(
 
 
 def _set_norm(norm: nn.BatchNorm2d, scale: Array, shift: Array) -> None:
-    norm.running_mean.zero_()
-    norm.running_var.fill_(1 - norm.eps)
+    known_mean, known_variance = _known(norm)
+    known_mean.zero_()
+    known_variance.fill_(1 - norm.eps)
     norm.weight.copy_(torch.from_numpy(scale))
     norm.bias.copy_(torch.from_numpy(shift))
+
+
+def _known(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """The mean and the variance that a BatchNorm keeps, as all of a DenseNet do."""
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    return norm.running_mean, norm.running_var
 
 
 def _measure(student: Student, views: Tensor, keep_function: bool) -> None:
@@ -129,12 +140,13 @@ def _measure(student: Student, views: Tensor, keep_function: bool) -> None:
     def take(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         assert isinstance(norm, nn.BatchNorm2d)
         variance, mean = torch.var_mean(inputs[0].float(), dim=(0, 2, 3))
+        known_mean, known_variance = _known(norm)
         if keep_function:
-            scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
-            norm.bias.copy_(norm.bias + scale * (mean - norm.running_mean))
+            scale = norm.weight / torch.sqrt(known_variance + norm.eps)
+            norm.bias.copy_(norm.bias + scale * (mean - known_mean))
             norm.weight.copy_(scale * torch.sqrt(variance + norm.eps))
-        norm.running_mean.copy_(mean)
-        norm.running_var.copy_(variance)
+        known_mean.copy_(mean)
+        known_variance.copy_(variance)
 
     hooks = [m.register_forward_pre_hook(take) for m in student.modules() if isinstance(m, nn.BatchNorm2d)]
     student(views)
