@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import contextlib
 import re
 import socket
 import subprocess
@@ -15,6 +17,8 @@ from tests.pi.trace import Sample
 
 GPLEV0 = 0x3F200034
 """Levels of GPIO 0–31 on a Pi 3 (BCM2835 ARM Peripherals, page 96, at the Pi 3's address)."""
+READS_EVERY_S = 0.001
+"""QEMU holds the board up for each read: as many as it can answer leave the board's own drivers no time."""
 _END = re.compile(r"@@(\d+)@@\r?\n")
 
 
@@ -30,15 +34,18 @@ class Board:
         the card's image, and what a Pi's firmware would hand over: kernel, initial memory disk, device tree.
     append:
         more for the kernel's command line.
+
+    What it says is kept in a `.log` beside the card's image.
     """
 
     def __init__(self, card: Path, kernel: Path, initrd: Path, tree: Path, append: str = "") -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="pilah-pi.")
-        folder = Path(self._folder.name)
+        folder, log = Path(self._folder.name), card.with_suffix(".log")
         self._process = subprocess.Popen(
             [
                 *("qemu-system-aarch64", "-M", "raspi3b", "-accel", "tcg,thread=multi", "-display", "none"),
-                *("-no-reboot", "-serial", "null", "-serial", f"unix:{folder}/console,server=on,wait=off"),
+                *("-chardev", f"socket,id=console,path={folder}/console,server=on,wait=off,logfile={log}"),
+                *("-no-reboot", "-serial", "null", "-serial", "chardev:console"),
                 *("-qtest", f"unix:{folder}/registers,server=on,wait=off", "-qtest-log", "/dev/null"),
                 *("-kernel", str(kernel), "-initrd", str(initrd), "-dtb", str(tree)),
                 *("-drive", f"file={card},if=sd,format=raw"),
@@ -50,6 +57,8 @@ class Board:
         self.console = _connect(folder / "console", self._process)
         self._registers = _connect(folder / "registers", self._process)
         self.said = ""
+        # A character of several bytes may come in several parts.
+        self._decode = codecs.getincrementaldecoder("utf-8")("replace").decode
         self.samples: list[Sample] = []
         self._watches = False
         self._lock = threading.Lock()
@@ -68,9 +77,23 @@ class Board:
         self._process.wait()
         if self._watcher.is_alive():
             self._watcher.join()
+        self._hear_the_rest()
         self.console.close()
         self._registers.close()
         self._folder.cleanup()
+
+    def goes_off(self, within_s: float) -> bool:
+        """Wait until it has switched itself off, as `poweroff` lets it."""
+        until_s = time.monotonic() + within_s
+        while self.is_on and time.monotonic() < until_s:
+            self.wait_for(r"\Z(?!)", within_s=1)
+        return not self.is_on
+
+    def _hear_the_rest(self) -> None:
+        """What the console had said before the power went is in the socket still."""
+        with contextlib.suppress(OSError):
+            while more := self.console.recv(65536):
+                self.said += self._decode(more)
 
     @property
     def is_on(self) -> bool:
@@ -97,6 +120,7 @@ class Board:
                     return
                 with self._lock:
                     self.samples.append((time.monotonic(), int(answer[1], 16)))
+                time.sleep(READS_EVERY_S)
         except OSError:
             return
 
@@ -107,7 +131,7 @@ class Board:
         self.console.settimeout(0.5)
         while time.monotonic() < until_s and self.is_on:
             try:
-                more = self.console.recv(65536).decode(errors="replace")
+                more = self._decode(self.console.recv(65536))
             except TimeoutError:
                 continue
             heard += more

@@ -42,18 +42,19 @@ def is_ready(shell: Shell, report: Report, within_s: float) -> bool:
     return report.check("active, and READY by notify", is_active, f"{state.get('User')}, {state.get('StatusText')!r}")
 
 
-def watchdog_restarts_it(shell: Shell, report: Report, within_s: float) -> None:
-    """A loop that hangs (SIGSTOP) is ended by the watchdog and comes back."""
+def watchdog_restarts_it(shell: Shell, report: Report, within_s: float) -> float:
+    """A loop that hangs (SIGSTOP) is ended by the watchdog and comes back; when it was back, by `time.monotonic()`."""
     before = unit(shell, "MainPID", "NRestarts", "WatchdogUSec")
     shell.run("systemctl kill --kill-whom=main --signal=STOP pilah")
     start_s = time.monotonic()
     after = wait_until_active(shell, within_s, not_pid=before["MainPID"])
-    took_s = time.monotonic() - start_s
+    back_s = time.monotonic()
     shell.run(f"kill -KILL {before['MainPID']} 2>/dev/null")
     log = shell.run("journalctl -u pilah -o cat --no-pager | grep -c 'Watchdog timeout'")[1].strip()
     came_back = after.get("ActiveState") == "active" and after.get("MainPID") != before["MainPID"]
-    detail = f"watchdog {before['WatchdogUSec']}, back after {took_s:.0f} s"
+    detail = f"watchdog {before['WatchdogUSec']}, back after {back_s - start_s:.0f} s"
     report.check("frozen by kill -STOP: the watchdog restarts it", came_back and log not in ("", "0"), detail)
+    return back_s
 
 
 def is_hardened(shell: Shell, report: Report) -> None:
