@@ -42,6 +42,11 @@ def open_pins(kind: PinKind) -> Any:
             "Real pins need lgpio, which is not installed: `sudo apt install python3-lgpio`, or `pip install "
             "'pilah[pi]'`; `--pins mock` runs without a Pi."
         ) from fault
+    except OSError as fault:
+        raise LidError(
+            "lgpio keeps a pipe in the folder in which Pilah is started, and this user may not write there; start "
+            "it in another, such as your own."
+        ) from fault
     with pin_faults("The Pi's pins cannot be opened ({}): add the user to the group gpio, or use `--pins mock`."):
         return LGPIOFactory()
 
