@@ -17,7 +17,7 @@ from tests.pi.trace import Sample
 
 GPLEV0 = 0x3F200034
 """Levels of GPIO 0–31 on a Pi 3 (BCM2835 ARM Peripherals, page 96, at the Pi 3's address)."""
-READS_EVERY_S = 0.001
+READS_EVERY_S = 0.0005
 """QEMU holds the board up for each read: as many as it can answer leave the board's own drivers no time."""
 _END = re.compile(r"@@(\d+)@@\r?\n")
 

@@ -147,10 +147,13 @@ def _decided(board: Board) -> Mapping[str, str]:
 
 
 def goes_home(samples: list[trace.Sample], cycle: trace.Cycle) -> bool:
-    """Whether the lid was only sent home at the start: a long time where the model looks meanwhile."""
+    """Whether the lid was only sent home at the start; its LED is on for long where the model looks meanwhile."""
     lid = LIDS[cycle.compartment]
-    width_ms = trace.open_and_closed_ms(samples, lid.servo_pin, cycle)[0]
-    return width_ms > 0 and abs(width_ms - pulse_set_ms(lid, lid.closed_deg)) <= WIDTH_TOLERANCE_MS
+    within = [sample for sample in samples if cycle.from_s <= sample[0] <= cycle.to_s]
+    steps = range(int((cycle.to_s - cycle.from_s) / trace.LAST_S))
+    from_s = [cycle.from_s + step * trace.LAST_S for step in steps]
+    widest_ms = max(trace.pulse_ms(within, lid.servo_pin, since_s, since_s + trace.LAST_S) for since_s in from_s)
+    return 0 < widest_ms <= pulse_set_ms(lid, lid.closed_deg) + WIDTH_TOLERANCE_MS
 
 
 def waits_for_an_opening_lid(board: Board, within_s: float) -> bool:

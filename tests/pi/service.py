@@ -66,7 +66,8 @@ def is_hardened(shell: Shell, report: Report) -> None:
 
 def is_healthy(shell: Shell, report: Report) -> None:
     """Only the clock may be ill: these machines have no network that would tell the time."""
-    said = shell.run("systemd-run --quiet --pipe --uid=pilah pilah doctor --json 2>&1", timeout_s=180)[1]
+    run = "systemd-run --quiet --pipe --uid=pilah --working-directory=/var/lib/pilah"
+    said = shell.run(f"{run} pilah doctor --json 2>&1", timeout_s=180)[1]
     found = re.search(r"^\{.*\}$", said, re.MULTILINE)
     checks = json.loads(found.group(0))["checks"] if found else []
     ill = [f"{check['name']}: {check['says']}" for check in checks if not check["is_ok"] and check["name"] != "clock"]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 Sample = tuple[float, int]
 """Seconds, and GPLEV0 at that time: bit N is the level of GPIO N, 0 … 31 (BCM2835 ARM Peripherals, page 96)."""
-PERIOD_MS = 20.0
-"""A hobby servo takes a pulse 50 times a second."""
 SERVES_AT_LEAST_S = 2.5
 """Lids go home in 0.6 s at the start; a lid that opens for waste stays open longer than this."""
 PLATEAU = (0.4, 0.7)
@@ -51,13 +50,28 @@ def _high(samples: Sequence[Sample], pin: int) -> Iterator[tuple[float, float]]:
 
 
 def pulse_ms(samples: Sequence[Sample], pin: int, from_s: float, to_s: float) -> float:
-    """The mean width of the pin's pulses: the part of all samples that are high, of a period; 0.0 without pulses.
+    """The width of the pin's pulses: the mean of their middle half by width; 0.0 without pulses.
 
-    A register is read a few hundred times a second, too seldom to see both edges of a pulse, and often enough for
-    the part of the time that it is high.
+    A register is read every millisecond or so: one pulse is known to a millisecond, their mean far better. The widest
+    and the narrowest are those in which the reader or the board was held up.
     """
-    levels = [word >> pin & 1 for time_s, word in samples if from_s <= time_s <= to_s]
-    return PERIOD_MS * sum(levels) / len(levels) if levels else 0.0
+    widths_ms = sorted(_widths_ms([sample for sample in samples if from_s <= sample[0] <= to_s], pin))
+    quarter = len(widths_ms) // 4
+    middle = widths_ms[quarter : len(widths_ms) - quarter]
+    return sum(middle) / len(middle) if middle else 0.0
+
+
+def _widths_ms(samples: Sequence[Sample], pin: int) -> Iterator[float]:
+    """Each whole pulse's width, from the middle between two reads to the middle between two others."""
+    rose_s: float | None = None
+    for (before_s, before), (time_s, word) in itertools.pairwise(samples):
+        was_high, is_high = before >> pin & 1, word >> pin & 1
+        edge_s = (before_s + time_s) / 2
+        if is_high and not was_high:
+            rose_s = edge_s
+        elif was_high and not is_high and rose_s is not None:
+            yield 1000 * (edge_s - rose_s)
+            rose_s = None
 
 
 def open_and_closed_ms(samples: Sequence[Sample], pin: int, cycle: Cycle) -> tuple[float, float]:
