@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import contextlib
+import itertools
 import re
 import socket
 import subprocess
@@ -35,12 +36,13 @@ class Board:
     append:
         more for the kernel's command line.
 
-    What it says is kept in a `.log` beside the card's image.
+    What it says is kept in a `.log` beside the card's image, its pins' levels in a `.trace`.
     """
 
     def __init__(self, card: Path, kernel: Path, initrd: Path, tree: Path, append: str = "") -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="pilah-pi.")
         folder, log = Path(self._folder.name), card.with_suffix(".log")
+        self._trace_file = card.with_suffix(".trace")
         self._process = subprocess.Popen(
             [
                 *("qemu-system-aarch64", "-M", "raspi3b", "-accel", "tcg,thread=multi", "-display", "none"),
@@ -78,6 +80,7 @@ class Board:
         if self._watcher.is_alive():
             self._watcher.join()
         self._hear_the_rest()
+        self._keep_trace()
         self.console.close()
         self._registers.close()
         self._folder.cleanup()
@@ -94,6 +97,15 @@ class Board:
         with contextlib.suppress(OSError):
             while more := self.console.recv(65536):
                 self.said += self._decode(more)
+
+    def _keep_trace(self) -> None:
+        """Whenever a level changed, and the read before it: seconds and the register."""
+        lines = [
+            f"{before_s:.4f} {before:08x}\n{time_s:.4f} {word:08x}\n"
+            for (before_s, before), (time_s, word) in itertools.pairwise(self.samples)
+            if word != before
+        ]
+        self._trace_file.write_text("".join(lines))
 
     @property
     def is_on(self) -> bool:

@@ -123,8 +123,7 @@ def drops(board: Board, report: Report, expected: list[photos.Expected], within_
     served: list[trace.Cycle] = []
     while len(served) < len(expected) and time.monotonic() < until_s and board.is_on:
         time.sleep(3)
-        before, samples = len(served), board.trace()
-        served = [cycle for cycle in trace.cycles(samples, leds) if not goes_home(samples, cycle)]
+        before, served = len(served), trace.cycles(board.trace(), leds)
         for cycle in served[before:]:
             report.note(f"the lid {cycle.compartment} opened and closed")
     samples, decided = board.trace(), _decided(board)
@@ -144,16 +143,6 @@ def _decided(board: Board) -> Mapping[str, str]:
     for _, _, compartment, _, file in _DROP.findall(log):
         found.setdefault(file.rsplit("/", 1)[-1], compartment)
     return found
-
-
-def goes_home(samples: list[trace.Sample], cycle: trace.Cycle) -> bool:
-    """Whether the lid was only sent home at the start; its LED is on for long where the model looks meanwhile."""
-    lid = LIDS[cycle.compartment]
-    within = [sample for sample in samples if cycle.from_s <= sample[0] <= cycle.to_s]
-    steps = range(int((cycle.to_s - cycle.from_s) / trace.LAST_S))
-    from_s = [cycle.from_s + step * trace.LAST_S for step in steps]
-    widest_ms = max(trace.pulse_ms(within, lid.servo_pin, since_s, since_s + trace.LAST_S) for since_s in from_s)
-    return 0 < widest_ms <= pulse_set_ms(lid, lid.closed_deg) + WIDTH_TOLERANCE_MS
 
 
 def waits_for_an_opening_lid(board: Board, within_s: float) -> bool:

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 
 Sample = tuple[float, int]
 """Seconds, and GPLEV0 at that time: bit N is the level of GPIO N, 0 … 31 (BCM2835 ARM Peripherals, page 96)."""
-SERVES_AT_LEAST_S = 2.5
-"""Lids go home in 0.6 s at the start; a lid that opens for waste stays open longer than this."""
 PLATEAU = (0.4, 0.7)
 """The part of a lid's cycle in which it is surely open: it opens and closes in the rest."""
 LAST_S = 0.3
@@ -29,12 +27,14 @@ class Cycle:
 
 
 def cycles(samples: Sequence[Sample], led_pins: Mapping[str, int]) -> list[Cycle]:
-    """Every whole cycle of a lid that served, in the order of their beginnings."""
+    """Every whole cycle of a lid that served, in the order of their beginnings, in a trace from before the start.
+
+    The first time that its LED is on, a lid is only sent home; how long depends on whether the model looks meanwhile.
+    """
     found = [
         Cycle(compartment, from_s, to_s)
         for compartment, pin in led_pins.items()
-        for from_s, to_s in _high(samples, pin)
-        if to_s - from_s >= SERVES_AT_LEAST_S
+        for from_s, to_s in itertools.islice(_high(samples, pin), 1, None)
     ]
     return sorted(found, key=lambda cycle: cycle.from_s)
 
