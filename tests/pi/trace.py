@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 Sample = tuple[float, int]
-"""Seconds, and GPLEV0 at that time: bit N is the level of GPIO N, 0 … 31 (BCM2835 ARM Peripherals, page 96)."""
+"""Seconds of the board's time, and GPLEV0 at that time: bit N is the level of GPIO N (BCM2835 Peripherals, page 96)."""
 PLATEAU = (0.4, 0.7)
 """The part of a lid's cycle in which it is surely open: it opens and closes in the rest."""
 LAST_S = 0.3
