@@ -181,7 +181,7 @@ def freezes_with_an_open_lid(board: Board, report: Report) -> None:
     report.note("wait for a lid, then freeze the service")
     has_opened = waits_for_an_opening_lid(board, within_s=180)
     frozen_s = board.now_s()
-    back_s = service.watchdog_restarts_it(board, report, within_s=240)
+    back_s = service.watchdog_restarts_it(board, report, within_s=400)
     # Until it was READY, which is after every lid's homing and before the next photo.
     samples = [sample for sample in board.trace(frozen_s) if sample[0] <= back_s]
     last_ms = last_pulses_ms(samples)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -50,27 +51,25 @@ def _high(samples: Sequence[Sample], pin: int) -> Iterator[tuple[float, float]]:
 
 
 def pulse_ms(samples: Sequence[Sample], pin: int, from_s: float, to_s: float) -> float:
-    """The width of the pin's pulses: the mean of their middle half by width; 0.0 without pulses.
+    """The median of the widths of the pin's pulses; 0.0 without pulses.
 
-    A register is read every millisecond or so: one pulse is known to a millisecond, their mean far better. The widest
-    and the narrowest are those in which the reader or the board was held up.
+    While nothing happens on the board, its clock as read from outside stands at what happened last: the first read
+    that is high has the time of the rise, and the first that is low has that of the fall. Where this machine is busy
+    and reads are missed, single pulses come out too long or too short, and the median as it is.
     """
-    widths_ms = sorted(_widths_ms([sample for sample in samples if from_s <= sample[0] <= to_s], pin))
-    quarter = len(widths_ms) // 4
-    middle = widths_ms[quarter : len(widths_ms) - quarter]
-    return sum(middle) / len(middle) if middle else 0.0
+    widths_ms = list(_widths_ms([sample for sample in samples if from_s <= sample[0] <= to_s], pin))
+    return statistics.median(widths_ms) if widths_ms else 0.0
 
 
 def _widths_ms(samples: Sequence[Sample], pin: int) -> Iterator[float]:
-    """Each whole pulse's width, from the middle between two reads to the middle between two others."""
+    """Each whole pulse's width."""
     rose_s: float | None = None
-    for (before_s, before), (time_s, word) in itertools.pairwise(samples):
+    for (_, before), (time_s, word) in itertools.pairwise(samples):
         was_high, is_high = before >> pin & 1, word >> pin & 1
-        edge_s = (before_s + time_s) / 2
         if is_high and not was_high:
-            rose_s = edge_s
+            rose_s = time_s
         elif was_high and not is_high and rose_s is not None:
-            yield 1000 * (edge_s - rose_s)
+            yield 1000 * (time_s - rose_s)
             rose_s = None
 
 
