@@ -265,7 +265,10 @@ class Appliance:
             case Look() if self._newest is not None:
                 frame, sighting = self._newest
                 self._judged = crop_object(frame, sighting)
-                return Observed(self._classifier.observe(self._judged))
+                start_s = self._clock.now()
+                seen = Observed(self._classifier.observe(self._judged))
+                self._presence.looked(self._clock.now() - start_s)
+                return seen
             case Announce(drop):
                 file = None if self._newest is None else self._newest[0].file
                 self._reports.decision(drop, self._classifier.bundle.contract.version, file)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import sdnotify
+
 from device.clock import Clock
 
 BEATS_EVERY_S = 1.0
@@ -44,9 +46,19 @@ def read_vitals(system: Path = Path("/sys")) -> Vitals:
 
 
 class Notifier(Protocol):
-    """Something that hands a message to systemd, as `sdnotify.SystemdNotifier` does."""
+    """Something that hands a message to systemd, as `Systemd` does."""
 
     def notify(self, state: str) -> None: ...
+
+
+class Systemd:
+    """Hands messages to systemd in UTF-8: sdnotify by itself sends Latin-1, and loses what Latin-1 lacks."""
+
+    def __init__(self) -> None:
+        self._notifier = sdnotify.SystemdNotifier()
+
+    def notify(self, state: str) -> None:
+        self._notifier.notify(state.encode().decode("latin-1"))
 
 
 class Heartbeat:

@@ -98,16 +98,22 @@ class Lights:
         for key, light in self._lights.items():
             if self._shown.get(key, False) != states[key]:
                 self._shown[key] = states[key]
-                try:
-                    with pin_faults(f"The light {key} cannot be driven ({{}})."):
-                        light.value = states[key]
-                except LidError as fault:
-                    log.warning("%s", fault)
+                _switch(key, light, states[key])
 
     def close(self) -> None:
-        """Switch all off and let go of the pins; doing it twice is fine."""
+        """Switch all off and let go of the pins, which may keep their level; doing it twice is fine."""
+        for key, light in self._lights.items():
+            _switch(key, light, False)
         self._lights.clear()
         self._devices.close()
+
+
+def _switch(key: str, light: OutputDevice, is_on: bool) -> None:
+    try:
+        with pin_faults(f"The light {key} cannot be driven ({{}})."):
+            light.value = is_on
+    except LidError as fault:
+        log.warning("%s", fault)
 
 
 def _pins(config: Config) -> dict[str, int]:

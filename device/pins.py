@@ -36,14 +36,41 @@ def open_pins(kind: PinKind) -> Any:
 
         return MockFactory(pin_class=MockPWMPin)
     try:
-        from gpiozero.pins.lgpio import LGPIOFactory
+        from gpiozero.pins.lgpio import LGPIOFactory, LGPIOPin
     except ImportError as fault:
         raise LidError(
             "Real pins need lgpio, which is not installed: `sudo apt install python3-lgpio`, or `pip install "
             "'pilah[pi]'`; `--pins mock` runs without a Pi."
         ) from fault
+    except OSError as fault:
+        raise LidError(
+            "lgpio keeps a pipe in the folder in which Pilah is started, and this user may not write there; start "
+            "it in another, such as your own."
+        ) from fault
     with pin_faults("The Pi's pins cannot be opened ({}): add the user to the group gpio, or use `--pins mock`."):
-        return LGPIOFactory()
+        factory = LGPIOFactory()
+    factory.pin_class = _fine(LGPIOPin)
+    return factory
+
+
+def _fine(pin_class: Any) -> Any:
+    """gpiozero's pin for lgpio, but with pulses to the microsecond: its own knows only whole percents of a period.
+
+    A servo's period is 20 ms, and a percent of it is 18 degrees.
+    """
+
+    class FinePin(pin_class):  # type: ignore[misc]
+        _pwm: tuple[float, float] | None
+
+        def _set_state(self, value: float) -> None:
+            if self._pwm is None:
+                super()._set_state(value)
+            else:
+                frequency_hz, _ = self._pwm
+                self._pwm = frequency_hz, 100 * value
+                self._set_frequency(frequency_hz)
+
+    return FinePin
 
 
 @contextmanager

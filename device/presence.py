@@ -22,7 +22,7 @@ ANOTHER = 0.35
 REACHES_IN = 3.0
 """What touches the region's edge may be an arm: it must lie still so many times longer."""
 GAP_S = 1.0
-"""After so long without a frame, nobody knows whether things lay still."""
+"""After so long without a frame, nobody knows whether things lay still; a look at the tray does not count."""
 LEARNS_S = 0.4
 LEARNS_AT_MOST_S = 10.0
 MARGIN = 0.12
@@ -62,8 +62,10 @@ class Stage:
     remembers: bool = False
 
 
-def advance(stage: Stage, measurement: Measurement, time_s: float, settings: PresenceSection) -> Stage:
-    """The next stage after what a frame at `time_s` shows; pure.
+def advance(
+    stage: Stage, measurement: Measurement, time_s: float, settings: PresenceSection, looked_s: float = 0.0
+) -> Stage:
+    """The next stage after what a frame at `time_s` shows, with a look of `looked_s` since the frame before it; pure.
 
     empty → arriving → still → leaving → empty. A thing keeps its id until the tray was clear for `clear_s` or
     something that looks different lies still. What lies there for `forgotten_s`, and the hole that a forgotten thing
@@ -71,7 +73,7 @@ def advance(stage: Stage, measurement: Measurement, time_s: float, settings: Pre
     """
     is_there = measurement.area > 0
     was_there = stage.state != "empty"
-    is_at_rest = is_there and was_there and measurement.motion <= QUIET and time_s - stage.seen_s <= GAP_S
+    is_at_rest = is_there and was_there and measurement.motion <= QUIET and time_s - stage.seen_s - looked_s <= GAP_S
     at_rest_since_s = (stage.at_rest_since_s or stage.seen_s) if is_at_rest else None
     stage = replace(stage, seen_s=time_s, at_rest_since_s=at_rest_since_s, absorbs=False, remembers=False)
     if not is_there:
@@ -136,6 +138,11 @@ class Presence:
         self._learns_since_s: float | None = None
         self._learns_first_s: float | None = None
         self._is_learning = True
+        self._looked_s = 0.0
+
+    def looked(self, duration_s: float) -> None:
+        """The model looked at the tray for so long; on the slowest Pi frames are missed meanwhile."""
+        self._looked_s += duration_s
 
     def reset(self) -> None:
         """Learn the tray anew, as after a start: the camera may have been moved while it was away."""
@@ -154,7 +161,8 @@ class Presence:
             self._learn(picture, frame.time_s)
             return Sighting("empty", frame.time_s, self._stage.since_s, region)
         measurement = self._background.measure(picture, frame.time_s - self._stage.seen_s)
-        self._stage = stage = advance(self._stage, measurement, frame.time_s, self._settings)
+        self._stage = stage = advance(self._stage, measurement, frame.time_s, self._settings, self._looked_s)
+        self._looked_s = 0.0
         if stage.absorbs:
             self._background.absorb(picture)
         if stage.remembers:

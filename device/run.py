@@ -17,7 +17,6 @@ from types import FrameType
 import click
 import cv2
 import cv2.utils.logging
-import sdnotify
 
 from device.appliance import Appliance
 from device.camera import FrameSource
@@ -27,7 +26,7 @@ from device.clock import SystemClock
 from device.config import Config, read_config
 from device.errors import CameraError, PageError
 from device.events import DecisionEvent, Event, FaultEvent, LidEvent, Subscription
-from device.health import Heartbeat
+from device.health import Heartbeat, Systemd
 from device.journal import Journal
 from device.model import open_classifier
 from device.page.commands import bin_of, serve
@@ -74,7 +73,7 @@ def run(
         return open_source(spec, config.camera, clock, seed)
 
     feed = Grabber(open_camera(), open_camera, config.camera, clock)
-    heartbeat, journal = Heartbeat(clock, sdnotify.SystemdNotifier()), Journal.of(config)
+    heartbeat, journal = Heartbeat(clock, Systemd()), Journal.of(config)
     with (
         Appliance(config, classifier, feed, factory, clock, heartbeat) as bin_,
         Recorder(journal, bin_.events, clock, bin_.judged_picture if config.journal.thumbnails else None) as recorder,

@@ -34,7 +34,7 @@ install-program:
 	  || { echo "There is no wheel of Pilah in $(WHEELS); make the folder with: make wheels WHEELS=$(WHEELS)"; exit 1; }
 	@version=$$($(PYTHON) -c 'import sys; print("python%d.%d" % sys.version_info[:2])'); \
 	[ -d $(ROOT_VENV)/lib/$$version ] || rm -rf $(ROOT_VENV); \
-	$(PYTHON) -m venv --system-site-packages $(ROOT_VENV) \
+	[ -x $(ROOT_VENV)/bin/pip ] || $(PYTHON) -m venv --system-site-packages $(ROOT_VENV) \
 	  || { echo "Python cannot make a virtual environment; on Debian: sudo apt install python3-venv"; exit 1; }
 	@$(ROOT_VENV)/bin/python -c "$$SYSTEM_NUMPY" > $(ROOT_VENV)/constraints.txt
 	@echo "Installing Pilah and what it needs into $(ROOT_VENV)"

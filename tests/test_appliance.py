@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from device.appliance import Appliance
 from device.bundle import Bundle
 from device.camera import Frame
-from device.classifier import Classifier
+from device.classifier import Classifier, Observation
 from device.config import CameraSection, CompartmentSection, Config, LightsSection
 from device.drops import Search
 from device.errors import BundleError, ConfigError, LidError
@@ -295,6 +296,20 @@ def test_a_clock_that_is_set_changes_no_timing(tmp_path: Path, jump_s: float) ->
     assert bench.opened == ["recyclable", "organic"]
     assert bench.decisions[1].latency_ms < 400
     assert [drop.material for drop in bench.journal.drops(Search(), 10)] == ["organic", "glass"]
+
+
+def test_a_pi_that_looks_for_two_seconds_sorts_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    observe = Classifier.observe
+    with Bench(tmp_path) as bench:
+
+        def slowly(classifier: Classifier, picture: NDArray[np.uint8]) -> Observation:
+            bench.clock.sleep(2)
+            return observe(classifier, picture)
+
+        monkeypatch.setattr(Classifier, "observe", slowly)
+        bench.serve("glass")
+        bench.serve("organic")
+    assert bench.opened == ["recyclable", "organic"]
 
 
 def test_a_lid_that_does_not_arrive_is_out_of_service_and_its_waste_goes_to_the_fallback(tmp_path: Path) -> None:

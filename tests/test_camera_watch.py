@@ -1,4 +1,5 @@
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -194,10 +195,23 @@ def test_a_frame_is_handed_over_once() -> None:
     grabber.close()
 
 
+def test_pictures_do_not_play_before_anybody_looks() -> None:
+    source = Scripted()
+    source.may_read.release()
+    grabber = grabbed(source, ManualClock())
+
+    time.sleep(0.05)
+
+    assert source.may_read.acquire(blocking=False)
+    grabber.close()
+    assert source.is_closed
+
+
 def test_a_driver_that_hangs_is_reported_and_the_report_taken_back_when_it_answers() -> None:
     clock, source = ManualClock(), Scripted()
     grabber = grabbed(source, clock)
 
+    assert grabber.latest(0) is None
     clock.sleep(SETTINGS.lost_after_s)
     assert grabber.latest(0) is None
     reported = grabber.reports()
@@ -216,6 +230,7 @@ def test_a_driver_that_hangs_for_good_ends_the_program_so_that_it_is_started_aga
     clock, source = ManualClock(), Scripted()
     grabber = grabbed(source, clock)
 
+    grabber.latest(0)
     clock.sleep(SETTINGS.lost_after_s + SETTINGS.reopen_at_most_s + 1)
 
     with pytest.raises(CameraError, match="must be started again"):
@@ -231,7 +246,7 @@ def test_a_bug_in_a_source_is_not_waited_for() -> None:
             raise ZeroDivisionError
 
     grabber = grabbed(Broken(), ManualClock())
-    grabber._thread.join()
 
     with pytest.raises(CameraError, match="ended unexpectedly"):
-        grabber.latest(0)
+        for _ in range(100):
+            grabber.latest(0.1)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
+import pytest
+
 from device.clock import ManualClock
-from device.health import Heartbeat, Vitals, read_vitals
+from device.health import Heartbeat, Systemd, Vitals, read_vitals
 
 
 class Notes(list[str]):
@@ -24,6 +27,17 @@ def test_the_watchdog_hears_of_the_loop_once_a_second_however_fast_it_turns() ->
         clock.sleep(0.1)
     heartbeat.stopping()
     assert notes == ["READY=1", *["WATCHDOG=1\nSTATUS=empty, 0 drops"] * 5, "STOPPING=1"]
+
+
+def test_systemd_reads_degrees_and_names_in_any_alphabet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        systemd.settimeout(5)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+
+        Heartbeat(ManualClock(), Systemd()).beat("empty, 61 °C, ağaç → odun")
+
+        assert systemd.recv(4096).decode() == "WATCHDOG=1\nSTATUS=empty, 61 °C, ağaç → odun"
 
 
 def test_a_pi_s_temperature_and_low_supply_are_read(tmp_path: Path) -> None:

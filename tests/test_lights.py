@@ -40,6 +40,15 @@ def test_each_signal_has_its_lights(signal: Signal, lights: set[str]) -> None:
     panel.close()
 
 
+def test_lights_go_off_before_their_pins_are_let_go() -> None:
+    pins = MockFactory()
+    panel = Lights(CONFIG, pins)
+    panel.tick("thinking", 0.0, CLOSED, is_faulty=False, now_s=0.0)
+    states = pins.pin(PINS["blue"]).states
+    panel.close()
+    assert [state.state for state in states] == [0, 1, 0]
+
+
 def test_a_lid_s_led_is_on_while_the_lid_is_not_closed() -> None:
     pins = MockFactory()
     panel = Lights(CONFIG, pins)

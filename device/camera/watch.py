@@ -201,6 +201,9 @@ class Watch:
 class Grabber:
     """Reads a source in a thread of its own and hands over the newest frame; a slow taker never sees old ones.
 
+    The thread starts with the first frame that is asked for: the empty tray that `images:` and `video:` begin with
+    would be over before a slow Pi's loop turns.
+
     Notices what a reader in the caller's thread cannot: a driver whose read never returns.
     """
 
@@ -217,10 +220,13 @@ class Grabber:
         self._hangs = False
         self._reports: list[CameraReport] = []
         self._stopped = False
-        self._thread = threading.Thread(target=self._grab, name="camera", daemon=True)
-        self._thread.start()
+        self._thread: threading.Thread | None = None
 
     def latest(self, timeout_s: float) -> Frame | None:
+        if self._thread is None and not self._stopped:
+            self._returned_s = self._clock.now()
+            self._thread = threading.Thread(target=self._grab, name="camera", daemon=True)
+            self._thread.start()
         with self._condition:
             self._condition.wait_for(lambda: self._newest is not None or self._stopped, timeout_s)
             frame, self._newest = self._newest, None
@@ -243,8 +249,9 @@ class Grabber:
     def close(self) -> None:
         with self._condition:
             self._stopped = True
-        self._thread.join(CLOSES_WITHIN_S)
-        if not self._thread.is_alive():
+        if self._thread is not None:
+            self._thread.join(CLOSES_WITHIN_S)
+        if self._thread is None or not self._thread.is_alive():
             self._watch.close()
 
     def _grab(self) -> None:
@@ -263,7 +270,7 @@ class Grabber:
                 self._condition.notify_all()
 
     def _notice_hang(self) -> None:
-        if not self._stopped and not self._thread.is_alive():
+        if not self._stopped and self._thread is not None and not self._thread.is_alive():
             raise CameraError("The camera's thread has ended unexpectedly; the log tells why.")
         silent_s = self._clock.now() - self._returned_s
         if self._stopped or silent_s < self._settings.lost_after_s:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 import sys
+import tempfile
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,22 +13,26 @@ from pathlib import Path
 from device.config import edit_config
 from tests.pi import trees
 
-PACKAGES = ("linux-image-arm64", "python3-dev", "gcc", "libc6-dev", "swig")
-"""A kernel; and what builds lgpio, which Debian lacks and Raspberry Pi OS has."""
+PACKAGES = ("linux-image-arm64",)
+INITRD = {
+    "/etc/initramfs-tools/conf.d/pi": "MODULES=list\nCOMPRESS=gzip\nCOMPRESSLEVEL=1\n",
+    "/usr/share/initramfs-tools/modules.d/pi": "bcm2835\nsdhci_iproc\nmmc_block\next4\n",
+}
+"""Only what finds the card: all of Debian's modules take minutes to pack, and a minute of each boot to unpack."""
 PHOTOS = Path("/srv/photos")
 SIZE = "4G"
 """A power of two, as QEMU wants of a card."""
-LGPIO = "lgpio==0.2.2.0"
+LGPIO = "lgpio-0.2.2.0"
 REVISION = "a02082"
 """A Pi 3 B of 1 GB, for gpiozero: what a real one's firmware writes into the device tree."""
 UNUSED = ("/soc/mmc@7e300000", "/wifi-pwrseq", "/soc/usb@7e980000")
 """What QEMU does not have and Linux would wait for."""
-PATIENCE = "[Service]\nWatchdogSec=90s\nTimeoutStartSec=15min\nTimeoutStopSec=60s\n"
+PATIENCE = "[Service]\nWatchdogSec=45s\nTimeoutStartSec=15min\nTimeoutStopSec=60s\n"
 """An emulated Pi is some 20 times slower than a real one."""
 SETTINGS = {
     "camera.source": f"images:{PHOTOS}",
-    "camera.rate_hz": 2.0,
-    "camera.lies_at_most_s": 300.0,
+    "camera.rate_hz": 5.0,
+    "camera.lies_at_most_s": 120.0,
     "camera.lost_after_s": 60.0,
     "decision.frames_at_least": 1,
     "decision.frames_at_most": 1,
@@ -63,11 +69,10 @@ def made() -> Card:
 
 def build(photos: Mapping[str, Path], compartments: Sequence[str]) -> Card:
     """Make the card anew with those photos (name on the card → file); tree and wheels come from the cache."""
-    system = trees.debian_tree("arm64", PACKAGES)
+    system = trees.debian_tree("arm64", PACKAGES, INITRD)
     trees.run_foreign_programs()
     wheels = trees.wheels_for("arm64")
-    for wheel in _lgpio(system).glob("lgpio-*.whl"):
-        shutil.copy2(wheel, wheels)
+    shutil.copy2(_lgpio(), wheels)
     if not (system / "opt" / "pilah").exists():
         trees.carry_checkout(system, wheels)
         trees.in_tree(system, trees.install_command())
@@ -88,23 +93,50 @@ def build(photos: Mapping[str, Path], compartments: Sequence[str]) -> Card:
     return card
 
 
-def _lgpio(system: Path) -> Path:
-    """A folder with lgpio's wheel for arm64, built under emulation once."""
-    folder = trees.CACHE / "lgpio-arm64"
-    if not list(folder.glob("lgpio-*.whl")):
-        pip = (sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", folder)
-        trees.run(*pip, "--no-binary", ":all:", "--no-build-isolation", LGPIO)
-        trees.run(*pip, "setuptools")
-        inside = system / "tmp" / "lgpio"
-        shutil.copytree(folder, inside, dirs_exist_ok=True)
-        trees.in_tree(
-            system,
-            "cd /tmp/lgpio; python3 -m venv build; build/bin/pip install -q --no-index --find-links . setuptools; "
-            f"PYPI=1 build/bin/pip wheel -q --no-deps --no-index --find-links . --no-build-isolation {LGPIO}",
+def _lgpio() -> Path:
+    """lgpio's wheel for the card's Python, compiled on this machine once: Raspberry Pi OS has it, Debian has not."""
+    wheel = trees.CACHE / f"{LGPIO}-cp313-cp313-linux_aarch64.whl"
+    if wheel.exists():
+        return wheel
+    trees.CACHE.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=trees.CACHE, prefix="lgpio.") as name:
+        folder = Path(name)
+        source, headers = folder / LGPIO, folder / "headers"
+        trees.run(
+            *("mmdebstrap", "--quiet", "--variant=extract", "--architectures=arm64"),
+            *("--include=libpython3.13-dev", trees.RELEASE, headers),
         )
-        shutil.copy2(next(inside.glob("lgpio-*.whl")), folder)
-        shutil.rmtree(inside)
-    return folder
+        pip = (sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:")
+        trees.run(*pip, "--no-build-isolation", "--dest", folder, LGPIO.replace("-", "=="))
+        shutil.unpack_archive(folder / f"{LGPIO}.tar.gz", folder)
+        trees.run("swig", "-python", f"-I{source}", "-o", source / "lgpio_wrap.c", source / "lgpio.i")
+        module = source / "_lgpio.cpython-313-aarch64-linux-gnu.so"
+        sources = [*sorted(source.glob("src/lg*.c")), source / "src" / "rgpiod.c", source / "lgpio_wrap.c"]
+        trees.run(
+            *("aarch64-linux-gnu-gcc", f"--sysroot={headers}", "-shared", "-fPIC", "-O2", "-pthread", "-w"),
+            *("-I", source / "src", "-I", headers / "usr/include/python3.13", *sources, "-o", module),
+        )
+        _pack(wheel, (module, source / "lgpio.py"), (source / "PKG-INFO").read_text())
+    return wheel
+
+
+def _pack(wheel: Path, files: Sequence[Path], metadata: str) -> None:
+    """Write a wheel of those files at its root; its name's end is its tag."""
+    about = f"{LGPIO}.dist-info"
+    tag = wheel.stem.removeprefix(f"{LGPIO}-")
+    texts = {
+        f"{about}/METADATA": metadata,
+        f"{about}/WHEEL": f"Wheel-Version: 1.0\nRoot-Is-Purelib: false\nTag: {tag}\n",
+    }
+    part = wheel.with_suffix(".part")
+    with zipfile.ZipFile(part, "w") as archive:
+        for file in files:
+            archive.write(file, file.name)
+        for name, text in texts.items():
+            archive.writestr(name, text)
+        names = (*(file.name for file in files), *texts, f"{about}/RECORD")
+        archive.writestr(f"{about}/RECORD", "".join(f"{name},,\n" for name in names))
+    part.rename(wheel)
 
 
 def _configure(root: Path, photos: Mapping[str, Path], compartments: Sequence[str]) -> None:

@@ -65,6 +65,9 @@ class Container:
         )
         return result.returncode, result.stdout
 
+    def now_s(self) -> float:
+        return time.monotonic()
+
     def close(self) -> None:
         self._nspawn.terminate()
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -52,6 +52,11 @@ def choose(count: int) -> list[Expected]:
         Expected(f"{index}{one.file.suffix}", one.file, *_rest(one))
         for index, one in enumerate(chosen, start=1)
     ]  # fmt: skip
+
+
+def again(chosen: list[Expected]) -> list[Expected]:
+    """Two more to come after all others: the first, once and again."""
+    return [replace(chosen[0], name=f"{len(chosen) + more}{chosen[0].file.suffix}") for more in (1, 2)]
 
 
 def _rest(one: Expected) -> tuple[str, str, float, dict[str, float]]:

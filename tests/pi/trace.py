@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 Sample = tuple[float, int]
-"""Seconds, and GPLEV0 at that time: bit N is the level of GPIO N, 0 … 31 (BCM2835 ARM Peripherals, page 96)."""
-PERIOD_MS = 20.0
-"""A hobby servo takes a pulse 50 times a second."""
-SERVES_AT_LEAST_S = 2.5
-"""Lids go home in 0.6 s at the start; a lid that opens for waste stays open longer than this."""
+"""Seconds of the board's time, and GPLEV0 at that time: bit N is the level of GPIO N (BCM2835 Peripherals, page 96)."""
 PLATEAU = (0.4, 0.7)
 """The part of a lid's cycle in which it is surely open: it opens and closes in the rest."""
 LAST_S = 0.3
@@ -30,12 +28,14 @@ class Cycle:
 
 
 def cycles(samples: Sequence[Sample], led_pins: Mapping[str, int]) -> list[Cycle]:
-    """Every whole cycle of a lid that served, in the order of their beginnings."""
+    """Every whole cycle of a lid that served, in the order of their beginnings, in a trace from before the start.
+
+    The first time that its LED is on, a lid is only sent home; how long depends on whether the model looks meanwhile.
+    """
     found = [
         Cycle(compartment, from_s, to_s)
         for compartment, pin in led_pins.items()
-        for from_s, to_s in _high(samples, pin)
-        if to_s - from_s >= SERVES_AT_LEAST_S
+        for from_s, to_s in itertools.islice(_high(samples, pin), 1, None)
     ]
     return sorted(found, key=lambda cycle: cycle.from_s)
 
@@ -51,13 +51,26 @@ def _high(samples: Sequence[Sample], pin: int) -> Iterator[tuple[float, float]]:
 
 
 def pulse_ms(samples: Sequence[Sample], pin: int, from_s: float, to_s: float) -> float:
-    """The mean width of the pin's pulses: the part of all samples that are high, of a period; 0.0 without pulses.
+    """The median of the widths of the pin's pulses; 0.0 without pulses.
 
-    A register is read a few hundred times a second, too seldom to see both edges of a pulse, and often enough for
-    the part of the time that it is high.
+    While nothing happens on the board, its clock as read from outside stands at what happened last: the first read
+    that is high has the time of the rise, and the first that is low has that of the fall. Where this machine is busy
+    and reads are missed, single pulses come out too long or too short, and the median as it is.
     """
-    levels = [word >> pin & 1 for time_s, word in samples if from_s <= time_s <= to_s]
-    return PERIOD_MS * sum(levels) / len(levels) if levels else 0.0
+    widths_ms = list(_widths_ms([sample for sample in samples if from_s <= sample[0] <= to_s], pin))
+    return statistics.median(widths_ms) if widths_ms else 0.0
+
+
+def _widths_ms(samples: Sequence[Sample], pin: int) -> Iterator[float]:
+    """Each whole pulse's width."""
+    rose_s: float | None = None
+    for (_, before), (time_s, word) in itertools.pairwise(samples):
+        was_high, is_high = before >> pin & 1, word >> pin & 1
+        if is_high and not was_high:
+            rose_s = time_s
+        elif was_high and not is_high and rose_s is not None:
+            yield 1000 * (time_s - rose_s)
+            rose_s = None
 
 
 def open_and_closed_ms(samples: Sequence[Sample], pin: int, cycle: Cycle) -> tuple[float, float]:

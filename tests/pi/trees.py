@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 CHECKOUT = Path(__file__).parent.parent.parent
@@ -18,6 +18,11 @@ RELEASE = "trixie"
 SYSTEM = ("systemd", "systemd-sysv", "dbus", "udev", "python3", "python3-venv", "make")
 MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
 """Debian's name of an architecture → the kernel's and Python's."""
+LEAN = (
+    "force-unsafe-io",
+    *(f"path-exclude=/usr/share/{name}/*" for name in ("doc", "info", "locale", "man")),
+)
+"""For dpkg: these trees are thrown away rather than repaired, and nobody reads their manuals."""
 IN_GUEST = Path("/root/pilah")
 """Where the guest finds the checkout, with the wheels in `wheels`."""
 BINFMT = Path("/proc/sys/fs/binfmt_misc")
@@ -49,8 +54,8 @@ def run(*command: str | Path, quiet: bool = True, environment: dict[str, str] | 
     return result.stdout
 
 
-def debian_tree(architecture: str, more: Sequence[str] = ()) -> Path:
-    """A bootable Debian with Python and make; takes minutes once."""
+def debian_tree(architecture: str, more: Sequence[str] = (), files: Mapping[str, str] | None = None) -> Path:
+    """A bootable Debian with Python and make; takes minutes once. `files` (path → text) lie there before packages."""
     tree = CACHE / f"{RELEASE}-{architecture}"
     if not tree.exists():
         part = tree.with_name(f"{tree.name}.part")
@@ -59,9 +64,17 @@ def debian_tree(architecture: str, more: Sequence[str] = ()) -> Path:
         if architecture != "amd64":
             run_foreign_programs()
         packages = ",".join((*SYSTEM, *more))
-        run(
-            "mmdebstrap", f"--architectures={architecture}", "--variant=minbase", f"--include={packages}", RELEASE, part
-        )
+        options = [f"--dpkgopt={option}" for option in LEAN]
+        with tempfile.TemporaryDirectory() as folder:
+            for path, text in (files or {}).items():
+                local = Path(folder, path.lstrip("/"))
+                local.parent.mkdir(parents=True, exist_ok=True)
+                local.write_text(text)
+            options += [f'--setup-hook=cp -r {folder}/. "$1"']
+            run(
+                *("mmdebstrap", "--quiet", f"--architectures={architecture}", "--variant=minbase"),
+                *(*options, f"--include={packages}", RELEASE, part),
+            )
         part.rename(tree)
     return tree
 

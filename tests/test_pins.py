@@ -1,0 +1,33 @@
+"""What lgpio is told on a real Pi, with lgpio itself played: it drives nothing here."""
+
+from __future__ import annotations
+
+import sys
+from unittest.mock import MagicMock
+
+import pytest
+
+from device.config import CompartmentSection
+from device.lids import open_servo
+from device.pins import open_pins
+
+
+@pytest.fixture
+def lgpio(monkeypatch: pytest.MonkeyPatch) -> MagicMock:
+    """lgpio on a Pi 3 B."""
+    played = MagicMock()
+    monkeypatch.setitem(sys.modules, "lgpio", played)
+    monkeypatch.delitem(sys.modules, "gpiozero.pins.lgpio", raising=False)
+    monkeypatch.setattr("gpiozero.pins.local.LocalPiFactory._get_revision", lambda _: 0xA02082)
+    return played
+
+
+@pytest.mark.parametrize(("angle_deg", "pulse_ms"), [(0, 1.5), (33, 1.867), (90, 2.5)])
+def test_a_servo_gets_the_pulse_of_its_angle_to_the_microsecond(
+    lgpio: MagicMock, angle_deg: float, pulse_ms: float
+) -> None:
+    with open_pins("native") as pins, open_servo(CompartmentSection(servo_pin=12), pins) as servo:
+        servo.angle = angle_deg
+        _, pin, frequency_hz, duty_percent = lgpio.tx_pwm.call_args.args
+    assert pin == 12
+    assert duty_percent / 100 / frequency_hz * 1000 == pytest.approx(pulse_ms, abs=0.001)
