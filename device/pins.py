@@ -54,13 +54,15 @@ def open_pins(kind: PinKind) -> Any:
 
 
 def _fine(pin_class: Any) -> Any:
-    """gpiozero's pin for lgpio, but with pulses to the microsecond: its own knows only whole percents of a period.
+    """gpiozero's pin for lgpio, but with pulses to the microsecond, and low when it is let go.
 
-    A servo's period is 20 ms, and a percent of it is 18 degrees.
+    Its own knows only whole percents of a period: of a servo's 20 ms, a percent is 18 degrees. And it stops pulses
+    wherever they are, so that one in a few leaves the line high until the servo's next motion.
     """
 
     class FinePin(pin_class):  # type: ignore[misc]
         _pwm: tuple[float, float] | None
+        _is_silent = False
 
         def _set_state(self, value: float) -> None:
             if self._pwm is None:
@@ -69,6 +71,22 @@ def _fine(pin_class: Any) -> Any:
                 frequency_hz, _ = self._pwm
                 self._pwm = frequency_hz, 100 * value
                 self._set_frequency(frequency_hz)
+
+        def _set_frequency(self, value: float | None) -> None:
+            if self._pwm is None or value:
+                super()._set_frequency(value)
+                return
+            # Pulses of no width from the next period on: the one that is under way ends as it should.
+            frequency_hz, _ = self._pwm
+            self._pwm = frequency_hz, 0.0
+            super()._set_frequency(frequency_hz)
+            self._pwm, self._is_silent = None, True
+
+        def close(self) -> None:
+            if self._is_silent:
+                self._pwm, self._is_silent = (1.0, 0.0), False
+                super()._set_frequency(None)
+            super().close()
 
     return FinePin
 

@@ -31,3 +31,16 @@ def test_a_servo_gets_the_pulse_of_its_angle_to_the_microsecond(
         _, pin, frequency_hz, duty_percent = lgpio.tx_pwm.call_args.args
     assert pin == 12
     assert duty_percent / 100 / frequency_hz * 1000 == pytest.approx(pulse_ms, abs=0.001)
+
+
+def test_a_servo_that_is_let_go_keeps_its_line_low(lgpio: MagicMock) -> None:
+    with open_pins("native") as pins, open_servo(CompartmentSection(servo_pin=12), pins) as servo:
+        servo.angle = 90
+        servo.angle = None
+        _, _, frequency_hz, duty_percent = lgpio.tx_pwm.call_args.args
+        assert (frequency_hz, duty_percent) == (50, 0)
+        assert servo.angle is None
+        servo.angle = 90
+        assert lgpio.tx_pwm.call_args.args[3] == pytest.approx(12.5)
+        servo.angle = None
+    assert lgpio.tx_pwm.call_args.args[2:] == (0, 0)
