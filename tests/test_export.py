@@ -23,6 +23,7 @@ from export.network import Arithmetic, Clip, Convolution, Network, from_checkpoi
 from export.quantize import choose_quantization, nearest, probabilities_of  # noqa: E402
 from export.sensitivity import names, sensitivities  # noqa: E402
 from export.simulate import EightBits, change_convolutions, with_whole_bounds, with_whole_weights  # noqa: E402
+from tests.smooth import smooth_views  # noqa: E402
 
 MEAN, DEVIATION = 114.0, (0.229, 0.224, 0.225)
 
@@ -45,9 +46,7 @@ def densenet() -> DenseNet:
 
 @pytest.fixture(scope="module")
 def photos() -> torch.Tensor:
-    coarse = np.random.default_rng(3).uniform(0, 255, (12, 3, 8, 8))
-    smooth = nn.functional.interpolate(torch.tensor(coarse), size=(64, 64), mode="bicubic")
-    return smooth.clamp(0, 255).to(torch.uint8)
+    return smooth_views(12)
 
 
 @torch.no_grad()

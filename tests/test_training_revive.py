@@ -19,6 +19,7 @@ from export.calibrate import measure_ranges  # noqa: E402
 from export.equalise import equalise  # noqa: E402
 from export.graph import int8_model  # noqa: E402
 from export.network import from_checkpoint  # noqa: E402
+from tests.smooth import smooth_views  # noqa: E402
 from training.augment import evaluation_view  # noqa: E402
 from training.errors import CheckpointError  # noqa: E402
 from training.models import DEVIATION, MEAN, Student  # noqa: E402
@@ -30,9 +31,7 @@ CLASSES = ("glass", "metal", "organic")
 
 @pytest.fixture(scope="module")
 def views() -> torch.Tensor:
-    coarse = np.random.default_rng(3).uniform(0, 255, (8, 3, 8, 8))
-    smooth = nn.functional.interpolate(torch.tensor(coarse), size=(64, 64), mode="bicubic")
-    return smooth.clamp(0, 255).to(torch.uint8)
+    return smooth_views(8)
 
 
 @pytest.fixture(scope="module")

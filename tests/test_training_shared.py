@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -17,6 +16,7 @@ from export.calibrate import measure_ranges  # noqa: E402
 from export.equalise import equalise, narrow  # noqa: E402
 from export.graph import int8_model  # noqa: E402
 from export.network import from_checkpoint  # noqa: E402
+from tests.smooth import smooth_views  # noqa: E402
 from tests.test_training_loop import TINY, photos, training  # noqa: E402
 from training.models import DEVIATION, MEAN, Student, load_student  # noqa: E402
 from training.pace import main as pace  # noqa: E402
@@ -25,9 +25,7 @@ from training.shared import SharedDenseNet  # noqa: E402
 
 @pytest.fixture(scope="module")
 def views() -> torch.Tensor:
-    coarse = np.random.default_rng(3).uniform(0, 255, (8, 3, 8, 8))
-    smooth = nn.functional.interpolate(torch.tensor(coarse), size=(64, 64), mode="bicubic")
-    return smooth.clamp(0, 255).to(torch.uint8)
+    return smooth_views(8)
 
 
 @pytest.fixture(scope="module")
