@@ -83,6 +83,7 @@ def _fine(pin_class: Any) -> Any:
             self._pwm, self._is_silent = None, True
 
         def close(self) -> None:
+            # gpiozero has only the pulses stopped that it knows of.
             if self._is_silent:
                 self._pwm, self._is_silent = (1.0, 0.0), False
                 super()._set_frequency(None)

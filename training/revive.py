@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from export.columns import ungroup_columns
 from training.errors import CheckpointError
 from training.models import DEVIATION, Student
+from training.shared import scale_inputs
 
 Array = NDArray[np.float64]
 STEP = 1 / 255
@@ -164,7 +165,7 @@ def _even_out(student: Student) -> None:
         size = norm.weight.abs().clamp(min=1e-3)
         norm.weight.div_(size)
         norm.bias.div_(size)
-        reader.weight.mul_(size.view(1, -1, *[1] * (reader.weight.ndim - 2)))
+        scale_inputs(reader.weight, size)
     for module in student.modules():
         if isinstance(module, nn.Conv2d):
             fresh = (2 / module.weight[0].numel()) ** 0.5
