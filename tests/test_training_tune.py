@@ -59,6 +59,8 @@ def test_a_teacher_is_fine_tuned_once_and_another_size_is_refused(tmp_path: Path
     taught = teacher_of(tmp_path, listed, recipe, 0, 0, ALONE).state_dict()
     published = Teacher(2, size=0).state_dict()
     assert not torch.equal(taught["network._conv_head.weight"], published["network._conv_head.weight"])
+    edges = "network._blocks.4._project_conv.weight"
+    assert torch.equal(taught[edges], published[edges]), "what lies below stride 8 stays"
     again = teacher_of(tmp_path, listed, recipe, 0, 0, ALONE).state_dict()
     assert all(torch.equal(taught[key], again[key]) for key in taught)
     assert len((tmp_path / "teacher" / "log.jsonl").read_text().splitlines()) == 1

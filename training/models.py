@@ -147,6 +147,11 @@ class Teacher(Normalised):
         head: nn.Module = self.network._fc
         return head
 
+    def freeze_edges(self) -> None:
+        """Leave the layers up to stride 8 as ImageNet made them: half the time of a training goes into them."""
+        for part in (self.network._conv_stem, self.network._bn0, *self.network._blocks[: self._ends[0] + 1]):
+            part.requires_grad_(False)
+
     def maps(self, images: Tensor) -> list[Tensor]:
         net, kept = self.network, []
         value = net._swish(net._bn0(net._conv_stem(self.normalise(images))))

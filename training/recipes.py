@@ -34,7 +34,7 @@ class Recipe:
     none; where both are given, each batch takes one of them by chance (Zhang et al. 2018; Yun et al. 2019).
     `distillation`: weight of the teacher's soft labels against the true ones; `hint`: weight of the pooled-feature
     loss (Romero et al. 2015, FitNets) at stride 8, 16 and 32; `temperature`: of the soft labels (Hinton et al. 2015).
-    `teacher_epochs`: how long the whole teacher is fine-tuned after its head was fitted; 0 keeps its backbone.
+    `teacher_epochs`: how long the teacher is fine-tuned above stride 8, after its head was fitted; 0: not at all.
     `norms`: of the student, see training/shared.py; `own` keeps what ImageNet weights know, `shared` is faster.
     """
 
@@ -84,18 +84,19 @@ RECIPES = {
     "default": Recipe(phases=(Phase(240, 128, 192), Phase(20, 224)), teacher_epochs=20),
     "short": Recipe(phases=(Phase(11, 96, 144), Phase(2, 144, 144)), strength=0.6, mixup=0.1),
     "patient": Recipe(
-        phases=(Phase(24, 96, 128), Phase(7, 128, 144), Phase(2, 160, 160)),
+        phases=(Phase(60, 96, 144), Phase(26, 128, 144), Phase(8, 160, 160), Phase(4, 176, 176)),
         batch=64,
         learning_rate=2e-3,
         strength=0.6,
-        mixup=0.1,
+        mixup=0.4,
         norms="shared",
+        teacher_epochs=14,
     ),
     "fast": Recipe(phases=(Phase(2, 64),), batch=16, distillation=0.0, hint=0.0, ema_decay=0.9),
     "seed": SEED_RECIPE,
 }
-"""`default`: for a GPU; `short`: for a CPU, about half an hour; `patient`: as long again, from a bundle or checkpoint
-(`--start`), with shared norms; `fast`: for the tests; `seed`: the student project's, to measure against."""
+"""`default`: for a GPU; `short`: for a CPU, about half an hour; `patient`: two hours of a fast CPU, from a bundle or
+checkpoint (`--start`), with shared norms; `fast`: for the tests; `seed`: the student project's, to measure against."""
 
 
 def recipe_named(name: str) -> Recipe:

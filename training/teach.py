@@ -1,4 +1,4 @@
-"""A teacher in minutes: a new head on frozen ImageNet features, fitted on views; then, if asked, all of it."""
+"""A teacher in minutes: a new head on frozen ImageNet features, fitted on views; then, if asked, the layers below."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def teacher_of(folder: Path, split: Split, recipe: Recipe, size: int, workers: i
 def fine_tune(
     teacher: Teacher, folder: Path, split: Split, recipe: Recipe, workers: int, processes: Processes
 ) -> Teacher:
-    """Train the whole teacher for `recipe.teacher_epochs`, in `folder`/teacher, where it goes on when stopped."""
+    """Train the teacher above stride 8 for `recipe.teacher_epochs`, in `folder`/teacher; stopped, it goes on there."""
     phase = Phase(recipe.teacher_epochs, max(one.view_px for one in recipe.phases))
     own = replace(
         recipe,
@@ -61,6 +61,7 @@ def fine_tune(
         learning_rate=GENTLE,
         frozen_backbone=False,
     )
+    teacher.freeze_edges()
     place = folder / "teacher"
     Training(
         teacher, own, split.part("train"), split.part("val"), split.classes, place, workers=workers, processes=processes
