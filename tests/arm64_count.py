@@ -58,8 +58,8 @@ KINDS = (
 )  # fmt: skip
 """What multiplies and adds; `howvec` knows all of them as `Scalar FP`."""
 VECTOR, MEMORY, REST = "other vector, float", "load, store", "rest"
-ALL = frozenset((*(kind.name for kind in KINDS), VECTOR, MEMORY, REST))
 COLUMNS = tuple(dict.fromkeys((*(kind.name for kind in KINDS), VECTOR, MEMORY, REST)))
+ALL = frozenset(COLUMNS)
 
 Counts = Mapping[str, float]
 """Instructions of a picture by column."""

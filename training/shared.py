@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.models import DenseNet, densenet121
 
+from export.network import EPSILON
+
 LAYERS = (6, 12, 24, 16)
 STEM, HIDDEN, GROWTH = 64, 128, 32
-EPSILON = 1e-5
-"""Of torchvision's BatchNorm layers."""
 Channels = dict[str, Tensor]
 """The parameters and statistics of a BatchNorm, (C,) each, by torchvision's names."""
 PARTS = ("weight", "bias", "running_mean", "running_var")
