@@ -137,16 +137,17 @@ def test_a_run_is_not_mixed_with_another_recipe_and_restart_keeps_its_files(tmp_
     assert in_process(*fast(run, where)).exit_code == 0
     earlier = (run / "model.pt").read_bytes()
     (run / "best.json").write_text(json.dumps({"values": {"learning_rate": 1e-4}}))
-    tuned = [*fast(run, where), "--tuned", str(run / "best.json")]
+    tuned = [*fast(run, where), "--tuned", str(run / "best.json"), "--seed", "3"]
 
     refused = in_process(*tuned)
     assert isinstance(refused.exception, CheckpointError)
-    assert "learning_rate was 0.0025, now 0.0001" in str(refused.exception)
+    assert "learning_rate was 0.0025, now 0.0001; seed was 0, now 3" in str(refused.exception)
     assert (run / "model.pt").read_bytes() == earlier
 
     assert in_process(*tuned, "--restart").exit_code == 0
     assert (run / "earlier-model.pt").read_bytes() == earlier
-    assert json.loads(load_checkpoint(run / "model.pt")["recipe"])["learning_rate"] == 1e-4
+    recipe = json.loads(load_checkpoint(run / "model.pt")["recipe"])
+    assert (recipe["learning_rate"], recipe["seed"]) == (1e-4, 3)
     assert [epoch for epoch, _ in losses(run)] == [1, 2]
 
 

@@ -16,6 +16,7 @@ from training.errors import CheckpointError, DataError  # noqa: E402
 from training.models import Student, Teacher  # noqa: E402
 from training.prepare import Split  # noqa: E402
 from training.processes import Processes  # noqa: E402
+from training.recipes import Phase  # noqa: E402
 from training.teach import teacher_of  # noqa: E402
 from training.tune import Tuning, open_study, with_tuned  # noqa: E402
 
@@ -55,7 +56,8 @@ def test_values_of_no_study_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_teacher_is_fine_tuned_once_and_another_size_is_refused(tmp_path: Path) -> None:
-    listed, recipe = split(tmp_path), replace(TINY, distillation=0.5, teacher_epochs=1)
+    phases = (Phase(2, 32, 48), Phase(1, 64))
+    listed, recipe = split(tmp_path), replace(TINY, phases=phases, distillation=0.5, cutmix=1.0, teacher_epochs=1)
     taught = teacher_of(tmp_path, listed, recipe, 0, 0, ALONE).state_dict()
     published = Teacher(2, size=0).state_dict()
     assert not torch.equal(taught["network._conv_head.weight"], published["network._conv_head.weight"])
@@ -63,7 +65,8 @@ def test_a_teacher_is_fine_tuned_once_and_another_size_is_refused(tmp_path: Path
     assert torch.equal(taught[edges], published[edges]), "what lies below stride 8 stays"
     again = teacher_of(tmp_path, listed, recipe, 0, 0, ALONE).state_dict()
     assert all(torch.equal(taught[key], again[key]) for key in taught)
-    assert len((tmp_path / "teacher" / "log.jsonl").read_text().splitlines()) == 1
+    (row,) = (tmp_path / "teacher" / "log.jsonl").read_text().splitlines()
+    assert json.loads(row)["size_px"] == 48, "it learns at the size that it explains longest"
     with pytest.raises(CheckpointError, match="no EfficientNet-Lite2 with 2 classes"):
         teacher_of(tmp_path, listed, recipe, 2, 0, ALONE)
 

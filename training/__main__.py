@@ -111,17 +111,21 @@ def augment_command(folder: Path, size: int, strength: float) -> None:
 @click.option("--teacher", type=click.IntRange(0, 2), default=0, show_default=True, help="Size of EfficientNet-Lite.")
 @click.option("--resume/--restart", default=True, show_default=True, help="Go on in --run, or begin anew there.")
 @click.option("--tuned", type=click.Path(path_type=Path), default=None, help="The best.json of a study.")
+@click.option(
+    "--seed", default=0, show_default=True, help="Of chance; to go on from a model, take one that it has not seen."
+)
 @click.option("--workers", default=1, show_default=True, help="Processes that make views.")
 def train_command(
     data: Path, description: Path, folder: Path, name: str, start: str, teacher: int, resume: bool,
-    tuned: Path | None, workers: int,
+    tuned: Path | None, seed: int, workers: int,
 ) -> None:  # fmt: skip
     """Train by a recipe; stopped at any moment and started again, it goes on.
 
     On several GPUs, or CPUs: torchrun --nproc-per-node N -m -- training train …
     """
     described, split, recipe = (
-        read_description(description, data), load_split(folder / "split.json"), recipe_named(name),
+        read_description(description, data), load_split(folder / "split.json"),
+        replace(recipe_named(name), seed=seed),
     )  # fmt: skip
     recipe = recipe if tuned is None else with_tuned(recipe, tuned)
     processes = Processes.join()

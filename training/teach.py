@@ -25,8 +25,10 @@ log = logging.getLogger(__name__)
 
 HEAD_PX = 160
 """The side of the views on which a head is fitted."""
-GENTLE = 3e-4
+GENTLE = 6e-4
 """The learning rate at which a pretrained teacher is fine-tuned."""
+MILD = 0.4
+"""The mixup of a teacher: its few epochs do not wear out the photos, as a student's many do."""
 
 
 def teacher_of(folder: Path, split: Split, recipe: Recipe, size: int, workers: int, processes: Processes) -> Teacher:
@@ -50,13 +52,20 @@ def teacher_of(folder: Path, split: Split, recipe: Recipe, size: int, workers: i
 def fine_tune(
     teacher: Teacher, folder: Path, split: Split, recipe: Recipe, workers: int, processes: Processes
 ) -> Teacher:
-    """Train the teacher above stride 8 for `recipe.teacher_epochs`, in `folder`/teacher; stopped, it goes on there."""
-    phase = Phase(recipe.teacher_epochs, max(one.view_px for one in recipe.phases))
+    """Train the teacher above stride 8 for `recipe.teacher_epochs`, in `folder`/teacher; stopped, it goes on there.
+
+    Its pictures are as large as those that it explains longest: a network knows best the scale it was trained at
+    (Touvron et al. 2019, FixRes).
+    """
+    longest = max(recipe.phases, key=lambda phase: phase.epochs)
+    phase = Phase(recipe.teacher_epochs, longest.view_px)
     own = replace(
         recipe,
         phases=(phase,),
         distillation=0.0,
         hint=0.0,
+        mixup=min(recipe.mixup, MILD),
+        cutmix=0.0,
         teacher_epochs=0,
         learning_rate=GENTLE,
         frozen_backbone=False,
