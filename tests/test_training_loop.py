@@ -41,9 +41,10 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
     return load_checkpoint(folder / "model.pt")["state_dict"]
 
 
-def test_a_training_that_was_stopped_ends_with_the_same_weights_and_one_log(tmp_path: Path) -> None:
-    listed = photos(tmp_path / "photos")
-    training(listed, tmp_path / "whole").run()
+@pytest.mark.parametrize("echo", [1, 2])
+def test_a_training_that_was_stopped_ends_with_the_same_weights_and_one_log(tmp_path: Path, echo: int) -> None:
+    listed, recipe = photos(tmp_path / "photos"), replace(TINY, echo=echo)
+    training(listed, tmp_path / "whole", recipe).run()
 
     class PowerCutError(Exception):
         pass
@@ -51,11 +52,11 @@ def test_a_training_that_was_stopped_ends_with_the_same_weights_and_one_log(tmp_
     def cut(row: dict[str, object]) -> None:
         raise PowerCutError
 
-    stopped = training(listed, tmp_path / "stopped")
+    stopped = training(listed, tmp_path / "stopped", recipe)
     stopped.after_epoch = cut
     with pytest.raises(PowerCutError):
         stopped.run()
-    training(listed, tmp_path / "stopped").run()
+    training(listed, tmp_path / "stopped", recipe).run()
 
     whole, resumed = weights(tmp_path / "whole"), weights(tmp_path / "stopped")
     assert all(torch.equal(whole[key], resumed[key]) for key in whole)

@@ -17,7 +17,7 @@ from training.models import Student, Teacher  # noqa: E402
 from training.prepare import Split  # noqa: E402
 from training.processes import Processes  # noqa: E402
 from training.recipes import Phase  # noqa: E402
-from training.teach import teacher_of  # noqa: E402
+from training.teach import teacher_from, teacher_of  # noqa: E402
 from training.tune import Tuning, open_study, with_tuned  # noqa: E402
 
 ALONE = Processes(0, 1, torch.device("cpu"))
@@ -69,6 +69,15 @@ def test_a_teacher_is_fine_tuned_once_and_another_size_is_refused(tmp_path: Path
     assert json.loads(row)["size_px"] == 48, "it learns at the size that it explains longest"
     with pytest.raises(CheckpointError, match="no EfficientNet-Lite2 with 2 classes"):
         teacher_of(tmp_path, listed, recipe, 2, 0, ALONE)
+
+    elsewhere = teacher_from(tmp_path, listed.classes, 0).state_dict()
+    assert all(torch.equal(taught[key], elsewhere[key]) for key in taught)
+    with pytest.raises(CheckpointError, match="no EfficientNet-Lite1: name its --teacher"):
+        teacher_from(tmp_path, listed.classes, 1)
+    with pytest.raises(CheckpointError, match="tells glass, paper, this run glass, wood"):
+        teacher_from(tmp_path, ("glass", "wood"), 0)
+    with pytest.raises(CheckpointError, match="There is no checkpoint at"):
+        teacher_from(tmp_path / "nowhere", listed.classes, 0)
 
 
 @pytest.mark.parametrize("size", [1, 2])

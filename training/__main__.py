@@ -27,7 +27,7 @@ from training.sampling import Photos
 from training.seed import fit_seed_head, predict_with_head
 from training.sources import read_description, rendered_source
 from training.start import IMAGENET, begin
-from training.teach import teacher_of
+from training.teach import teacher_from, teacher_of
 from training.tune import Tuning, with_tuned
 
 DESCRIPTION = Path(__file__).parent / "data" / "shared.toml"
@@ -109,6 +109,10 @@ def augment_command(folder: Path, size: int, strength: float) -> None:
     help="Weights to start from; FILE is a checkpoint or a bundle (.onnx).",
 )  # fmt: skip
 @click.option("--teacher", type=click.IntRange(0, 2), default=0, show_default=True, help="Size of EfficientNet-Lite.")
+@click.option(
+    "--taught-by", "other", type=click.Path(path_type=Path), default=None, metavar="RUN",
+    help="Another run whose fine-tuned teacher teaches here too.",
+)  # fmt: skip
 @click.option("--resume/--restart", default=True, show_default=True, help="Go on in --run, or begin anew there.")
 @click.option("--tuned", type=click.Path(path_type=Path), default=None, help="The best.json of a study.")
 @click.option(
@@ -116,7 +120,7 @@ def augment_command(folder: Path, size: int, strength: float) -> None:
 )
 @click.option("--workers", default=1, show_default=True, help="Processes that make views.")
 def train_command(
-    data: Path, description: Path, folder: Path, name: str, start: str, teacher: int, resume: bool,
+    data: Path, description: Path, folder: Path, name: str, start: str, teacher: int, other: Path | None, resume: bool,
     tuned: Path | None, seed: int, workers: int,
 ) -> None:  # fmt: skip
     """Train by a recipe; stopped at any moment and started again, it goes on.
@@ -134,7 +138,9 @@ def train_command(
             click.echo(f"The earlier training is kept as {path}.")
     processes.wait()
     taught_by = None
-    if recipe.learns_from_teacher:
+    if recipe.learns_from_teacher and other is not None:
+        taught_by = teacher_from(other, split.classes, teacher)
+    elif recipe.learns_from_teacher:
         taught_by = teacher_of(folder, split, recipe, teacher, workers, processes)
     torch.manual_seed(recipe.seed)
     student = Student(len(split.classes), "seed" if name == "seed" else "linear", recipe.norms)

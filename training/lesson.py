@@ -2,12 +2,63 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from training.models import Normalised
 from training.recipes import Recipe
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a student is shown, and what its teacher says and sees of the same views.
+
+    `seen`: (N, 3, S, S) float 0…255; `targets`: (N, K) shares of classes; `taught`: (N, K) logits; `lessons`: feature
+    maps, finest first, of the teacher's own size. Without a teacher the last two are empty.
+    """
+
+    seen: Tensor
+    targets: Tensor
+    taught: Tensor | None = None
+    lessons: list[Tensor] = field(default_factory=list)
+
+    def turned(self, symmetry: int) -> Batch:
+        """All pictures and maps under one of the eight symmetries of the square, 0 … 7; 0 leaves them."""
+
+        def turn(maps: Tensor) -> Tensor:
+            maps = maps.mT if symmetry & 4 else maps
+            return maps.flip([axis for bit, axis in ((1, -1), (2, -2)) if symmetry & bit])
+
+        return Batch(turn(self.seen), self.targets, self.taught, [turn(lesson) for lesson in self.lessons])
+
+    def picked(self, rows: Tensor) -> Batch:
+        taught = self.taught[rows] if self.taught is not None else None
+        return Batch(self.seen[rows], self.targets[rows], taught, [lesson[rows] for lesson in self.lessons])
+
+
+def joined(batches: list[Batch]) -> Batch:
+    """One batch of all rows, in order."""
+    taught = [batch.taught for batch in batches if batch.taught is not None]
+    return Batch(
+        torch.cat([batch.seen for batch in batches]),
+        torch.cat([batch.targets for batch in batches]),
+        torch.cat(taught) if taught else None,
+        [torch.cat(maps) for maps in zip(*(batch.lessons for batch in batches), strict=True)],
+    )
+
+
+def echoes(fresh: list[Batch], times: int) -> Iterator[Batch]:
+    """Every row of the batches so many `times`; after the first time in other company and turned or mirrored."""
+    yield from fresh
+    if times > 1:
+        whole, size = joined(fresh), len(fresh[0].targets)
+        for _ in range(times - 1):
+            for rows in torch.randperm(len(whole.targets)).split(size):
+                yield whole.picked(rows.to(whole.targets.device)).turned(int(torch.randint(1, 8, ())))
 
 
 class Lesson(nn.Module):
@@ -27,24 +78,28 @@ class Lesson(nn.Module):
         self._teacher = (teacher,)
         """In a tuple, so that its weights are none of this module's."""
 
-    def forward(self, images: Tensor, targets: Tensor, size_px: int) -> Tensor:
-        """(N, 3, H, W) images of 0…255 and (N, K) shares of classes → the loss; the student sees `size_px` pixels."""
-        recipe, (teacher,) = self.recipe, self._teacher
+    @torch.no_grad()
+    def ask(self, images: Tensor, targets: Tensor, size_px: int) -> Batch:
+        """The teacher's word on (N, 3, H, W) images of 0…255, with (N, K) shares; the student sees `size_px` pixels."""
+        (teacher,) = self._teacher
         seen = images
         if images.shape[-1] != size_px:
             seen = functional.interpolate(images, size=(size_px, size_px), mode="bilinear", antialias=True)
-        logits, maps = self.student(seen)
-        smooth = targets * (1 - recipe.label_smoothing) + recipe.label_smoothing / targets.shape[1]
+        return Batch(seen, targets, *teacher(images)) if teacher is not None else Batch(seen, targets)
+
+    def forward(self, batch: Batch) -> Tensor:
+        """The loss of a batch."""
+        recipe = self.recipe
+        logits, maps = self.student(batch.seen)
+        smooth = batch.targets * (1 - recipe.label_smoothing) + recipe.label_smoothing / batch.targets.shape[1]
         loss = functional.cross_entropy(logits.float(), smooth)
-        if teacher is None:
+        if batch.taught is None:
             return loss
-        with torch.no_grad():
-            taught, lessons = teacher(images)
-        soft = functional.softmax(taught.float() / recipe.temperature, dim=1)
+        soft = functional.softmax(batch.taught.float() / recipe.temperature, dim=1)
         own = functional.log_softmax(logits.float() / recipe.temperature, dim=1)
         distance = functional.kl_div(own, soft, reduction="batchmean")
         loss = (1 - recipe.distillation) * loss + recipe.distillation * recipe.temperature**2 * distance
-        return loss if self.projection is None else loss + recipe.hint * self._hint(maps, lessons)
+        return loss if self.projection is None else loss + recipe.hint * self._hint(maps, batch.lessons)
 
     def _hint(self, maps: list[Tensor], lessons: list[Tensor]) -> Tensor:
         """One minus the cosine between projected and taught maps, mean over the three strides."""

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import itertools
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from training.augment import evaluation_view, seed_view, training_view
 from training.errors import CheckpointError
 from training.evaluate import Outcome
 from training.files import write_checkpoint
-from training.lesson import Lesson
+from training.lesson import Batch, Lesson, echoes
 from training.log import Log
 from training.models import Normalised, load_checkpoint
 from training.prepare import Photo
@@ -40,6 +41,8 @@ EVALUATION_PX = 224
 """The side of the pictures that the device shows the model."""
 MEASURED = 6
 """How often in a training the held-out photos are looked at: on a CPU a look costs as much as an epoch."""
+TOGETHER = 16
+"""Batches among whose rows echoes find their company."""
 SAVED = ("last.pt", "model.pt", "log.jsonl")
 
 
@@ -85,7 +88,8 @@ class Training:
         self.mix = mixing(recipe, len(classes))
         self.epoch = 0
         self.step = 0
-        self.steps_per_epoch = max(1, len(photos) // recipe.batch)
+        self.fresh_per_epoch = max(1, len(photos) // (recipe.batch * recipe.echo))
+        self.steps_per_epoch = self.fresh_per_epoch * recipe.echo
 
     def _parameter_groups(self) -> list[dict[str, Any]]:
         """Biases and scales are not pulled towards zero."""
@@ -135,23 +139,20 @@ class Training:
     def _train_epoch(self) -> float:
         recipe = self.recipe
         torch.manual_seed(recipe.seed * 100_003 + self.epoch)
-        phase = recipe.phase_at(self.epoch)
         self.model.train()
         if recipe.frozen_backbone:
             self.model.eval()
             self.model.head.train()
-        total, loader = torch.zeros(()), self._loader()
+        total = torch.zeros(())
         bar = tqdm(
-            loader, desc=f"epoch {self.epoch + 1}/{recipe.epochs}", leave=False, mininterval=5,
-            disable=not self.processes.is_first,
+            self._batches(), desc=f"epoch {self.epoch + 1}/{recipe.epochs}", total=self.steps_per_epoch, leave=False,
+            mininterval=5, disable=not self.processes.is_first,
         )  # fmt: skip
-        for images, targets in bar:
+        for batch in bar:
             for group in self.optimiser.param_groups:
                 group["lr"] = self.learning_rate()
-            images, targets = images.to(self.device).float(), targets.to(self.device)
-            images, targets = self.mix(images, targets)
             with torch.autocast(self.device.type, torch.bfloat16):
-                loss = self.joined(images, targets, phase.size_px)
+                loss = self.joined(batch)
             self.optimiser.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(list(self.lesson.parameters()), recipe.clip_norm)
@@ -159,7 +160,19 @@ class Training:
             self._update_average()
             self.step += 1
             total += loss.detach().cpu()
-        return float(total) / len(loader)
+        return float(total) / self.steps_per_epoch
+
+    def _batches(self) -> Iterator[Batch]:
+        """The epoch's batches, mixed, with the teacher's word on them."""
+        loader, echo = iter(self._loader()), self.recipe.echo
+        together = TOGETHER if echo > 1 else 1
+        while fresh := [self._explained(*drawn) for drawn in itertools.islice(loader, together)]:
+            yield from echoes(fresh, echo)
+
+    def _explained(self, images: Tensor, targets: Tensor) -> Batch:
+        images, targets = self.mix(images.to(self.device).float(), targets.to(self.device))
+        with torch.autocast(self.device.type, torch.bfloat16):
+            return self.lesson.ask(images, targets, self.recipe.phase_at(self.epoch).size_px)
 
     def _loader(self) -> DataLoader[tuple[Tensor, int]]:
         """This process's share of the epoch's batches."""
@@ -167,7 +180,7 @@ class Training:
         phase = recipe.phase_at(self.epoch)
         size_px = phase.view_px if recipe.learns_from_teacher else phase.size_px
         self.data.view = training_view(size_px, recipe.strength) if recipe.views == "bin" else seed_view(size_px)
-        drawn = draw(self.weights, self.steps_per_epoch * recipe.batch, recipe.seed, self.epoch)
+        drawn = draw(self.weights, self.fresh_per_epoch * recipe.batch, recipe.seed, self.epoch)
         return DataLoader(
             self.data, processes.share_of(recipe.batch), sampler=drawn[processes.rank :: processes.count],
             num_workers=self.workers, worker_init_fn=lambda _: torch.set_num_threads(1),

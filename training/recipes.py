@@ -34,6 +34,8 @@ class Recipe:
     none; where both are given, each batch takes one of them by chance (Zhang et al. 2018; Yun et al. 2019).
     `distillation`: weight of the teacher's soft labels against the true ones; `hint`: weight of the pooled-feature
     loss (Romero et al. 2015, FitNets) at stride 8, 16 and 32; `temperature`: of the soft labels (Hinton et al. 2015).
+    `echo`: how often a view is taught, made and shown to the teacher once; it is turned or mirrored for each further
+    time (Choi et al. 2019, data echoing).
     `teacher_epochs`: how long the teacher is fine-tuned above stride 8, after its head was fitted; 0: not at all.
     `norms`: of the student, see training/shared.py; `own` keeps what ImageNet weights know, `shared` is faster.
     """
@@ -56,6 +58,7 @@ class Recipe:
     views: str = "bin"
     seed: int = 0
     teacher_epochs: int = 0
+    echo: int = 1
     norms: Literal["own", "shared"] = "own"
 
     @property
@@ -84,7 +87,7 @@ RECIPES = {
     "default": Recipe(phases=(Phase(240, 128, 192), Phase(20, 224)), teacher_epochs=20),
     "short": Recipe(phases=(Phase(11, 96, 144), Phase(2, 144, 144)), strength=0.6, mixup=0.1),
     "patient": Recipe(
-        phases=(Phase(40, 96, 176), Phase(22, 128, 176), Phase(8, 160, 176), Phase(4, 176)),
+        phases=(Phase(84, 96, 176), Phase(44, 128, 176), Phase(15, 160, 176), Phase(6, 176)),
         batch=64,
         learning_rate=2e-3,
         weight_decay=0.1,
@@ -94,6 +97,7 @@ RECIPES = {
         distillation=0.75,
         norms="shared",
         teacher_epochs=24,
+        echo=3,
     ),
     "fast": Recipe(phases=(Phase(2, 64),), batch=16, distillation=0.0, hint=0.0, ema_decay=0.9),
     "seed": SEED_RECIPE,

@@ -49,6 +49,19 @@ def teacher_of(folder: Path, split: Split, recipe: Recipe, size: int, workers: i
     return fine_tune(teacher, folder, split, recipe, workers, processes) if recipe.teacher_epochs > 0 else teacher
 
 
+def teacher_from(run: Path, classes: tuple[str, ...], size: int) -> Teacher:
+    """The fine-tuned teacher of another run, as it is. Raises `CheckpointError`."""
+    path = run / "teacher" / "model.pt"
+    teacher, values = Teacher(len(classes), size), load_checkpoint(path)
+    if tuple(values["classes"]) != classes:
+        raise CheckpointError(f"{path} tells {', '.join(values['classes'])}, this run {', '.join(classes)}.")
+    try:
+        teacher.network.load_state_dict(values["state_dict"])
+    except RuntimeError as fault:
+        raise CheckpointError(f"{path} is no EfficientNet-Lite{size}: name its --teacher.") from fault
+    return teacher
+
+
 def fine_tune(
     teacher: Teacher, folder: Path, split: Split, recipe: Recipe, workers: int, processes: Processes
 ) -> Teacher:
@@ -67,6 +80,7 @@ def fine_tune(
         mixup=min(recipe.mixup, MILD),
         cutmix=0.0,
         teacher_epochs=0,
+        echo=1,
         learning_rate=GENTLE,
         frozen_backbone=False,
     )
