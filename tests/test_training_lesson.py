@@ -1,4 +1,4 @@
-"""A view that is taught several times is a view each time, and its teacher's word still belongs to it."""
+"""A view that is taught several times keeps its teacher's word."""
 
 from __future__ import annotations
 
@@ -18,38 +18,25 @@ def batch(rows: int, seed: int) -> Batch:
     return Batch(seen, seen.mean(dim=(2, 3)), seen.sum(dim=(1, 2, 3)).view(-1, 1), [functional.avg_pool2d(seen, 8)])
 
 
-def test_each_view_is_taught_as_often_as_asked_for_and_never_twice_alike() -> None:
+def test_each_view_is_taught_as_often_as_asked_for_and_in_other_company() -> None:
     fresh = [batch(4, seed) for seed in range(3)]
     torch.manual_seed(0)
     taught = list(echoes(fresh, 3))
     assert [len(one.seen) for one in taught] == [4] * 9
     assert taught[:3] == fresh
-
-    seen = torch.cat([one.seen for one in taught])
-    views = torch.cat([one.seen for one in fresh])
-    lit = views.sum(dim=(1, 2, 3))
-    for view, amount in zip(views, lit, strict=True):
-        mine = seen[torch.isclose(seen.sum(dim=(1, 2, 3)), amount, rtol=1e-6)]
-        assert len(mine) == 3
-        assert not any(torch.equal(view, again) for again in mine[1:])
-    rounds = [{round(float(total), 3) for total in one.targets.sum(dim=1)} for one in taught]
-    assert set(map(frozenset, rounds[3:])) != set(map(frozenset, rounds[:3])), "in other company"
+    for view in torch.cat([one.seen for one in fresh]):
+        assert sum(bool((one.seen == view).flatten(1).all(dim=1).any()) for one in taught) == 3
+    company = [frozenset(float(row.sum()) for row in one.seen) for one in taught]
+    assert len(set(company)) == 9
 
 
-def test_what_the_teacher_saw_turns_with_the_view() -> None:
-    for one in echoes([batch(4, seed) for seed in range(3)], 8):
+def test_what_the_teacher_says_and_sees_stays_with_the_view() -> None:
+    for one in echoes([batch(4, seed) for seed in range(3)], 3):
         (lesson,) = one.lessons
         torch.testing.assert_close(lesson, functional.avg_pool2d(one.seen, 8))
         torch.testing.assert_close(one.targets, one.seen.mean(dim=(2, 3)))
         assert one.taught is not None
         torch.testing.assert_close(one.taught, one.seen.sum(dim=(1, 2, 3)).view(-1, 1))
-
-
-def test_the_eight_symmetries_differ() -> None:
-    one = batch(1, seed=0)
-    turned = [one.turned(symmetry).seen for symmetry in range(8)]
-    assert torch.equal(turned[0], one.seen)
-    assert len({tuple(view.flatten().tolist()) for view in turned}) == 8
 
 
 def test_an_epoch_with_echoes_is_as_long_but_makes_fewer_views(tmp_path: Path) -> None:
