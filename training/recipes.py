@@ -101,7 +101,7 @@ RECIPES = {
     "fast": Recipe(phases=(Phase(2, 64),), batch=16, distillation=0.0, hint=0.0, ema_decay=0.9),
     "seed": SEED_RECIPE,
 }
-"""`default`: for a GPU; `short`: for a CPU, about half an hour; `patient`: two hours of a fast CPU, from a bundle or
+"""`default`: for a GPU; `short`: for a CPU, about half an hour; `patient`: some hours of a fast CPU, from a bundle or
 checkpoint (`--start`), with shared norms; `fast`: for the tests; `seed`: the student project's, to measure against."""
 
 
