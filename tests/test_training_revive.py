@@ -55,16 +55,17 @@ def bundle(views: torch.Tensor, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 def test_a_student_revived_from_the_shipped_bundle_answers_as_the_bundle_does() -> None:
     classifier = Classifier(Bundle.open(SHIPPED))
-    cutouts = [read_cutout(path) for path in sorted(SAMPLES.glob("*/0000.png"))]
+    cutouts = [read_cutout(path) for path in sorted(SAMPLES.glob("*/*.png"))]
     pictures = [np.where(one[..., 3:] > 128, one[..., :3], 200).astype(np.uint8) for one in cutouts]
     views = torch.stack([evaluation_view(picture) for picture in pictures])
     contract = classifier.bundle.contract
-    student = student_from_bundle(SHIPPED, contract.classes, views)
+    student = student_from_bundle(SHIPPED, contract.classes, views[::2])
     with torch.no_grad():
         revived = torch.softmax(student(views)[0] / contract.temperature, dim=1).numpy()
     wanted = np.stack([classifier.observe(picture).probabilities for picture in pictures])
-    assert np.array_equal(revived.argmax(axis=1), wanted.argmax(axis=1))
-    assert revived == pytest.approx(wanted, abs=0.05)
+    apart = np.abs(revived - wanted).max(axis=1)
+    assert np.median(apart) < 0.01
+    assert apart.max() < 0.1, "the bundle rounds"
 
 
 def test_a_revived_student_starts_at_the_scale_of_a_fresh_one(bundle: Path, views: torch.Tensor) -> None:

@@ -107,8 +107,9 @@ def test_a_training_with_shared_norms_ends_with_a_checkpoint_like_any_other(tmp_
         torch.testing.assert_close(plain(views)[0], shared.average(views)[0], atol=1e-3, rtol=1e-3)
 
 
-def test_the_pace_of_both_kinds_of_norms_is_told_side_by_side() -> None:
+def test_the_pace_is_told_side_by_side_and_what_a_teacher_takes_of_it() -> None:
     told = CliRunner().invoke(pace, ["--size", "32", "--batch", "2", "--rounds", "1"])
     assert told.exit_code == 0
-    size_px, own, shared = told.output.splitlines()[-1].strip("| ").split(" | ")
-    assert size_px == "32" and float(own) > 0 and float(shared) > 0
+    size_px, own, shared, taught, echoed = told.output.splitlines()[-1].strip("| ").split(" | ")
+    assert size_px == "32" and float(own) > 0
+    assert 0 < float(taught) <= float(echoed) <= float(shared)

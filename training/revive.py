@@ -158,8 +158,9 @@ def _measure(student: Student, views: Tensor, keep_function: bool) -> None:
 def _even_out(student: Student) -> None:
     """Give BatchNorms a scale of ±1 and convolutions the size that a fresh network has, as the optimiser expects.
 
-    ReLU(g·z) = g·ReLU(z) for g > 0, so the scales go into the next convolution; a convolution's own scale is undone
-    by the BatchNorm that reads it.
+    ReLU(g·z) = g·ReLU(z) for g > 0, so the scales go into the next convolution; the scale of a convolution's channel is
+    undone by the BatchNorm that reads it. Each channel has its own, since the bundle's differ by a factor of 10⁴: one
+    for all would leave the small ones below the BatchNorm's epsilon.
     """
     for norm, reader in _pairs(student):
         size = norm.weight.abs().clamp(min=1e-3)
@@ -168,8 +169,8 @@ def _even_out(student: Student) -> None:
         scale_inputs(reader.weight, size)
     for module in student.modules():
         if isinstance(module, nn.Conv2d):
-            fresh = (2 / module.weight[0].numel()) ** 0.5
-            module.weight.mul_(fresh / module.weight.square().mean().sqrt().clamp(min=1e-9))
+            rows = module.weight.flatten(1).square().mean(dim=1).sqrt().clamp(min=1e-9)
+            module.weight.mul_(((2 / module.weight[0].numel()) ** 0.5 / rows).view(-1, 1, 1, 1))
 
 
 def _pairs(student: Student) -> Iterator[tuple[nn.BatchNorm2d, nn.Conv2d | nn.Linear]]:
