@@ -138,10 +138,12 @@ def train_command(
             click.echo(f"The earlier training is kept as {path}.")
     processes.wait()
     taught_by = None
-    if recipe.learns_from_teacher and other is not None:
-        taught_by = teacher_from(other, split.classes, teacher)
-    elif recipe.learns_from_teacher:
-        taught_by = teacher_of(folder, split, recipe, teacher, workers, processes)
+    if recipe.learns_from_teacher:
+        taught_by = (
+            teacher_of(folder, split, recipe, teacher, workers, processes)
+            if other is None
+            else teacher_from(other, split.classes, teacher)
+        )
     torch.manual_seed(recipe.seed)
     student = Student(len(split.classes), "seed" if name == "seed" else "linear", recipe.norms)
     origin = None if (folder / "last.pt").exists() else begin(student, start, split)

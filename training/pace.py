@@ -57,8 +57,9 @@ def main(sizes_px: tuple[int, ...], batch: int, rounds: int) -> None:
     columns = ("own norms", "shared norms", "shared, with teacher", f"the same, each view {ECHO} times")
     click.echo("| pictures/s at px | " + " | ".join(columns) + " |")
     click.echo("| --: " * (len(columns) + 1) + "|")
+    taught_step = explaining(batch)
     for size_px in sizes_px:
-        steps = {norms: learning(norms, size_px, batch) for norms in get_args(Norms)} | {"taught": explaining(batch)}
+        steps = {norms: learning(norms, size_px, batch) for norms in get_args(Norms)} | {"taught": taught_step}
         times_s: dict[str, list[float]] = {name: [] for name in steps}
         for turn in range(rounds + 1):
             for name, step in steps.items():

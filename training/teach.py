@@ -46,13 +46,16 @@ def teacher_of(folder: Path, split: Split, recipe: Recipe, size: int, workers: i
         raise CheckpointError(
             f"{path} is no EfficientNet-Lite{size} with {len(split.classes)} classes: name its --teacher, or remove it."
         ) from fault
-    return fine_tune(teacher, folder, split, recipe, workers, processes) if recipe.teacher_epochs > 0 else teacher
+    if recipe.teacher_epochs == 0:
+        return teacher
+    fine_tune(teacher, folder, split, recipe, workers, processes)
+    return teacher_from(folder, split.classes, size)
 
 
 def teacher_from(run: Path, classes: tuple[str, ...], size: int) -> Teacher:
-    """The fine-tuned teacher of another run, as it is. Raises `CheckpointError`."""
+    """The fine-tuned teacher of `run`, as it is. Raises `CheckpointError`."""
     path = run / "teacher" / "model.pt"
-    teacher, values = Teacher(len(classes), size), load_checkpoint(path)
+    teacher, values = Teacher(len(classes), size, pretrained=False), load_checkpoint(path)
     if tuple(values["classes"]) != classes:
         raise CheckpointError(f"{path} tells {', '.join(values['classes'])}, this run {', '.join(classes)}.")
     try:
@@ -62,9 +65,7 @@ def teacher_from(run: Path, classes: tuple[str, ...], size: int) -> Teacher:
     return teacher
 
 
-def fine_tune(
-    teacher: Teacher, folder: Path, split: Split, recipe: Recipe, workers: int, processes: Processes
-) -> Teacher:
+def fine_tune(teacher: Teacher, folder: Path, split: Split, recipe: Recipe, workers: int, processes: Processes) -> None:
     """Train the teacher above stride 8 for `recipe.teacher_epochs`, in `folder`/teacher; stopped, it goes on there.
 
     Its pictures are as large as those that it explains longest: a network knows best the scale it was trained at
@@ -89,8 +90,6 @@ def fine_tune(
     Training(
         teacher, own, split.part("train"), split.part("val"), split.classes, place, workers=workers, processes=processes
     ).run()
-    teacher.network.load_state_dict(load_checkpoint(place / "model.pt")["state_dict"])
-    return teacher
 
 
 @torch.no_grad()
