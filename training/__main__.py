@@ -196,10 +196,14 @@ def tune_command(
 )
 @click.option("--workers", default=1, show_default=True, help="Processes that make views.")
 def seed_command(folder: Path, views: int, workers: int) -> None:
-    """Measure the student project's recipe on the same split, with EfficientNet-Lite0 as its frozen backbone."""
+    """Measure the student project's recipe on the same split: DenseNet121 with ImageNet weights, frozen, and its head.
+
+    Where those weights cannot be had, EfficientNet-Lite0 with its own stands in.
+    """
     split = load_split(folder / "split.json")
     torch.manual_seed(0)
-    backbone = Teacher(len(split.classes), 0).eval()
+    student = Student(len(split.classes))
+    backbone = student if begin(student, IMAGENET, split) else Teacher(len(split.classes), 0)
     head = fit_seed_head(
         backbone, Photos(split.part("train"), split.classes), len(split.classes), views, workers=workers
     )

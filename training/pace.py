@@ -14,7 +14,7 @@ from training.augment import training_view
 from training.models import Norms, Student, Teacher
 
 TAUGHT_PX = 176
-"""The side of the views that the teacher sees, as in the recipe `patient`."""
+"""The side of the views that the teacher sees, as in the recipe `scratch`."""
 ECHO = 3
 
 

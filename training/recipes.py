@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -82,10 +82,17 @@ SEED_RECIPE = Recipe(
 )  # fmt: skip
 """The student project's: frozen backbone, Adam 0.003, negative log-likelihood, plain augmentation."""
 
+PATIENT = Recipe(
+    phases=(Phase(16, 160, 224), Phase(5, 224)), batch=64, learning_rate=5e-4, weight_decay=0.1,
+    strength=0.8, mixup=0.4, distillation=0.5, hint=0.0, teacher_epochs=10, echo=2,
+)  # fmt: skip
+"""Fine-tuning from ImageNet weights: a small learning rate, and a teacher at the size at which the device looks."""
+
 RECIPES = {
-    "default": Recipe(phases=(Phase(240, 128, 192), Phase(20, 224)), teacher_epochs=20),
-    "short": Recipe(phases=(Phase(11, 96, 144), Phase(2, 144, 144)), strength=0.6, mixup=0.1),
-    "patient": Recipe(
+    "default": replace(PATIENT, phases=(Phase(40, 160, 224), Phase(20, 224)), teacher_epochs=20, echo=1),
+    "short": replace(PATIENT, phases=(Phase(6, 160), Phase(3, 224)), distillation=0.0, teacher_epochs=0, echo=1),
+    "patient": PATIENT,
+    "scratch": Recipe(
         phases=(Phase(84, 96, 176), Phase(44, 128, 176), Phase(15, 160, 176), Phase(6, 176)),
         batch=64,
         learning_rate=2e-3,
@@ -101,8 +108,9 @@ RECIPES = {
     "fast": Recipe(phases=(Phase(2, 64),), batch=16, distillation=0.0, hint=0.0, ema_decay=0.9),
     "seed": SEED_RECIPE,
 }
-"""`default`: for a GPU; `short`: for a CPU, about half an hour; `patient`: some hours of a fast CPU, from a bundle or
-checkpoint (`--start`), with shared norms; `fast`: for the tests; `seed`: the student project's, to measure against."""
+"""`default`: for a GPU; `short`: for a CPU, half an hour; `patient`: for a CPU, two hours, with a teacher; all three
+from ImageNet weights or another good start. `scratch`: from nothing, or for a bundle that is a little faster, with
+shared norms; `fast`: for the tests; `seed`: the student project's, to measure against."""
 
 
 def recipe_named(name: str) -> Recipe:

@@ -1,7 +1,6 @@
 """The student project's recipe on features that are computed once: what the gain is measured against.
 
-Its backbone was DenseNet121 with ImageNet weights. Where those cannot be had, EfficientNet-Lite0 with ImageNet weights
-stands in for it: another backbone, the same idea (frozen), the same head, loss, optimiser and augmentation.
+Its backbone is DenseNet121 with ImageNet weights, frozen; head, loss, optimiser and augmentation are the seed's too.
 """
 
 from __future__ import annotations

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torchvision.models import DenseNet121_Weights, densenet121
 
 from device.bundle import Bundle
 from training.augment import evaluation_view, read_photo
+from training.imagenet import imagenet_densenet121
 from training.models import DEVIATION, MEAN, Student, load_student
 from training.prepare import Split
 from training.revive import student_from_bundle
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 IMAGENET, RANDOM = "imagenet", "random"
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
-"""What torchvision's weights expect to be subtracted, of pixels scaled to 0…1."""
+"""What the weights expect to be subtracted, of pixels scaled to 0…1."""
 REVIVED_ON = 200
 """Photos on which a bundle's BatchNorms are measured."""
 
@@ -34,7 +34,7 @@ def begin(student: Student, start: str, split: Split) -> dict[str, Any] | None:
     if start == RANDOM:
         return None
     if start == IMAGENET:
-        return {"weights": "torchvision DenseNet121, ImageNet"} if _take_imagenet(student) else None
+        return _take_imagenet(student)
     path = Path(start)
     if path.suffix == ".onnx":
         contract = Bundle.open(path).contract
@@ -50,19 +50,19 @@ def begin(student: Student, start: str, split: Split) -> dict[str, Any] | None:
 
 
 @torch.no_grad()
-def _take_imagenet(student: Student) -> bool:
-    """Whether torchvision's weights could be had; they are downloaded once and kept by `torch.hub`.
+def _take_imagenet(student: Student) -> dict[str, Any] | None:
+    """Where the ImageNet weights are from that the student now has, or `None` where none could be had.
 
     They expect a mean for each channel, Pilah's networks one grey: the difference is a constant after the first
     convolution, so it goes into the mean of the first BatchNorm, which is exact but for the pixels at the border.
     """
-    try:
-        published = densenet121(weights=DenseNet121_Weights.IMAGENET1K_V1)
-    except OSError as fault:
-        log.warning("ImageNet weights cannot be downloaded (%s): training starts from random weights.", fault)
-        return False
+    found = imagenet_densenet121()
+    if found is None:
+        log.warning("There are no ImageNet weights: training starts from random ones.")
+        return None
+    published, origin = found
     features = published.features
     difference = (torch.tensor(MEAN) - torch.tensor(IMAGENET_MEAN)) / torch.tensor(DEVIATION)
     features.norm0.running_mean -= features.conv0.weight.sum(dim=(2, 3)) @ difference
     student.take(published, with_head=False)
-    return True
+    return {"weights": origin}
