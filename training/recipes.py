@@ -90,7 +90,7 @@ PATIENT = Recipe(
 
 RECIPES = {
     "default": replace(PATIENT, phases=(Phase(40, 160, 224), Phase(20, 224)), teacher_epochs=20, echo=1),
-    "short": replace(PATIENT, phases=(Phase(6, 160), Phase(3, 224)), distillation=0.0, teacher_epochs=0, echo=1),
+    "short": replace(PATIENT, phases=(Phase(6, 160), Phase(3, 224)), teacher_epochs=0, echo=1),
     "patient": PATIENT,
     "scratch": Recipe(
         phases=(Phase(84, 96, 176), Phase(44, 128, 176), Phase(15, 160, 176), Phase(6, 176)),
@@ -108,9 +108,9 @@ RECIPES = {
     "fast": Recipe(phases=(Phase(2, 64),), batch=16, distillation=0.0, hint=0.0, ema_decay=0.9),
     "seed": SEED_RECIPE,
 }
-"""`default`: for a GPU; `short`: for a CPU, half an hour; `patient`: for a CPU, two hours, with a teacher; all three
-from ImageNet weights or another good start. `scratch`: from nothing, or for a bundle that is a little faster, with
-shared norms; `fast`: for the tests; `seed`: the student project's, to measure against."""
+"""`default`: for a GPU; `short`: for a CPU, half an hour; `patient`: for a CPU, two hours, its teacher fine-tuned; all
+three from ImageNet weights or another good start. `scratch`: from nothing, or for a bundle that is a little faster,
+with shared norms; `fast`: for the tests; `seed`: the student project's, to measure against."""
 
 
 def recipe_named(name: str) -> Recipe:

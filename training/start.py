@@ -11,7 +11,7 @@ import torch
 
 from device.bundle import Bundle
 from training.augment import evaluation_view, read_photo
-from training.imagenet import imagenet_densenet121
+from training.imagenet import IMAGENET_MEAN, imagenet_densenet121
 from training.models import DEVIATION, MEAN, Student, load_student
 from training.prepare import Split
 from training.revive import student_from_bundle
@@ -19,8 +19,6 @@ from training.revive import student_from_bundle
 log = logging.getLogger(__name__)
 
 IMAGENET, RANDOM = "imagenet", "random"
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-"""What the weights expect to be subtracted, of pixels scaled to 0…1."""
 REVIVED_ON = 200
 """Photos on which a bundle's BatchNorms are measured."""
 
