@@ -57,7 +57,7 @@ class Verification:
 
 
 def export_bundle(
-    run_folder: Path, out: Path, version: str, limits: Limits, calibration_photos: int = 512, opset: int = OPSET
+    run_folder: Path, out: Path, version: str, limits: Limits, calibration_photos: int = 1024, opset: int = OPSET
 ) -> dict[str, Any]:
     """Make `out` from the run in `run_folder`; returns its metadata. Raises `ExportError`, and keeps the old file.
 

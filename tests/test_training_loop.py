@@ -14,7 +14,7 @@ from tests.drawn import a_picture, save
 from training.augment import seed_view, training_view
 from training.errors import CheckpointError
 from training.loop import Training, mixing
-from training.models import Student, load_checkpoint, load_student
+from training.models import Norms, Student, load_checkpoint, load_student
 from training.prepare import Photo
 from training.recipes import Phase, Recipe
 from training.sampling import Photos, balanced_weights, draw
@@ -74,6 +74,18 @@ def test_a_frozen_backbone_keeps_its_weights_and_learns_a_head(tmp_path: Path) -
     after = frozen.model.network.state_dict()
     changed = {key for key in before if not torch.equal(before[key], after[key])}
     assert changed == {"classifier.weight", "classifier.bias"}
+
+
+@pytest.mark.parametrize("norms", ["own", "shared"])
+def test_frozen_edges_keep_what_lies_below_stride_8_and_the_rest_learns(tmp_path: Path, norms: Norms) -> None:
+    recipe = replace(TINY, frozen_edges=True, norms=norms)
+    frozen = training(photos(tmp_path / "photos"), tmp_path / "run", recipe)
+    features = frozen.model.network.features
+    before = {name: value.clone() for name, value in features.named_parameters()}
+    frozen.run()
+    kept = {name for name, value in features.named_parameters() if torch.equal(value, before[name])}
+    below = tuple(f"{part}." for part in ("conv0", "norm0", "denseblock1", "transition1"))
+    assert kept == {name for name in before if name.startswith(below)}
 
 
 def test_a_rare_class_is_drawn_more_often_than_it_comes_but_not_as_often_as_a_common_one() -> None:

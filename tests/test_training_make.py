@@ -22,6 +22,7 @@ from export.bundle import Limits, export_bundle
 from export.errors import ExportError
 from tests.drawn import a_picture, save
 from training.__main__ import main as training_command
+from training.errors import DataError
 
 ROOT = Path(__file__).parent.parent
 FOLDERS = (
@@ -89,6 +90,13 @@ def test_a_bundle_that_fails_verification_does_not_replace_the_old_one(run: Path
     with pytest.raises(ExportError, match="agrees with float"):
         export_bundle(run, out, "test-1", Limits(accuracy_lost=1.0, agreement=1.01))
     assert out.read_bytes() == b"the previous bundle"
+
+
+def test_a_co_teacher_of_a_recipe_that_learns_from_none_is_refused(run: Path) -> None:
+    command = ["train", "--data", str(run.parent / "data"), "--run", str(run), "--recipe", "fast"]
+    command += ["--co-teacher", str(run / "model.pt")]
+    with pytest.raises(DataError, match="The recipe fast has no teacher: leave --co-teacher out"):
+        CliRunner().invoke(training_command, command, catch_exceptions=False)
 
 
 def test_the_commands_beside_the_chain_work_on_the_same_run(run: Path) -> None:

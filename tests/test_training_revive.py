@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,10 +21,13 @@ from export.equalise import equalise  # noqa: E402
 from export.graph import int8_model  # noqa: E402
 from export.network import from_checkpoint  # noqa: E402
 from tests.smooth import smooth_views  # noqa: E402
+from tests.test_training_loop import photos  # noqa: E402
 from training.augment import evaluation_view  # noqa: E402
 from training.errors import CheckpointError  # noqa: E402
 from training.models import DEVIATION, MEAN, Student  # noqa: E402
+from training.prepare import Split  # noqa: E402
 from training.revive import student_from_bundle  # noqa: E402
+from training.start import begin, co_teacher  # noqa: E402
 
 SHIPPED = Path(__file__).parents[1] / "models" / "default.onnx"
 CLASSES = ("glass", "metal", "organic")
@@ -99,3 +103,17 @@ def test_a_bundle_of_other_classes_or_of_another_making_is_refused(
     foreign.write_bytes(b"no model")
     with pytest.raises(CheckpointError, match=r"cannot be read as an ONNX model"):
         student_from_bundle(foreign, CLASSES, views)
+
+
+def test_a_bundle_of_as_many_other_materials_lends_its_eyes_but_not_its_names(tmp_path: Path) -> None:
+    listed = [replace(photo, material=f"material {photo.cluster}") for photo in photos(tmp_path, count=10)]
+    split = Split(tuple(listed), (), 0)
+    student = Student(10)
+    names, eyes = student.head.weight.clone(), student.network.features.conv0.weight.clone()
+    told = begin(student, str(SHIPPED), split)
+    assert told is not None
+    assert told["bundle"] == Bundle.open(SHIPPED).contract.version
+    assert torch.equal(student.head.weight, names)
+    assert not torch.equal(student.network.features.conv0.weight, eyes)
+    with pytest.raises(CheckpointError, match=r"default\.onnx tells cardboard, carton, .* this run material 0, "):
+        co_teacher(SHIPPED, split)

@@ -11,12 +11,13 @@ import pytest
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("optuna")
-from tests.test_training_loop import TINY, photos  # noqa: E402
+from tests.test_training_loop import TINY, photos, training  # noqa: E402
 from training.errors import CheckpointError, DataError  # noqa: E402
-from training.models import Student, Teacher  # noqa: E402
+from training.models import Ensemble, Student, Teacher  # noqa: E402
 from training.prepare import Split  # noqa: E402
 from training.processes import Processes  # noqa: E402
 from training.recipes import Phase  # noqa: E402
+from training.start import co_teacher  # noqa: E402
 from training.teach import teacher_from, teacher_of  # noqa: E402
 from training.tune import Tuning, open_study, with_tuned  # noqa: E402
 
@@ -78,6 +79,25 @@ def test_a_teacher_is_fine_tuned_once_and_another_size_is_refused(tmp_path: Path
         teacher_from(tmp_path, ("glass", "wood"), 0)
     with pytest.raises(CheckpointError, match="There is no checkpoint at"):
         teacher_from(tmp_path / "nowhere", listed.classes, 0)
+
+
+def test_a_trained_network_teaches_beside_the_teacher_with_the_same_say(tmp_path: Path) -> None:
+    listed = split(tmp_path)
+    training(list(listed.photos), tmp_path / "first").run()
+    second, told = co_teacher(tmp_path / "first" / "model.pt", listed)
+    assert (told["file"], told["epochs"]) == ("model.pt", 2)
+    first = Teacher(2, size=0).eval()
+    views = torch.randint(0, 256, (4, 3, 64, 64), dtype=torch.uint8)
+    with torch.no_grad():
+        logits, maps = Ensemble([first, second]).eval()(views)
+        chances = [torch.softmax(one(views)[0], dim=1) for one in (first, second)]
+    together = (chances[0] * chances[1]).sqrt()
+    torch.testing.assert_close(torch.softmax(logits, dim=1), together / together.sum(dim=1, keepdim=True))
+    assert [one.shape[1] for one in maps] == list(first.widths), "hints come from the teacher"
+
+    other = replace(listed, photos=tuple(replace(photo, material="wood") for photo in listed.photos))
+    with pytest.raises(CheckpointError, match=r"model\.pt tells glass, paper, this run wood"):
+        co_teacher(tmp_path / "first" / "model.pt", other)
 
 
 @pytest.mark.parametrize("size", [1, 2])

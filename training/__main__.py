@@ -15,10 +15,11 @@ from tqdm import tqdm
 
 from device.errors import PilahError
 from training.augment import read_photo, training_view
+from training.errors import DataError
 from training.evaluate import evaluate, predict
 from training.files import write_atomically, write_text
 from training.loop import Training, set_aside
-from training.models import Student, Teacher, load_student
+from training.models import Ensemble, Normalised, Student, Teacher, load_student
 from training.prepare import contact_sheet, load_split, prepare, save_split, table
 from training.processes import Processes
 from training.recipes import RECIPES, Phase, recipe_named
@@ -26,7 +27,7 @@ from training.report.command import report_command
 from training.sampling import Photos
 from training.seed import fit_seed_head, predict_with_head
 from training.sources import read_description, rendered_source
-from training.start import IMAGENET, begin
+from training.start import IMAGENET, begin, co_teacher, take_imagenet
 from training.teach import teacher_from, teacher_of
 from training.tune import Tuning, with_tuned
 
@@ -113,6 +114,10 @@ def augment_command(folder: Path, size: int, strength: float) -> None:
     "--taught-by", "other", type=click.Path(path_type=Path), default=None, metavar="RUN",
     help="Another run whose fine-tuned teacher teaches here too.",
 )  # fmt: skip
+@click.option(
+    "--co-teacher", "beside", type=click.Path(path_type=Path), default=None, metavar="FILE",
+    help="A trained checkpoint or bundle that teaches beside the teacher.",
+)  # fmt: skip
 @click.option("--resume/--restart", default=True, show_default=True, help="Go on in --run, or begin anew there.")
 @click.option("--tuned", type=click.Path(path_type=Path), default=None, help="The best.json of a study.")
 @click.option(
@@ -120,8 +125,8 @@ def augment_command(folder: Path, size: int, strength: float) -> None:
 )
 @click.option("--workers", default=1, show_default=True, help="Processes that make views.")
 def train_command(
-    data: Path, description: Path, folder: Path, name: str, start: str, teacher: int, other: Path | None, resume: bool,
-    tuned: Path | None, seed: int, workers: int,
+    data: Path, description: Path, folder: Path, name: str, start: str, teacher: int, other: Path | None,
+    beside: Path | None, resume: bool, tuned: Path | None, seed: int, workers: int,
 ) -> None:  # fmt: skip
     """Train by a recipe; stopped at any moment and started again, it goes on.
 
@@ -131,26 +136,33 @@ def train_command(
         read_description(description, data), load_split(folder / "split.json"),
         replace(recipe_named(name), seed=seed),
     )  # fmt: skip
+    if beside is not None and not recipe.learns_from_teacher:
+        raise DataError(f"The recipe {name} has no teacher: leave --co-teacher out, or take another recipe.")
     recipe = recipe if tuned is None else with_tuned(recipe, tuned)
     processes = Processes.join()
     if not resume and processes.is_first:
         for path in set_aside(folder):
             click.echo(f"The earlier training is kept as {path}.")
     processes.wait()
-    taught_by = None
+    taught_by: Normalised | None = None
+    told_of_beside = None
     if recipe.learns_from_teacher:
         taught_by = (
             teacher_of(folder, split, recipe, teacher, workers, processes)
             if other is None
             else teacher_from(other, split.classes, teacher)
         )
+        if beside is not None:
+            second, told_of_beside = co_teacher(beside, split)
+            taught_by = Ensemble([taught_by, second])
     torch.manual_seed(recipe.seed)
     student = Student(len(split.classes), "seed" if name == "seed" else "linear", recipe.norms)
     origin = None if (folder / "last.pt").exists() else begin(student, start, split)
     training = Training(
         student, recipe, split.part("train"), split.part("val"), split.classes, folder, teacher=taught_by,
         source_weights={source.name: source.weight for source in described.source},
-        provenance={"recipe_name": name, "seed": recipe.seed, "start": origin}, workers=workers, processes=processes,
+        provenance={"recipe_name": name, "seed": recipe.seed, "start": origin, "co_teacher": told_of_beside},
+        workers=workers, processes=processes,
     )  # fmt: skip
     training.run()
     if processes.is_first:
@@ -203,7 +215,10 @@ def seed_command(folder: Path, views: int, workers: int) -> None:
     split = load_split(folder / "split.json")
     torch.manual_seed(0)
     student = Student(len(split.classes))
-    backbone = student if begin(student, IMAGENET, split) else Teacher(len(split.classes), 0)
+    backbone: Normalised = student
+    if take_imagenet(student) is None:
+        click.echo("DenseNet121's ImageNet weights cannot be had: EfficientNet-Lite0 with its own stands in.", err=True)
+        backbone = Teacher(len(split.classes), 0)
     head = fit_seed_head(
         backbone, Photos(split.part("train"), split.classes), len(split.classes), views, workers=workers
     )

@@ -78,6 +78,8 @@ class Training:
         if recipe.frozen_backbone:
             model.requires_grad_(False)
             model.head.requires_grad_(True)
+        if recipe.frozen_edges:
+            model.freeze_edges()
         self.average = copy.deepcopy(model).eval().requires_grad_(False)
         self.lesson = Lesson(model, teacher, recipe).to(self.device)
         self.joined = self.processes.joined(self.lesson)

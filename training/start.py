@@ -11,6 +11,7 @@ import torch
 
 from device.bundle import Bundle
 from training.augment import evaluation_view, read_photo
+from training.errors import CheckpointError
 from training.imagenet import IMAGENET_MEAN, imagenet_densenet121
 from training.models import DEVIATION, MEAN, Student, load_student
 from training.prepare import Split
@@ -32,31 +33,45 @@ def begin(student: Student, start: str, split: Split) -> dict[str, Any] | None:
     if start == RANDOM:
         return None
     if start == IMAGENET:
-        return _take_imagenet(student)
-    path = Path(start)
+        told = take_imagenet(student)
+        if told is None:
+            log.warning("There are no ImageNet weights: training starts from random ones.")
+        return told
+    known, classes, told = trained(Path(start), split)
+    student.take(known.network, with_head=classes == split.classes and known.head_kind == student.head_kind)
+    return told
+
+
+def trained(path: Path, split: Split) -> tuple[Student, tuple[str, ...], dict[str, Any]]:
+    """The network in a checkpoint or bundle, its classes, and what it says of its origin. Raises `CheckpointError`."""
     if path.suffix == ".onnx":
         contract = Bundle.open(path).contract
         photos = split.part("train")[:: max(1, len(split.part("train")) // REVIVED_ON)]
         views = torch.stack([evaluation_view(read_photo(photo.path)) for photo in photos])
-        student.take(student_from_bundle(path, split.classes, views).network)
-        return {"bundle": contract.version, "provenance": contract.provenance}
-    known, checkpoint = load_student(path)
-    has_same_head = tuple(checkpoint["classes"]) == split.classes and checkpoint["head"] == student.head_kind
-    student.take(known.network, with_head=has_same_head)
+        student = student_from_bundle(path, split.classes, views)
+        return student, contract.classes, {"bundle": contract.version, "provenance": contract.provenance}
+    student, checkpoint = load_student(path)
     told = {key: json.loads(checkpoint.get(key, "null")) for key in ("recipe", "provenance")}
-    return {"file": path.name, "epochs": checkpoint.get("epoch"), **told}
+    return student, tuple(checkpoint["classes"]), {"file": path.name, "epochs": checkpoint.get("epoch"), **told}
+
+
+def co_teacher(path: Path, split: Split) -> tuple[Student, dict[str, Any]]:
+    """A trained network that teaches beside a teacher, and what it says of its origin. Raises `CheckpointError`."""
+    student, classes, told = trained(path, split)
+    if classes != split.classes:
+        raise CheckpointError(f"{path} tells {', '.join(classes)}, this run {', '.join(split.classes)}.")
+    return student, told
 
 
 @torch.no_grad()
-def _take_imagenet(student: Student) -> dict[str, Any] | None:
-    """Where the ImageNet weights are from that the student now has, or `None` where none could be had.
+def take_imagenet(student: Student) -> dict[str, Any] | None:
+    """Give a fresh student ImageNet weights; returns where they are from, or `None` where none can be had.
 
     They expect a mean for each channel, Pilah's networks one grey: the difference is a constant after the first
     convolution, so it goes into the mean of the first BatchNorm, which is exact but for the pixels at the border.
     """
     found = imagenet_densenet121()
     if found is None:
-        log.warning("There are no ImageNet weights: training starts from random ones.")
         return None
     published, origin = found
     features = published.features

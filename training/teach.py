@@ -84,8 +84,8 @@ def fine_tune(teacher: Teacher, folder: Path, split: Split, recipe: Recipe, work
         echo=1,
         learning_rate=GENTLE,
         frozen_backbone=False,
+        frozen_edges=True,
     )
-    teacher.freeze_edges()
     place = folder / "teacher"
     Training(
         teacher, own, split.part("train"), split.part("val"), split.classes, place, workers=workers, processes=processes
