@@ -121,8 +121,9 @@ RECIPES = {
     "seed": SEED_RECIPE,
 }
 """`default`: for a GPU; `short`: for a CPU, half an hour; `patient`: for a CPU, two hours, its teacher fine-tuned; all
-three from ImageNet weights or another good start. `scratch`: from nothing, or for a bundle that is a little faster,
-with shared norms; `fast`: for the tests; `seed`: the student project's, to measure against."""
+three from ImageNet weights or another good start. `onward`: from a trained model, which is also its co-teacher.
+`scratch`: from nothing, or for a bundle that is a little faster, with shared norms; `fast`: for the tests; `seed`: the
+student project's, to measure against."""
 
 
 def recipe_named(name: str) -> Recipe:
