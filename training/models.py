@@ -201,6 +201,12 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     return values
 
 
+def require_classes(path: Path, told: tuple[str, ...], classes: tuple[str, ...]) -> None:
+    """Raises `CheckpointError` where the network at `path`, which tells `told`, cannot teach `classes`."""
+    if told != classes:
+        raise CheckpointError(f"{path} tells {', '.join(told)}, this run {', '.join(classes)}.")
+
+
 def load_student(path: Path) -> tuple[Student, dict[str, Any]]:
     """The trained student and its checkpoint. Raises `CheckpointError` for another architecture."""
     values = load_checkpoint(path)

@@ -11,9 +11,8 @@ import torch
 
 from device.bundle import Bundle
 from training.augment import evaluation_view, read_photo
-from training.errors import CheckpointError
 from training.imagenet import IMAGENET_MEAN, imagenet_densenet121
-from training.models import DEVIATION, MEAN, Student, load_student
+from training.models import DEVIATION, MEAN, Student, load_student, require_classes
 from training.prepare import Split
 from training.revive import student_from_bundle
 
@@ -58,8 +57,7 @@ def trained(path: Path, split: Split) -> tuple[Student, tuple[str, ...], dict[st
 def co_teacher(path: Path, split: Split) -> tuple[Student, dict[str, Any]]:
     """A trained network that teaches beside a teacher, and what it says of its origin. Raises `CheckpointError`."""
     student, classes, told = trained(path, split)
-    if classes != split.classes:
-        raise CheckpointError(f"{path} tells {', '.join(classes)}, this run {', '.join(split.classes)}.")
+    require_classes(path, classes, split.classes)
     return student, told
 
 

@@ -15,7 +15,7 @@ from training.augment import training_view
 from training.errors import CheckpointError
 from training.files import write_checkpoint
 from training.loop import Training
-from training.models import Normalised, Teacher, load_checkpoint
+from training.models import Normalised, Teacher, load_checkpoint, require_classes
 from training.prepare import Split
 from training.processes import Processes
 from training.recipes import Phase, Recipe
@@ -56,8 +56,7 @@ def teacher_from(run: Path, classes: tuple[str, ...], size: int) -> Teacher:
     """The fine-tuned teacher of `run`, as it is. Raises `CheckpointError`."""
     path = run / "teacher" / "model.pt"
     teacher, values = Teacher(len(classes), size, pretrained=False), load_checkpoint(path)
-    if tuple(values["classes"]) != classes:
-        raise CheckpointError(f"{path} tells {', '.join(values['classes'])}, this run {', '.join(classes)}.")
+    require_classes(path, tuple(values["classes"]), classes)
     try:
         teacher.network.load_state_dict(values["state_dict"])
     except RuntimeError as fault:
