@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -103,5 +104,8 @@ def test_the_commands_beside_the_chain_work_on_the_same_run(run: Path) -> None:
     for command in (["augment", "--size", "48"], ["report", "--out", str(run / "float.html")]):
         result = CliRunner().invoke(training_command, [*command, "--run", str(run)], catch_exceptions=False)
         assert result.exit_code == 0, result.output
+    strained = [CliRunner().invoke(training_command, ["strain", "--run", str(run)]).output for _ in range(2)]
+    assert re.fullmatch(r"val   augmented \d+\.\d % \(\d+\.\d…\d+\.\d\)\n", strained[0])
+    assert strained[0] == strained[1], "the same views each time"
     assert (run / "augmented.png").read_bytes()[:4] == b"\x89PNG"
     assert "float32" in (run / "float.html").read_text()

@@ -15,11 +15,12 @@ from tqdm import tqdm
 
 from device.errors import PilahError
 from training.augment import read_photo, training_view
+from training.average import averaged
 from training.errors import DataError
-from training.evaluate import evaluate, predict
-from training.files import write_atomically, write_text
+from training.evaluate import evaluate, predict, predict_strained, share
+from training.files import write_atomically, write_checkpoint, write_text
 from training.loop import Training, set_aside
-from training.models import Ensemble, Normalised, Student, Teacher, load_student
+from training.models import Ensemble, Explainer, Normalised, Student, Teacher, load_student
 from training.prepare import contact_sheet, load_split, prepare, save_split, table
 from training.processes import Processes
 from training.recipes import RECIPES, Phase, recipe_named
@@ -144,7 +145,7 @@ def train_command(
         for path in set_aside(folder):
             click.echo(f"The earlier training is kept as {path}.")
     processes.wait()
-    taught_by: Normalised | None = None
+    taught_by: Explainer | None = None
     told_of_beside = None
     if recipe.learns_from_teacher:
         taught_by = (
@@ -167,6 +168,27 @@ def train_command(
     training.run()
     if processes.is_first:
         click.echo(f"{folder / 'model.pt'}: {training.epoch} of {recipe.epochs} epochs")
+
+
+@main.command("average")
+@click.argument("checkpoints", nargs=-1, required=True, type=click.Path(path_type=Path))
+@run_option
+@click.option(
+    "--imagenet", type=click.FloatRange(0, 1, max_open=True), default=0.0, show_default=True,
+    help="Share of ImageNet's weights to mix in.",
+)  # fmt: skip
+def average_command(checkpoints: tuple[Path, ...], folder: Path, imagenet: float) -> None:
+    """Average trained CHECKPOINTS that went on from the same weights or from one another, into the run's model.pt.
+
+    Run evaluate afterwards: networks that have nothing in common average to one that knows nothing.
+    """
+    path = folder / "model.pt"
+    load_split(folder / "split.json")
+    values = averaged(checkpoints, imagenet)
+    for earlier in set_aside(folder):
+        click.echo(f"The earlier training is kept as {earlier}.")
+    write_checkpoint(path, values)
+    click.echo(f"{path}: the mean of {len(checkpoints)}, {100 * imagenet:g} % of ImageNet's weights mixed in")
 
 
 @main.command("tune")
@@ -241,16 +263,28 @@ def evaluate_command(folder: Path) -> None:
     _tell(result)
 
 
+@main.command("strain")
+@run_option
+def strain_command(folder: Path) -> None:
+    """Measure on augmented views of the held-out photos: what other cameras, light and tilt might cost."""
+    student, checkpoint = load_student(folder / "model.pt")
+    outcome = predict_strained(student, load_split(folder / "split.json").part("val"), tuple(checkpoint["classes"]))
+    row = share("augmented", "val", outcome.logits.argmax(axis=1) == outcome.targets)
+    _tell_share(row, row["data"])
+
+
+def _tell_share(row: dict[str, Any], name: str) -> None:
+    low, high = (100 * end for end in row["interval95"])
+    click.echo(f"{row['split']:<5} {name} {100 * row['accuracy']:.1f} % ({low:.1f}…{high:.1f})")
+
+
 def _tell(result: dict[str, Any]) -> None:
     """Print what an evaluation measured."""
     for row in result["metrics"]:
-        low, high = (100 * end for end in row["interval95"])
-        click.echo(f"{row['split']:<5} {row['data']:<14} {100 * row['accuracy']:.1f} % ({low:.1f}…{high:.1f})")
-    for part, lids in result["compartments"].items():
+        _tell_share(row, f"{row['data']:<14}")
+    for lids in result["compartments"].values():
         for name in ("as_shipped", "without_fallback", "organic_into_recyclable"):
-            row = lids[name]
-            low, high = (100 * end for end in row["interval95"])
-            click.echo(f"{part:<5} lids, {name}: {100 * row['accuracy']:.1f} % ({low:.1f}…{high:.1f})")
+            _tell_share(lids[name], f"lids, {name}:")
 
 
 main.add_command(report_command)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,11 +18,14 @@ from device.bundle import Bundle, CostMatrix, Thresholds
 from device.classifier import Classifier, Observation
 from device.config import Config
 from device.decision import Decision, Policy, decide
-from training.augment import evaluation_view, read_photo
+from training.augment import evaluation_view, read_photo, training_view
 from training.errors import DataError
 from training.models import Student
 from training.prepare import Photo
+from training.sampling import Photos
 
+STRAINED_PX = 224
+"""The side of augmented views: that of the bundle's pictures."""
 BINS = 15
 """Of the reliability diagram and the expected calibration error (Guo et al. 2017)."""
 FAMILIAR = 0.01
@@ -106,16 +110,32 @@ def _targets(photos: Sequence[Photo], classes: tuple[str, ...]) -> NDArray[np.in
     return np.array([classes.index(photo.material) for photo in photos], np.int64)
 
 
-@torch.no_grad()
-def predict(student: Student, photos: Sequence[Photo], classes: tuple[str, ...], batch: int = 32) -> Outcome:
+def predict(student: Student, photos: Sequence[Photo], classes: tuple[str, ...]) -> Outcome:
     """Run the float model over photos through the device's own preprocessing."""
-    logits: list[Tensor] = []
     targets = _targets(photos, classes)
+    views = (evaluation_view(read_photo(photo.path)) for photo in photos)
+    return Outcome(tuple(photos), classes, _logits(student, views), targets)
+
+
+def predict_strained(student: Student, photos: Sequence[Photo], classes: tuple[str, ...]) -> Outcome:
+    """What the float model says of one augmented view of each photo, at full strength and always the same one.
+
+    A stand-in for cameras, light and tilt that no photo here has.
+    """
+    targets, drawn = _targets(photos, classes), Photos(photos, classes)
+    drawn.view = training_view(STRAINED_PX)
+    views = (drawn[index, index][0] for index in range(len(photos)))
+    return Outcome(tuple(photos), classes, _logits(student, views), targets)
+
+
+@torch.no_grad()
+def _logits(student: Student, views: Iterator[Tensor], batch: int = 32) -> NDArray[np.float32]:
+    """(N, K) of N views, each (3, S, S) uint8."""
     student.eval()
-    for start in range(0, len(photos), batch):
-        views = [evaluation_view(read_photo(photo.path)) for photo in photos[start : start + batch]]
-        logits.append(student(torch.stack(views))[0].float())
-    return Outcome(tuple(photos), classes, torch.cat(logits).numpy(), targets)
+    logits = []
+    while together := list(itertools.islice(views, batch)):
+        logits.append(student(torch.stack(together))[0].float())
+    return np.asarray(torch.cat(logits).numpy())
 
 
 def observe(bundle: Bundle, photos: Sequence[Photo], progress: Callable[[Any], Iterable[Photo]] = iter) -> Outcome:

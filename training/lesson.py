@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from training.models import Normalised
+from training.models import Explainer, Normalised
 from training.recipes import Recipe
 
 
@@ -62,7 +62,7 @@ class Lesson(nn.Module):
     (Hinton et al. 2015) and, through 1×1 projections, the angle between the feature maps (Romero et al. 2015, FitNets).
     """
 
-    def __init__(self, student: Normalised, teacher: Normalised | None, recipe: Recipe) -> None:
+    def __init__(self, student: Normalised, teacher: Explainer | None, recipe: Recipe) -> None:
         super().__init__()
         self.student, self.recipe = student, recipe
         self.projection: nn.ModuleList | None = None

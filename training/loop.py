@@ -31,7 +31,7 @@ from training.evaluate import Outcome
 from training.files import write_checkpoint
 from training.lesson import Batch, Lesson, echoes
 from training.log import Log
-from training.models import Normalised, load_checkpoint
+from training.models import Explainer, Normalised, load_checkpoint
 from training.prepare import Photo
 from training.processes import Processes
 from training.recipes import Recipe
@@ -61,7 +61,7 @@ class Training:
         held_out: list[Photo],
         classes: tuple[str, ...],
         folder: Path,
-        teacher: Normalised | None = None,
+        teacher: Explainer | None = None,
         source_weights: dict[str, float] | None = None,
         provenance: dict[str, Any] | None = None,
         workers: int = 1,

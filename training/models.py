@@ -24,14 +24,21 @@ DEVIATION = (0.229, 0.224, 0.225)
 """Of ImageNet's channels."""
 
 
-class Normalised(nn.Module):
-    """A network that takes (N, 3, H, W) uint8 RGB and returns (logits, feature maps).
+class Explainer(nn.Module):
+    """Takes (N, 3, H, W) RGB of 0…255 and returns (logits, feature maps).
 
-    `mean` and `deviation` are of pixels scaled to 0…1. The feature maps are those at stride 8, 16 and 32, finest first;
-    `widths` are their channels. The head sees the mean of the last.
+    The feature maps are those at stride 8, 16 and 32, finest first; `widths` are their channels.
     """
 
     widths: tuple[int, int, int]
+
+
+class Normalised(Explainer):
+    """One network, which normalises its pixels itself; its head sees the mean of the last feature map.
+
+    `mean` and `deviation` are of pixels scaled to 0…1.
+    """
+
     network: Any
     mean: Tensor
     deviation: Tensor
@@ -174,11 +181,11 @@ class Teacher(Normalised):
         return [*kept, net._swish(net._bn1(net._conv_head(value)))]
 
 
-class Ensemble(Normalised):
+class Ensemble(Explainer):
     """Teachers whose log-probabilities are averaged (Hinton et al. 2015); the feature maps are the first one's."""
 
-    def __init__(self, members: Sequence[Normalised]) -> None:
-        super().__init__((0.0,) * 3, (1.0,) * 3)
+    def __init__(self, members: Sequence[Explainer]) -> None:
+        super().__init__()
         self.members, self.widths = nn.ModuleList(members), members[0].widths
 
     def forward(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
@@ -201,10 +208,10 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     return values
 
 
-def require_classes(path: Path, told: tuple[str, ...], classes: tuple[str, ...]) -> None:
-    """Raises `CheckpointError` where the network at `path`, which tells `told`, cannot teach `classes`."""
+def require_classes(path: Path, told: tuple[str, ...], classes: tuple[str, ...], whose: str = "this run") -> None:
+    """Raises `CheckpointError` where the network at `path`, which tells `told`, does not go with `whose` classes."""
     if told != classes:
-        raise CheckpointError(f"{path} tells {', '.join(told)}, this run {', '.join(classes)}.")
+        raise CheckpointError(f"{path} tells {', '.join(told)}, {whose} {', '.join(classes)}.")
 
 
 def load_student(path: Path) -> tuple[Student, dict[str, Any]]:

@@ -104,6 +104,7 @@ RECIPES = {
     "short": replace(PATIENT, phases=(Phase(6, 160), Phase(3, 224)), teacher_epochs=0, echo=1),
     "patient": PATIENT,
     "onward": ONWARD,
+    "mixed": replace(ONWARD, phases=(Phase(24, 192, 224),), mixup=0.8, cutmix=1.0, distillation=0.9),
     "scratch": Recipe(
         phases=(Phase(84, 96, 176), Phase(44, 128, 176), Phase(15, 160, 176), Phase(6, 176)),
         batch=64,
@@ -121,7 +122,8 @@ RECIPES = {
     "seed": SEED_RECIPE,
 }
 """`default`: for a GPU; `short`: for a CPU, half an hour; `patient`: for a CPU, two hours, its teacher fine-tuned; all
-three from ImageNet weights or another good start. `onward`: from a trained model, which is also its co-teacher.
+three from ImageNet weights or another good start. `onward`: from a trained model, which is also its co-teacher;
+`mixed`: the same with pictures mixed harder, no better by itself, but worth averaging with the others (`average`).
 `scratch`: from nothing, or for a bundle that is a little faster, with shared norms; `fast`: for the tests; `seed`: the
 student project's, to measure against."""
 

@@ -50,8 +50,13 @@ def trained(path: Path, split: Split) -> tuple[Student, tuple[str, ...], dict[st
         student = student_from_bundle(path, split.classes, views)
         return student, contract.classes, {"bundle": contract.version, "provenance": contract.provenance}
     student, checkpoint = load_student(path)
+    return student, tuple(checkpoint["classes"]), checkpoint_told(path, checkpoint)
+
+
+def checkpoint_told(path: Path, checkpoint: dict[str, Any]) -> dict[str, Any]:
+    """What the checkpoint at `path` says of its origin."""
     told = {key: json.loads(checkpoint.get(key, "null")) for key in ("recipe", "provenance")}
-    return student, tuple(checkpoint["classes"]), {"file": path.name, "epochs": checkpoint.get("epoch"), **told}
+    return {"file": path.name, "epochs": checkpoint.get("epoch"), **told}
 
 
 def co_teacher(path: Path, split: Split) -> tuple[Student, dict[str, Any]]:

@@ -1,0 +1,93 @@
+"""Networks that went on from one another average to one; what cannot be averaged is refused."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch")
+from click.testing import CliRunner  # noqa: E402
+
+from tests.test_training_loop import TINY, photos, training, weights  # noqa: E402
+from training import average, start  # noqa: E402
+from training.__main__ import main  # noqa: E402
+from training.average import averaged  # noqa: E402
+from training.errors import CheckpointError  # noqa: E402
+from training.files import write_checkpoint  # noqa: E402
+from training.models import Student, load_checkpoint, load_student  # noqa: E402
+from training.prepare import Split, save_split  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of two runs, `first` and `second`, which began with the same weights."""
+    root = tmp_path_factory.mktemp("runs")
+    listed = photos(root / "photos")
+    for seed, name in enumerate(("first", "second")):
+        training(listed, root / name, replace(TINY, seed=seed)).run()
+        save_split(Split(tuple(listed), (), 0), root / name / "split.json")
+    return root
+
+
+def test_an_average_lies_in_the_middle_and_tells_of_its_origin(runs: Path) -> None:
+    paths = [runs / name / "model.pt" for name in ("first", "second")]
+    mean, first, second = averaged(paths)["state_dict"], weights(runs / "first"), weights(runs / "second")
+    name = "features.denseblock4.denselayer3.conv2.weight"
+    assert not torch.equal(first[name], second[name])
+    for key, value in mean.items():
+        if value.is_floating_point():
+            torch.testing.assert_close(value, (first[key] + second[key]) / 2)
+
+    write_checkpoint(runs / "kept.pt", averaged(paths))
+    student, told = load_student(runs / "kept.pt")
+    assert student(torch.zeros(1, 3, 32, 32, dtype=torch.uint8))[0].isfinite().all()
+    assert told["epoch"] == 4
+    origin = json.loads(told["provenance"])["average_of"]
+    assert [one["recipe"]["seed"] for one in origin] == [0, 1]
+
+
+def test_imagenets_share_is_mixed_in_below_the_head(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def ones(student: Student) -> dict[str, str]:
+        for value in student.network.state_dict().values():
+            value.fill_(1)
+        return {"weights": "all ones"}
+
+    monkeypatch.setattr(average, "take_imagenet", ones)
+    mixed, alone = averaged([runs / "first" / "model.pt"], imagenet=0.25), weights(runs / "first")
+    for key, value in mixed["state_dict"].items():
+        if key.startswith("classifier."):
+            assert torch.equal(value, alone[key]), "ImageNet's classes are others"
+        elif value.is_floating_point():
+            torch.testing.assert_close(value, 0.75 * alone[key] + 0.25)
+    assert json.loads(mixed["provenance"])["imagenet"] == {"share": 0.25, "weights": "all ones"}
+
+
+def test_the_command_keeps_what_lay_there(runs: Path) -> None:
+    before = weights(runs / "second")
+    paths = [str(runs / name / "model.pt") for name in ("first", "second")]
+    command = ["average", *paths, "--run", str(runs / "second")]
+    result = CliRunner().invoke(main, command, catch_exceptions=False)
+    assert result.exit_code == 0
+    assert "the mean of 2" in result.output
+    kept = load_checkpoint(runs / "second" / "earlier-model.pt")["state_dict"]
+    assert all(torch.equal(value, kept[key]) for key, value in before.items())
+    now = weights(runs / "second")
+    assert not torch.equal(now["classifier.weight"], before["classifier.weight"])
+
+
+def test_what_cannot_be_averaged_is_refused(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = runs / "first" / "model.pt"
+    checkpoint = load_checkpoint(first)
+    write_checkpoint(runs / "wood.pt", {**checkpoint, "classes": ["glass", "wood"]})
+    with pytest.raises(CheckpointError, match=r"wood\.pt tells glass, wood, .*model\.pt glass, paper"):
+        averaged([first, runs / "wood.pt"])
+    head = {"state_dict": Student(2, "seed").network.state_dict(), "head": "seed"}
+    write_checkpoint(runs / "seed.pt", {**checkpoint, **head})
+    with pytest.raises(CheckpointError, match=r"seed\.pt has a seed head, .*model\.pt a linear one"):
+        averaged([first, runs / "seed.pt"])
+    monkeypatch.setattr(start, "imagenet_densenet121", lambda: None)
+    with pytest.raises(CheckpointError, match="no ImageNet weights to mix in: leave --imagenet out"):
+        averaged([first], imagenet=0.1)
