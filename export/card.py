@@ -20,9 +20,9 @@ def tables(contract: Contract) -> Iterator[str]:
     yield "| measured on | part | right | accuracy | 95 % interval |"
     yield "| --- | --- | --- | --- | --- |"
     for metric in contract.metrics:
-        low, high = (100 * end for end in metric.interval95)
+        percent, low, high = (100 * part for part in (metric.correct / metric.photos, *metric.interval95))
         yield (
-            f"| {metric.data} | {metric.split} | {metric.correct} of {metric.photos} | {100 * metric.accuracy:.1f} % "
+            f"| {metric.data} | {metric.split} | {metric.correct} of {metric.photos} | {percent:.1f} % "
             f"| {low:.1f}…{high:.1f} % |"
         )
     yield ""

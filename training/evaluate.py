@@ -64,7 +64,7 @@ def share(data: str, split: str, right: NDArray[np.bool_]) -> dict[str, Any]:
     low, high = wilson(correct, photos)
     return {
         "data": data, "split": split, "photos": photos, "correct": correct,
-        "accuracy": round(correct / max(1, photos), 4), "interval95": [round(low, 4), round(high, 4)],
+        "accuracy": round(correct / max(1, photos), 6), "interval95": [round(low, 6), round(high, 6)],
     }  # fmt: skip
 
 
