@@ -12,6 +12,7 @@ import click
 from device.errors import PilahError
 from export.bundle import Limits, export_bundle
 from export.graph import OPSET
+from training.evaluate import in_percent
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -37,11 +38,7 @@ def main(run_folder: Path, out: Path, version: str | None, accuracy_lost: float,
         sys.exit(1)
     click.echo(f"{out} ({out.stat().st_size / 1e6:.2f} MB), version {version}")
     for row in metadata["metrics"]:
-        low, high = row["interval95"]
-        click.echo(
-            f"  {row['split']:<5} {row['data']:<14} {row['correct']:>4}/{row['photos']:<4} "
-            f"{100 * row['accuracy']:.1f} % ({100 * low:.1f}…{100 * high:.1f})"
-        )
+        click.echo(f"  {row['split']:<5} {row['data']:<14} {row['correct']:>4}/{row['photos']:<4} {in_percent(row)}")
 
 
 if __name__ == "__main__":

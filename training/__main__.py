@@ -17,7 +17,7 @@ from device.errors import PilahError
 from training.augment import read_photo, training_view
 from training.average import averaged
 from training.errors import DataError
-from training.evaluate import evaluate, predict, predict_strained, share
+from training.evaluate import evaluate, in_percent, predict, predict_strained, share
 from training.files import write_atomically, write_checkpoint, write_text
 from training.loop import Training, set_aside
 from training.models import Ensemble, Explainer, Normalised, Student, Teacher, load_student
@@ -270,21 +270,16 @@ def strain_command(folder: Path) -> None:
     student, checkpoint = load_student(folder / "model.pt")
     outcome = predict_strained(student, load_split(folder / "split.json").part("val"), tuple(checkpoint["classes"]))
     row = share("augmented", "val", outcome.logits.argmax(axis=1) == outcome.targets)
-    _tell_share(row, row["data"])
-
-
-def _tell_share(row: dict[str, Any], name: str) -> None:
-    low, high = (100 * end for end in row["interval95"])
-    click.echo(f"{row['split']:<5} {name} {100 * row['accuracy']:.1f} % ({low:.1f}…{high:.1f})")
+    click.echo(f"{row['split']:<5} {row['data']} {in_percent(row)}")
 
 
 def _tell(result: dict[str, Any]) -> None:
     """Print what an evaluation measured."""
     for row in result["metrics"]:
-        _tell_share(row, f"{row['data']:<14}")
-    for lids in result["compartments"].values():
+        click.echo(f"{row['split']:<5} {row['data']:<14} {in_percent(row)}")
+    for part, lids in result["compartments"].items():
         for name in ("as_shipped", "without_fallback", "organic_into_recyclable"):
-            _tell_share(lids[name], f"lids, {name}:")
+            click.echo(f"{part:<5} lids, {name}: {in_percent(lids[name])}")
 
 
 main.add_command(report_command)

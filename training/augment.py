@@ -15,6 +15,9 @@ from device.bundle import Preprocess
 from device.classifier import prepare
 from device.pictures import read_picture
 
+EVALUATION_PX = 224
+"""The side of the pictures that the device shows the model."""
+
 
 class CheapCamera(torch.nn.Module):
     """White balance off, noise of the sensor and JPEG artefacts, each with probability one half × `strength`.
@@ -87,7 +90,7 @@ def seed_view(size_px: int) -> v2.Transform:
     return v2.Compose([v2.RandomRotation(30), v2.RandomResizedCrop(size_px, antialias=True), v2.RandomHorizontalFlip()])
 
 
-def evaluation_view(picture: NDArray[np.uint8], size_px: int = 224) -> Tensor:
+def evaluation_view(picture: NDArray[np.uint8], size_px: int = EVALUATION_PX) -> Tensor:
     """Exactly what the device does with a picture: (H, W, 3) uint8 RGB → (3, size_px, size_px) uint8."""
     prepared = prepare(picture, Preprocess(resize_short=size_px, crop=size_px, interpolation="area"))
     return torch.from_numpy(prepared).permute(2, 0, 1)

@@ -18,14 +18,12 @@ from device.bundle import Bundle, CostMatrix, Thresholds
 from device.classifier import Classifier, Observation
 from device.config import Config
 from device.decision import Decision, Policy, decide
-from training.augment import evaluation_view, read_photo, training_view
+from training.augment import EVALUATION_PX, evaluation_view, read_photo, training_view
 from training.errors import DataError
 from training.models import Student
 from training.prepare import Photo
 from training.sampling import Photos
 
-STRAINED_PX = 224
-"""The side of augmented views: that of the bundle's pictures."""
 BINS = 15
 """Of the reliability diagram and the expected calibration error (Guo et al. 2017)."""
 FAMILIAR = 0.01
@@ -66,6 +64,12 @@ def share(data: str, split: str, right: NDArray[np.bool_]) -> dict[str, Any]:
         "data": data, "split": split, "photos": photos, "correct": correct,
         "accuracy": round(correct / max(1, photos), 6), "interval95": [round(low, 6), round(high, 6)],
     }  # fmt: skip
+
+
+def in_percent(row: dict[str, Any]) -> str:
+    """What `share` made, to print: the accuracy, and its interval in brackets."""
+    low, high = (100 * end for end in row["interval95"])
+    return f"{100 * row['accuracy']:.1f} % ({low:.1f}…{high:.1f})"
 
 
 @dataclass(frozen=True)
@@ -123,7 +127,7 @@ def predict_strained(student: Student, photos: Sequence[Photo], classes: tuple[s
     A stand-in for cameras, light and tilt that no photo here has.
     """
     targets, drawn = _targets(photos, classes), Photos(photos, classes)
-    drawn.view = training_view(STRAINED_PX)
+    drawn.view = training_view(EVALUATION_PX)
     views = (drawn[index, index][0] for index in range(len(photos)))
     return Outcome(tuple(photos), classes, _logits(student, views), targets)
 

@@ -25,7 +25,7 @@ from torch.utils.data import DataLoader
 from torchvision.transforms import v2
 from tqdm import tqdm
 
-from training.augment import evaluation_view, seed_view, training_view
+from training.augment import EVALUATION_PX, evaluation_view, seed_view, training_view
 from training.errors import CheckpointError
 from training.evaluate import Outcome
 from training.files import write_checkpoint
@@ -37,8 +37,6 @@ from training.processes import Processes
 from training.recipes import Recipe
 from training.sampling import Photos, balanced_weights, draw
 
-EVALUATION_PX = 224
-"""The side of the pictures that the device shows the model."""
 MEASURED = 6
 """How often in a training the held-out photos are looked at: on a CPU a look costs as much as an epoch."""
 TOGETHER = 16

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from device.bundle import Bundle, Thresholds
 from device.decision import Policy
 from training.errors import DataError
-from training.evaluate import Outcome, observe, policy, predict
+from training.evaluate import Outcome, in_percent, observe, policy, predict
 from training.files import write_atomically, write_text
 from training.models import load_student
 from training.prepare import Photo, Split, load_split
@@ -68,11 +68,7 @@ def report_command(folder: Path, bundle: Path | None, out: Path | None, pictures
     click.echo(f"{out} and {out.with_suffix('.json')}")
     for name, part in result["parts"].items():
         for label, row in (("materials", part["accuracy"]), ("lids", part["lids"]["as_shipped"])):
-            low, high = (100 * end for end in row["interval95"])
-            click.echo(
-                f"{name:<9} {label:<10} {row['correct']} of {row['photos']} right: {100 * row['accuracy']:.1f} % "
-                f"({low:.1f}…{high:.1f})"
-            )
+            click.echo(f"{name:<9} {label:<10} {row['correct']} of {row['photos']} right: {in_percent(row)}")
 
 
 def _held_out(split: Split) -> dict[str, list[Photo]]:
