@@ -8,6 +8,7 @@ import pytest
 pytest.importorskip("torch")
 from device.bundle import Thresholds
 from training.evaluate import (
+    CAUTION,
     Outcome,
     choose_thresholds,
     cross_fitted_calibration_error,
@@ -69,6 +70,16 @@ def test_the_chosen_threshold_keeps_organic_waste_out_of_recyclables() -> None:
     assert organic.count("recyclable") / len(organic) <= 0.01
     careless = open_lids(rash, 1.0, Thresholds(confidence=0.0))
     assert [o for r, o in careless if r == "organic"].count("recyclable") > 0
+
+
+def test_the_chosen_threshold_is_the_strictest_that_costs_little_more() -> None:
+    held_out = outcome(1.0, wrong=0.02)
+    chosen = choose_thresholds(held_out, 1.0)
+    steps = np.round(np.arange(0.30, 0.96, 0.05), 2)
+    costs = {c: mean_cost(open_lids(held_out, 1.0, Thresholds(confidence=c))) for c in steps.tolist()}
+    affordable = [c for c, cost in costs.items() if cost <= min(costs.values()) + CAUTION]
+    assert chosen.confidence == affordable[-1]
+    assert chosen.energy is None
 
 
 def test_the_evaluation_counts_each_photo_once_in_each_table() -> None:

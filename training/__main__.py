@@ -13,7 +13,9 @@ import click
 import torch
 from tqdm import tqdm
 
+from device.bundle import Bundle
 from device.errors import PilahError
+from device.pictures import picture_files
 from training.augment import read_photo, training_view
 from training.average import averaged
 from training.errors import DataError
@@ -24,13 +26,14 @@ from training.models import Ensemble, Explainer, Normalised, Student, Teacher, l
 from training.prepare import contact_sheet, load_split, prepare, save_split, table
 from training.processes import Processes
 from training.recipes import RECIPES, Phase, recipe_named
-from training.report.command import report_command
+from training.report.command import asking, report_command
 from training.sampling import Photos
 from training.seed import fit_seed_head, predict_with_head
 from training.sources import read_description, rendered_source
 from training.start import IMAGENET, begin, co_teacher, take_imagenet
 from training.teach import teacher_from, teacher_of
 from training.tune import Tuning, with_tuned
+from training.unknown import caution
 
 DESCRIPTION = Path(__file__).parent / "data" / "shared.toml"
 
@@ -271,6 +274,27 @@ def strain_command(folder: Path) -> None:
     outcome = predict_strained(student, load_split(folder / "split.json").part("val"), tuple(checkpoint["classes"]))
     row = share("augmented", "val", outcome.logits.argmax(axis=1) == outcome.targets)
     click.echo(f"{row['split']:<5} {row['data']} {in_percent(row)}")
+
+
+@main.command("unknown")
+@click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path))
+@run_option
+@click.option("--bundle", type=click.Path(path_type=Path), required=True, help="The bundle to ask.")
+def unknown_command(folders: tuple[Path, ...], folder: Path, bundle: Path) -> None:
+    """Measure what happens to things that no class covers, of which FOLDERS hold photos."""
+    unknown = [path for one in folders for path in picture_files(one)]
+    known = load_split(folder / "split.json").part("val")
+    found = caution(Bundle.open(bundle), known, unknown, asking)
+    for label, data, one in (
+        ("unknown, to the fallback", "unknown", found.shipped.fallback),
+        ("without thresholds", "unknown", found.without.fallback),
+        ("known, right lid", "known", found.shipped.right),
+        ("without thresholds", "known", found.without.right),
+    ):
+        row = share(data, "val", one)
+        click.echo(f"{label:<25} {row['correct']} of {row['photos']}: {in_percent(row)}")
+    for name, chance in found.separation.items():
+        click.echo(f"{name} is higher for a known thing than for an unknown one in {100 * chance:.1f} % of pairs")
 
 
 def _tell(result: dict[str, Any]) -> None:

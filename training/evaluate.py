@@ -26,8 +26,8 @@ from training.sampling import Photos
 
 BINS = 15
 """Of the reliability diagram and the expected calibration error (Guo et al. 2017)."""
-FAMILIAR = 0.01
-"""Share of held-out photos that the energy threshold may call unknown."""
+CAUTION = 0.005
+"""What the mean cost of known things may rise by, so that more of what is unknown goes to the fallback."""
 WORST_SHARE = 0.01
 """Share of organic photos that may open the recyclable lid."""
 
@@ -242,18 +242,19 @@ def mean_cost(lids: Sequence[tuple[str, str]], costs: CostMatrix = COST_MATRIX) 
 
 
 def choose_thresholds(outcome: Outcome, temperature: float) -> Thresholds:
-    """The confidence of least cost among those that keep organic waste out of recyclables; the energy by quantile."""
-    energy = float(np.quantile(outcome.energies, FAMILIAR))
-    best, best_cost = Thresholds(confidence=0.95, energy=energy), math.inf
-    for confidence in np.arange(0.30, 0.96, 0.05):
-        thresholds = Thresholds(confidence=round(float(confidence), 2), energy=round(energy, 3))
-        lids = open_lids(outcome, temperature, thresholds)
+    """The strictest confidence that costs little more than the cheapest one and keeps organic waste out of recyclables.
+
+    No threshold on the energy: at the same loss of right lids, confidence sends more unknown things to the fallback
+    (docs/training.md).
+    """
+    costs = {}
+    for confidence in np.round(np.arange(0.30, 0.96, 0.05), 2):
+        lids = open_lids(outcome, temperature, Thresholds(confidence=float(confidence)))
         organic = organic_into_recyclable(lids)
-        if len(organic) and organic.mean() > WORST_SHARE:
-            continue
-        if (cost := mean_cost(lids)) < best_cost:
-            best, best_cost = thresholds, cost
-    return best
+        if not len(organic) or organic.mean() <= WORST_SHARE:
+            costs[float(confidence)] = mean_cost(lids)
+    affordable = [confidence for confidence, cost in costs.items() if cost <= min(costs.values()) + CAUTION]
+    return Thresholds(confidence=max(affordable, default=0.95))
 
 
 def evaluate(held_out: Outcome, test: Outcome | None = None) -> dict[str, Any]:

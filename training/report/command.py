@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import click
 from tqdm import tqdm
@@ -98,14 +99,15 @@ def _measure_run(folder: Path, split: Split) -> Measured:
 def _measure_bundle(path: Path, split: Split) -> Measured:
     bundle = Bundle.open(path)
     contract = bundle.contract
-
-    def progress(photos: Iterable[Photo]) -> Iterable[Photo]:
-        return tqdm(photos, desc="asking the bundle", leave=False, mininterval=5)
-
-    outcomes = {name: observe(bundle, photos, progress) for name, photos in _held_out(split).items()}
+    outcomes = {name: observe(bundle, photos, asking) for name, photos in _held_out(split).items()}
     rule = policy(contract.classes, contract.thresholds, contract.cost_matrix)
     made = {"model": f"{path.name}, version {contract.version}, as the device runs it"}
     return Measured(outcomes, contract.temperature, rule, {**made, **_today()})
+
+
+def asking(photos: Iterable[Any]) -> Iterable[Any]:
+    """Shows how many of the photos a bundle has seen."""
+    return tqdm(photos, desc="asking the bundle", leave=False, mininterval=5)
 
 
 def _today() -> dict[str, str]:

@@ -1,0 +1,77 @@
+"""What a bundle does with things that no class covers: batteries, toys, whatever a town's waste holds besides."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from device.bundle import Bundle, Thresholds
+from device.classifier import Classifier
+from device.decision import Policy, decide
+from training.augment import read_photo
+from training.errors import DataError
+from training.evaluate import decisions, lids_of, observe, policy
+from training.prepare import Photo
+
+
+@dataclass(frozen=True)
+class Lids:
+    """Under one rule: whether the right lid opens for each known thing, and the fallback for each unknown one."""
+
+    right: NDArray[np.bool_]
+    fallback: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Caution:
+    """What thresholds do to known and to unknown things.
+
+    `separation`: for confidence and energy, the chance that it is higher for a known thing than for an unknown one
+    (the area under the ROC curve; Fawcett 2006), whatever the threshold: 0.5 is blind.
+    """
+
+    shipped: Lids
+    without: Lids
+    separation: dict[str, float]
+
+
+def caution(
+    bundle: Bundle, known: Sequence[Photo], unknown: Sequence[Path], progress: Callable[[Any], Iterable[Any]] = iter
+) -> Caution:
+    """Ask the bundle about known and unknown things, and decide as the device does with the default four lids.
+
+    Raises `DataError` where there are none of either, or known ones are of a material that the bundle does not know.
+    """
+    if not known or not unknown:
+        raise DataError(f"There is no photo of {'known' if unknown else 'unknown'} things, so nothing can be compared.")
+    contract, classifier = bundle.contract, Classifier(bundle)
+    shipped = policy(contract.classes, contract.thresholds, contract.cost_matrix)
+    bold = replace(shipped, thresholds=Thresholds(confidence=0.0))
+    outcome = observe(bundle, known, progress)
+    seen = [classifier.observe(read_photo(str(path))) for path in progress(unknown)]
+
+    def lids(rule: Policy) -> Lids:
+        pairs = lids_of(outcome, decisions(outcome, contract.temperature, rule), rule)
+        opened = np.array([decide([one], rule).compartment for one in seen])
+        return Lids(np.array([right == lid for right, lid in pairs]), opened == rule.fallback)
+
+    scores = {
+        "confidence": (
+            [one.confidence for one in decisions(outcome, contract.temperature, bold)],
+            [decide([one], bold).confidence for one in seen],
+        )
+    }
+    if outcome.tells_energy:
+        scores["energy"] = (outcome.energies.tolist(), [one.energy or 0.0 for one in seen])
+    return Caution(lids(shipped), lids(bold), {name: separation(*map(np.array, both)) for name, both in scores.items()})
+
+
+def separation(known: NDArray[np.float64], unknown: NDArray[np.float64]) -> float:
+    """The chance that a known thing's score is above an unknown one's; ties count half (Mann and Whitney 1947)."""
+    higher, level = known[:, None] > unknown[None], known[:, None] == unknown[None]
+    return float((higher + level / 2).mean())
