@@ -26,7 +26,7 @@ from training.sampling import Photos
 
 BINS = 15
 """Of the reliability diagram and the expected calibration error (Guo et al. 2017)."""
-CAUTION = 0.005
+CAUTION = 0.0025
 """What the mean cost of known things may rise by, so that more of what is unknown goes to the fallback."""
 WORST_SHARE = 0.01
 """Share of organic photos that may open the recyclable lid."""
