@@ -26,9 +26,10 @@ def tables(contract: Contract) -> Iterator[str]:
             f"| {low:.1f}…{high:.1f} % |"
         )
     yield ""
+    energy = contract.thresholds.energy
     yield (
         f"Version `{contract.version}`, temperature {contract.temperature:.3f}, thresholds: confidence "
-        f"{contract.thresholds.confidence}, energy {contract.thresholds.energy}; expected calibration error "
+        f"{contract.thresholds.confidence}, energy {'none' if energy is None else energy}; expected calibration error "
         f"(15 bins, cross-fitted) {contract.provenance.get('expected_calibration_error')}."
     )
 
