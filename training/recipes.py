@@ -122,7 +122,7 @@ RECIPES = {
     "seed": SEED_RECIPE,
 }
 """`default`: for a GPU; `short`: for a CPU, half an hour; `patient`: for a CPU, two hours, its teacher fine-tuned; all
-three from ImageNet weights or another good start. `onward`: from a trained model, which is also its co-teacher;
+three from ImageNet weights or another good start. `onward`: beside a trained model as co-teacher, from it or anew;
 `mixed`: the same with pictures mixed harder, no better by itself, but worth averaging with the others (`average`).
 `scratch`: from nothing, or for a bundle that is a little faster, with shared norms; `fast`: for the tests; `seed`: the
 student project's, to measure against."""
