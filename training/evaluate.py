@@ -227,6 +227,11 @@ def lids_of(outcome: Outcome, decided: Sequence[Decision], rule: Policy) -> list
     return [(owner, decision.compartment) for owner, decision in zip(owners, decided, strict=True)]
 
 
+def opened_well(lids: Sequence[tuple[str, str]]) -> NDArray[np.bool_]:
+    """For each photo, whether the right lid opens."""
+    return np.array([right == opened for right, opened in lids], dtype=bool)
+
+
 def organic_into_recyclable(lids: Sequence[tuple[str, str]]) -> NDArray[np.bool_]:
     """For each photo of organic waste, whether the recyclable lid opens."""
     return np.array([opened == "recyclable" for right, opened in lids if right == "organic"], dtype=bool)
@@ -289,12 +294,11 @@ def evaluate(held_out: Outcome, test: Outcome | None = None) -> dict[str, Any]:
 
 def _judge_lids(outcome: Outcome, temperature: float, thresholds: Thresholds, part: str) -> dict[str, Any]:
     lids = open_lids(outcome, temperature, thresholds)
-    right = np.array([r == o for r, o in lids])
     organic = organic_into_recyclable(lids)
     forced = open_lids(outcome, temperature, Thresholds(confidence=0.0))
     return {
-        "as_shipped": share("all sources", part, right),
-        "without_fallback": share("all sources", part, np.array([r == o for r, o in forced])),
+        "as_shipped": share("all sources", part, opened_well(lids)),
+        "without_fallback": share("all sources", part, opened_well(forced)),
         "organic_into_recyclable": share("organic", part, organic),
         "mean_cost": round(mean_cost(lids), 4),
     }

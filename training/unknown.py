@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from device.bundle import Bundle, Thresholds
 from device.classifier import Classifier
-from device.decision import Policy, decide
+from device.decision import Decision, Policy, decide
 from training.augment import read_photo
 from training.errors import DataError
-from training.evaluate import decisions, lids_of, observe, policy
+from training.evaluate import decisions, lids_of, observe, opened_well, policy
 from training.prepare import Photo
 
 
@@ -55,20 +55,21 @@ def caution(
     outcome = observe(bundle, known, progress)
     seen = [classifier.observe(read_photo(str(path))) for path in progress(unknown)]
 
-    def lids(rule: Policy) -> Lids:
-        pairs = lids_of(outcome, decisions(outcome, contract.temperature, rule), rule)
-        opened = np.array([decide([one], rule).compartment for one in seen])
-        return Lids(np.array([right == lid for right, lid in pairs]), opened == rule.fallback)
+    def decided(rule: Policy) -> tuple[list[Decision], list[Decision]]:
+        return decisions(outcome, contract.temperature, rule), [decide([one], rule) for one in seen]
 
-    scores = {
-        "confidence": (
-            [one.confidence for one in decisions(outcome, contract.temperature, bold)],
-            [decide([one], bold).confidence for one in seen],
-        )
-    }
+    def lids(rule: Policy, of_known: list[Decision], of_unknown: list[Decision]) -> Lids:
+        opened = np.array([one.compartment for one in of_unknown])
+        return Lids(opened_well(lids_of(outcome, of_known, rule)), opened == rule.fallback)
+
+    boldly = decided(bold)
+    scores = {"confidence": tuple([one.confidence for one in part] for part in boldly)}
     if outcome.tells_energy:
         scores["energy"] = (outcome.energies.tolist(), [one.energy or 0.0 for one in seen])
-    return Caution(lids(shipped), lids(bold), {name: separation(*map(np.array, both)) for name, both in scores.items()})
+    return Caution(
+        lids(shipped, *decided(shipped)), lids(bold, *boldly),
+        {name: separation(*map(np.array, both)) for name, both in scores.items()},
+    )  # fmt: skip
 
 
 def separation(known: NDArray[np.float64], unknown: NDArray[np.float64]) -> float:

@@ -20,6 +20,7 @@ from training.evaluate import (
     lid_cost,
     lids_of,
     mean_cost,
+    opened_well,
     organic_into_recyclable,
     share,
 )
@@ -52,7 +53,7 @@ def _part(outcome: Outcome, name: str, temperature: float, rule: Policy) -> dict
     decided, forced = (decisions(outcome, temperature, one) for one in (rule, _with_confidence(rule, 0.0, None)))
     lids, first_choice = lids_of(outcome, decided, rule), lids_of(outcome, forced, rule)
     said = outcome.logits.argmax(axis=1)
-    right, opened_well, chosen_well = said == outcome.targets, _well(lids), _well(first_choice)
+    right, well, chosen_well = said == outcome.targets, opened_well(lids), opened_well(first_choice)
     sources = np.array([photo.source for photo in outcome.photos])
     owners, materials = np.array([owner for owner, _ in lids]), outcome.classes
     return {
@@ -64,15 +65,15 @@ def _part(outcome: Outcome, name: str, temperature: float, rule: Policy) -> dict
             if (outcome.targets == k).any()
         ],
         "per_source": [
-            {**share(source, name, right[own]), "lids": share(source, name, opened_well[own])}
+            {**share(source, name, right[own]), "lids": share(source, name, well[own])}
             for source, own in ((source, sources == source) for source in sorted(set(sources.tolist())))
         ],
         "confusion": _counts([(materials[t], materials[s]) for t, s in zip(outcome.targets, said, strict=True)]),
         "lids": {
-            "as_shipped": share("all sources", name, opened_well),
+            "as_shipped": share("all sources", name, well),
             "without_fallback": share("all sources", name, chosen_well),
             "organic_into_recyclable": share("organic", name, organic_into_recyclable(lids)),
-            "per_compartment": [share(c, name, opened_well[owners == c]) for c in sorted(set(owners.tolist()))],
+            "per_compartment": [share(c, name, well[owners == c]) for c in sorted(set(owners.tolist()))],
             "confusion": _counts(lids),
             "mean_cost": round(mean_cost(lids, rule.cost_matrix), 4),
             "wrong": _wrong(lids, rule),
@@ -82,17 +83,13 @@ def _part(outcome: Outcome, name: str, temperature: float, rule: Policy) -> dict
         "risk_coverage": {
             "material": _risk_coverage(outcome.probabilities(temperature).max(axis=1), right),
             "lid": _risk_coverage(np.array([one.confidence for one in forced]), chosen_well),
-            "as_shipped": _as_shipped(decided, opened_well),
+            "as_shipped": _as_shipped(decided, well),
         },
     }  # fmt: skip
 
 
 def _with_confidence(rule: Policy, confidence: float, energy: float | None) -> Policy:
     return replace(rule, thresholds=rule.thresholds.model_copy(update={"confidence": confidence, "energy": energy}))
-
-
-def _well(lids: Lids) -> NDArray[np.bool_]:
-    return np.array([right == opened for right, opened in lids])
 
 
 def _counts(pairs: Lids) -> dict[str, dict[str, int]]:
@@ -120,7 +117,7 @@ def _at_threshold(confidence: float, outcome: Outcome, temperature: float, rule:
     return {
         "confidence": confidence,
         "mean_cost": round(mean_cost(lids, rule.cost_matrix), 4),
-        "right": round(float(_well(lids).mean()), 4),
+        "right": round(float(opened_well(lids).mean()), 4),
         "organic_into_recyclable": round(float(organic.mean()) if len(organic) else 0.0, 4),
     }
 
