@@ -9,7 +9,6 @@ pytest.importorskip("torch")
 from device.bundle import Thresholds
 from training.evaluate import (
     CAUTION,
-    Outcome,
     choose_thresholds,
     cross_fitted_calibration_error,
     evaluate,
@@ -19,6 +18,7 @@ from training.evaluate import (
     open_lids,
     wilson,
 )
+from training.outcome import Outcome
 from training.prepare import Photo
 
 CLASSES = ("glass", "organic", "textile", "trash")

@@ -24,6 +24,7 @@ from export.errors import ExportError
 from tests.drawn import a_picture, save
 from training.__main__ import main as training_command
 from training.errors import DataError
+from training.models import load_checkpoint
 
 ROOT = Path(__file__).parent.parent
 FOLDERS = (
@@ -98,6 +99,18 @@ def test_a_co_teacher_of_a_recipe_that_learns_from_none_is_refused(run: Path) ->
     command += ["--co-teacher", str(run / "model.pt")]
     with pytest.raises(DataError, match="The recipe fast has no teacher: leave --co-teacher out"):
         CliRunner().invoke(training_command, command, catch_exceptions=False)
+
+
+def test_several_co_teachers_teach_and_the_checkpoint_says_which(run: Path, tmp_path: Path) -> None:
+    shutil.copy(run / "split.json", tmp_path)
+    (tmp_path / "best.json").write_text(json.dumps({"values": {"distillation": 0.5}}))
+    command = ["train", "--data", str(run.parent / "data"), "--run", str(tmp_path), "--recipe", "fast"]
+    command += ["--tuned", str(tmp_path / "best.json"), "--workers", "0"]
+    command += ["--co-teacher", str(run / "model.pt"), "--co-teacher", str(run / "bundle.onnx")]
+    assert CliRunner().invoke(training_command, command, catch_exceptions=False).exit_code == 0
+    told = json.loads(load_checkpoint(tmp_path / "model.pt")["provenance"])["co_teachers"]
+    version = Bundle.open(run / "bundle.onnx").contract.version
+    assert [one.get("file", one.get("bundle")) for one in told] == ["model.pt", version]
 
 
 def test_the_commands_beside_the_chain_work_on_the_same_run(run: Path) -> None:

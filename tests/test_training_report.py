@@ -20,7 +20,8 @@ from tests.drawn import save
 from tests.test_training_evaluation import outcome
 from training.__main__ import main as training_command
 from training.errors import DataError
-from training.evaluate import expected_calibration_error, observe, policy
+from training.evaluate import expected_calibration_error, policy
+from training.outcome import observe
 from training.prepare import Photo, Split, save_split
 from training.report.figures import figures
 

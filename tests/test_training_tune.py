@@ -81,17 +81,17 @@ def test_a_teacher_is_fine_tuned_once_and_another_size_is_refused(tmp_path: Path
         teacher_from(tmp_path / "nowhere", listed.classes, 0)
 
 
-def test_a_trained_network_teaches_beside_the_teacher_with_the_same_say(tmp_path: Path) -> None:
+def test_trained_networks_teach_beside_the_teacher_with_the_same_say(tmp_path: Path) -> None:
     listed = split(tmp_path)
     training(list(listed.photos), tmp_path / "first").run()
     second, told = co_teacher(tmp_path / "first" / "model.pt", listed)
     assert (told["file"], told["epochs"]) == ("model.pt", 2)
-    first = Teacher(2, size=0).eval()
+    first, third = (Teacher(2, size=0).eval() for _ in range(2))
     views = torch.randint(0, 256, (4, 3, 64, 64), dtype=torch.uint8)
     with torch.no_grad():
-        logits, maps = Ensemble([first, second]).eval()(views)
-        chances = [torch.softmax(one(views)[0], dim=1) for one in (first, second)]
-    together = (chances[0] * chances[1]).sqrt()
+        logits, maps = Ensemble([first, second, third]).eval()(views)
+        chances = [torch.softmax(one(views)[0], dim=1) for one in (first, second, third)]
+    together = (chances[0] * chances[1] * chances[2]) ** (1 / 3)
     torch.testing.assert_close(torch.softmax(logits, dim=1), together / together.sum(dim=1, keepdim=True))
     assert [one.shape[1] for one in maps] == list(first.widths), "hints come from the teacher"
 

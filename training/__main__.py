@@ -7,40 +7,31 @@ import logging
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import click
 import torch
 from tqdm import tqdm
 
-from device.bundle import Bundle
 from device.errors import PilahError
-from device.pictures import picture_files
 from training.augment import read_photo, training_view
 from training.average import averaged
 from training.errors import DataError
-from training.evaluate import evaluate, in_percent, predict, predict_strained, share
 from training.files import write_atomically, write_checkpoint, write_text
 from training.loop import Training, set_aside
-from training.models import Ensemble, Explainer, Normalised, Student, Teacher, load_student
+from training.measure import evaluate_command, seed_command, strain_command, unknown_command
+from training.models import Ensemble, Explainer, Student
+from training.options import run_option
 from training.prepare import contact_sheet, load_split, prepare, save_split, table
 from training.processes import Processes
 from training.recipes import RECIPES, Phase, recipe_named
-from training.report.command import asking, report_command
-from training.sampling import Photos
-from training.seed import fit_seed_head, predict_with_head
+from training.report.command import report_command
 from training.sources import read_description, rendered_source
-from training.start import IMAGENET, begin, co_teacher, take_imagenet
+from training.start import IMAGENET, begin, co_teacher
 from training.teach import teacher_from, teacher_of
 from training.tune import Tuning, with_tuned
-from training.unknown import caution
 
 DESCRIPTION = Path(__file__).parent / "data" / "shared.toml"
 
-run_option = click.option(
-    "--run", "folder", type=click.Path(path_type=Path), default=Path("runs/default"), show_default=True,
-    help="Folder of the run.",
-)  # fmt: skip
 data_options = [
     click.option("--data", type=click.Path(path_type=Path), required=True, help="Folder that the paths start from."),
     click.option("--description", type=click.Path(path_type=Path), default=DESCRIPTION, show_default=True),
@@ -119,8 +110,8 @@ def augment_command(folder: Path, size: int, strength: float) -> None:
     help="Another run whose fine-tuned teacher teaches here too.",
 )  # fmt: skip
 @click.option(
-    "--co-teacher", "beside", type=click.Path(path_type=Path), default=None, metavar="FILE",
-    help="A trained checkpoint or bundle that teaches beside the teacher.",
+    "--co-teacher", "beside", type=click.Path(path_type=Path), multiple=True, metavar="FILE",
+    help="A trained checkpoint or bundle that teaches beside the teacher; may be given several times.",
 )  # fmt: skip
 @click.option("--resume/--restart", default=True, show_default=True, help="Go on in --run, or begin anew there.")
 @click.option("--tuned", type=click.Path(path_type=Path), default=None, help="The best.json of a study.")
@@ -130,7 +121,7 @@ def augment_command(folder: Path, size: int, strength: float) -> None:
 @click.option("--workers", default=1, show_default=True, help="Processes that make views.")
 def train_command(
     data: Path, description: Path, folder: Path, name: str, start: str, teacher: int, other: Path | None,
-    beside: Path | None, resume: bool, tuned: Path | None, seed: int, workers: int,
+    beside: tuple[Path, ...], resume: bool, tuned: Path | None, seed: int, workers: int,
 ) -> None:  # fmt: skip
     """Train by a recipe; stopped at any moment and started again, it goes on.
 
@@ -140,32 +131,32 @@ def train_command(
         read_description(description, data), load_split(folder / "split.json"),
         replace(recipe_named(name), seed=seed),
     )  # fmt: skip
-    if beside is not None and not recipe.learns_from_teacher:
-        raise DataError(f"The recipe {name} has no teacher: leave --co-teacher out, or take another recipe.")
     recipe = recipe if tuned is None else with_tuned(recipe, tuned)
+    if beside and not recipe.learns_from_teacher:
+        raise DataError(f"The recipe {name} has no teacher: leave --co-teacher out, or take another recipe.")
     processes = Processes.join()
     if not resume and processes.is_first:
         for path in set_aside(folder):
             click.echo(f"The earlier training is kept as {path}.")
     processes.wait()
     taught_by: Explainer | None = None
-    told_of_beside = None
+    told_of_beside = []
     if recipe.learns_from_teacher:
         taught_by = (
             teacher_of(folder, split, recipe, teacher, workers, processes)
             if other is None
             else teacher_from(other, split.classes, teacher)
         )
-        if beside is not None:
-            second, told_of_beside = co_teacher(beside, split)
-            taught_by = Ensemble([taught_by, second])
+        if beside:
+            others, told_of_beside = zip(*(co_teacher(path, split) for path in beside), strict=True)
+            taught_by = Ensemble([taught_by, *others])
     torch.manual_seed(recipe.seed)
     student = Student(len(split.classes), "seed" if name == "seed" else "linear", recipe.norms)
     origin = None if (folder / "last.pt").exists() else begin(student, start, split)
     training = Training(
         student, recipe, split.part("train"), split.part("val"), split.classes, folder, teacher=taught_by,
         source_weights={source.name: source.weight for source in described.source},
-        provenance={"recipe_name": name, "seed": recipe.seed, "start": origin, "co_teacher": told_of_beside},
+        provenance={"recipe_name": name, "seed": recipe.seed, "start": origin, "co_teachers": list(told_of_beside)},
         workers=workers, processes=processes,
     )  # fmt: skip
     training.run()
@@ -226,87 +217,8 @@ def tune_command(
         click.echo(f"  {key:<14} {value:.4g}")
 
 
-@main.command("seed")
-@run_option
-@click.option(
-    "--views", type=click.IntRange(1, 20), default=2, show_default=True, help="Augmented views of each photo."
-)
-@click.option("--workers", default=1, show_default=True, help="Processes that make views.")
-def seed_command(folder: Path, views: int, workers: int) -> None:
-    """Measure the student project's recipe on the same split: DenseNet121 with ImageNet weights, frozen, and its head.
-
-    Where those weights cannot be had, EfficientNet-Lite0 with its own stands in.
-    """
-    split = load_split(folder / "split.json")
-    torch.manual_seed(0)
-    student = Student(len(split.classes))
-    backbone: Normalised = student
-    if take_imagenet(student) is None:
-        click.echo("DenseNet121's ImageNet weights cannot be had: EfficientNet-Lite0 with its own stands in.", err=True)
-        backbone = Teacher(len(split.classes), 0)
-    head = fit_seed_head(
-        backbone, Photos(split.part("train"), split.classes), len(split.classes), views, workers=workers
-    )
-    parts = [part for part in ("val", "test") if split.part(part)]
-    result = evaluate(*(predict_with_head(backbone, head, split.part(part), split.classes) for part in parts))
-    write_text(folder / "seed.json", json.dumps(result, indent=1, ensure_ascii=False))
-    _tell(result)
-
-
-@main.command("evaluate")
-@run_option
-def evaluate_command(folder: Path) -> None:
-    """Fit temperature and thresholds on the held-out part, and measure on it and on the test part."""
-    student, checkpoint = load_student(folder / "model.pt")
-    split, classes = load_split(folder / "split.json"), tuple(checkpoint["classes"])
-    test = split.part("test")
-    result = evaluate(predict(student, split.part("val"), classes), predict(student, test, classes) if test else None)
-    result["licences"] = json.loads((folder / "licences.json").read_text(encoding="utf-8"))
-    write_text(folder / "evaluation.json", json.dumps(result, indent=1, ensure_ascii=False))
-    _tell(result)
-
-
-@main.command("strain")
-@run_option
-def strain_command(folder: Path) -> None:
-    """Measure on augmented views of the held-out photos: what other cameras, light and tilt might cost."""
-    student, checkpoint = load_student(folder / "model.pt")
-    outcome = predict_strained(student, load_split(folder / "split.json").part("val"), tuple(checkpoint["classes"]))
-    row = share("augmented", "val", outcome.logits.argmax(axis=1) == outcome.targets)
-    click.echo(f"{row['split']:<5} {row['data']} {in_percent(row)}")
-
-
-@main.command("unknown")
-@click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path))
-@run_option
-@click.option("--bundle", type=click.Path(path_type=Path), required=True, help="The bundle to ask.")
-def unknown_command(folders: tuple[Path, ...], folder: Path, bundle: Path) -> None:
-    """Measure what happens to things that no class covers, of which FOLDERS hold photos."""
-    unknown = [path for one in folders for path in picture_files(one)]
-    known = load_split(folder / "split.json").part("val")
-    found = caution(Bundle.open(bundle), known, unknown, asking)
-    for label, data, one in (
-        ("unknown, to the fallback", "unknown", found.shipped.fallback),
-        ("without thresholds", "unknown", found.without.fallback),
-        ("known, right lid", "known", found.shipped.right),
-        ("without thresholds", "known", found.without.right),
-    ):
-        row = share(data, "val", one)
-        click.echo(f"{label:<25} {row['correct']} of {row['photos']}: {in_percent(row)}")
-    for name, chance in found.separation.items():
-        click.echo(f"{name} is higher for a known thing than for an unknown one in {100 * chance:.1f} % of pairs")
-
-
-def _tell(result: dict[str, Any]) -> None:
-    """Print what an evaluation measured."""
-    for row in result["metrics"]:
-        click.echo(f"{row['split']:<5} {row['data']:<14} {in_percent(row)}")
-    for part, lids in result["compartments"].items():
-        for name in ("as_shipped", "without_fallback", "organic_into_recyclable"):
-            click.echo(f"{part:<5} lids, {name}: {in_percent(lids[name])}")
-
-
-main.add_command(report_command)
+for _command in (seed_command, evaluate_command, strain_command, unknown_command, report_command):
+    main.add_command(_command)
 
 
 def run() -> None:

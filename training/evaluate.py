@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,15 +12,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from device.bundle import Bundle, CostMatrix, Thresholds
-from device.classifier import Classifier, Observation
+from device.bundle import CostMatrix, Thresholds
+from device.classifier import Observation
 from device.config import Config
 from device.decision import Decision, Policy, decide
-from training.augment import EVALUATION_PX, evaluation_view, read_photo, training_view
-from training.errors import DataError
-from training.models import Student
-from training.prepare import Photo
-from training.sampling import Photos
+from training.outcome import Outcome
 
 BINS = 15
 """Of the reliability diagram and the expected calibration error (Guo et al. 2017)."""
@@ -30,9 +24,6 @@ CAUTION = 0.0025
 """What the mean cost of known things may rise by, so that more of what is unknown goes to the fallback."""
 WORST_SHARE = 0.01
 """Share of organic photos that may open the recyclable lid."""
-
-SMALLEST_PROBABILITY = 1e-38
-"""Below the smallest float32 that a softmax gives, so that its logarithm exists."""
 
 COST_MATRIX: CostMatrix = {
     "organic": {"recyclable": 10.0, "reuse": 5.0, "residual": 1.0},
@@ -70,94 +61,6 @@ def in_percent(row: dict[str, Any]) -> str:
     """What `share` made, to print: the accuracy, and its interval in brackets."""
     low, high = (100 * end for end in row["interval95"])
     return f"{100 * row['accuracy']:.1f} % ({low:.1f}…{high:.1f})"
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a model said of some photos: (N, K) float logits and (N,) indices of the true classes.
-
-    `tells_energy`: False for a bundle without an energy output, whose drops are never unknown.
-    """
-
-    photos: tuple[Photo, ...]
-    classes: tuple[str, ...]
-    logits: NDArray[np.float32]
-    targets: NDArray[np.int64]
-    tells_energy: bool = True
-
-    def probabilities(self, temperature: float) -> NDArray[np.float64]:
-        scaled = self.logits.astype(np.float64) / temperature
-        weights = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-        return np.asarray(weights / weights.sum(axis=1, keepdims=True))
-
-    @property
-    def energies(self) -> NDArray[np.float64]:
-        return np.asarray(np.logaddexp.reduce(self.logits.astype(np.float64), axis=1))
-
-    def subset(self, keep: NDArray[np.bool_]) -> Outcome:
-        chosen = tuple(photo for photo, kept in zip(self.photos, keep, strict=True) if kept)
-        return replace(self, photos=chosen, logits=self.logits[keep], targets=self.targets[keep])
-
-    def __add__(self, other: Outcome) -> Outcome:
-        return replace(
-            self, photos=self.photos + other.photos, logits=np.concatenate([self.logits, other.logits]),
-            targets=np.concatenate([self.targets, other.targets]),
-        )  # fmt: skip
-
-
-def _targets(photos: Sequence[Photo], classes: tuple[str, ...]) -> NDArray[np.int64]:
-    """(N,) indices of the photos' materials. Raises `DataError` for a material that the model does not know."""
-    if strange := sorted({photo.material for photo in photos} - set(classes)):
-        raise DataError(
-            f"The model knows no {', '.join(strange)}, only {', '.join(classes)}: measure it on its own run."
-        )
-    return np.array([classes.index(photo.material) for photo in photos], np.int64)
-
-
-def predict(student: Student, photos: Sequence[Photo], classes: tuple[str, ...]) -> Outcome:
-    """Run the float model over photos through the device's own preprocessing."""
-    targets = _targets(photos, classes)
-    views = (evaluation_view(read_photo(photo.path)) for photo in photos)
-    return Outcome(tuple(photos), classes, _logits(student, views), targets)
-
-
-def predict_strained(student: Student, photos: Sequence[Photo], classes: tuple[str, ...]) -> Outcome:
-    """What the float model says of one augmented view of each photo, at full strength and always the same one.
-
-    A stand-in for cameras, light and tilt that no photo here has.
-    """
-    targets, drawn = _targets(photos, classes), Photos(photos, classes)
-    drawn.view = training_view(EVALUATION_PX)
-    views = (drawn[index, index][0] for index in range(len(photos)))
-    return Outcome(tuple(photos), classes, _logits(student, views), targets)
-
-
-@torch.no_grad()
-def _logits(student: Student, views: Iterator[Tensor], batch: int = 32) -> NDArray[np.float32]:
-    """(N, K) of N views, each (3, S, S) uint8."""
-    student.eval()
-    logits = []
-    while together := list(itertools.islice(views, batch)):
-        logits.append(student(torch.stack(together))[0].float())
-    return np.asarray(torch.cat(logits).numpy())
-
-
-def observe(bundle: Bundle, photos: Sequence[Photo], progress: Callable[[Any], Iterable[Photo]] = iter) -> Outcome:
-    """What a bundle says of photos, by the code that the loop and `pilah classify` use.
-
-    A bundle gives probabilities p at its temperature T and the energy of its logits z, from which the logits follow:
-    softmax(z / T) = p leaves z = T·log p + c, and logsumexp(z) gives c.
-    """
-    contract, targets = bundle.contract, _targets(photos, bundle.contract.classes)
-    classifier = Classifier(bundle)
-    logits, energies = [], []
-    for photo in progress(photos):
-        seen = classifier.observe(read_photo(photo.path))
-        scaled = contract.temperature * np.log(np.maximum(seen.probabilities.astype(np.float64), SMALLEST_PROBABILITY))
-        energies.append(seen.energy)
-        logits.append(scaled + ((seen.energy or 0.0) - np.logaddexp.reduce(scaled)))
-    told = all(energy is not None for energy in energies)
-    return Outcome(tuple(photos), contract.classes, np.stack(logits).astype(np.float32), targets, told)
 
 
 def fit_temperature(outcome: Outcome) -> float:

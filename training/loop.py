@@ -27,11 +27,11 @@ from tqdm import tqdm
 
 from training.augment import EVALUATION_PX, evaluation_view, seed_view, training_view
 from training.errors import CheckpointError
-from training.evaluate import Outcome
 from training.files import write_checkpoint
 from training.lesson import Batch, Lesson, echoes
 from training.log import Log
 from training.models import Explainer, Normalised, load_checkpoint
+from training.outcome import Outcome
 from training.prepare import Photo
 from training.processes import Processes
 from training.recipes import Recipe

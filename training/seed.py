@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from training.augment import evaluation_view, read_photo, seed_view
-from training.evaluate import Outcome
 from training.models import Normalised, seed_head
+from training.outcome import Outcome
 from training.prepare import Photo
 from training.sampling import Photos
 from training.teach import pooled_features

@@ -25,10 +25,11 @@ from optuna.trial import FrozenTrial, TrialState
 from torch.nn import functional
 
 from training.errors import DataError
-from training.evaluate import Outcome, fit_temperature
+from training.evaluate import fit_temperature
 from training.files import write_atomically, write_text
 from training.loop import Training
 from training.models import Student, Teacher
+from training.outcome import Outcome
 from training.prepare import Split
 from training.recipes import Recipe
 from training.sampling import Photos

@@ -15,7 +15,8 @@ from device.classifier import Classifier
 from device.decision import Decision, Policy, decide
 from training.augment import read_photo
 from training.errors import DataError
-from training.evaluate import decisions, lids_of, observe, opened_well, policy
+from training.evaluate import decisions, lids_of, opened_well, policy
+from training.outcome import observe
 from training.prepare import Photo
 
 

@@ -15,9 +15,11 @@ from tqdm import tqdm
 from device.bundle import Bundle, Thresholds
 from device.decision import Policy
 from training.errors import DataError
-from training.evaluate import Outcome, in_percent, observe, policy, predict
+from training.evaluate import in_percent, policy
 from training.files import write_atomically, write_text
 from training.models import load_student
+from training.options import run_option
+from training.outcome import Outcome, observe, predict
 from training.prepare import Photo, Split, load_split
 from training.report.figures import figures
 from training.report.mistakes import mistake_sheet, short_names, worst_mistakes
@@ -37,10 +39,7 @@ class Measured:
 
 
 @click.command("report")
-@click.option(
-    "--run", "folder", type=click.Path(path_type=Path), default=Path("runs/default"), show_default=True,
-    help="Folder of the run.",
-)  # fmt: skip
+@run_option
 @click.option(
     "--bundle", type=click.Path(path_type=Path), default=None,
     help="Measure this bundle, as the device runs it; without it the run's float model is measured.",

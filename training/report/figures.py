@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from device.decision import Decision, Policy
 from training.evaluate import (
     BINS,
-    Outcome,
     cross_fitted_calibration_error,
     decisions,
     expected_calibration_error,
@@ -24,6 +23,7 @@ from training.evaluate import (
     organic_into_recyclable,
     share,
 )
+from training.outcome import Outcome
 
 POOLED = "held out"
 """The part that joins all others: every photo that the model was not trained on."""

@@ -11,7 +11,7 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from training.evaluate import Outcome
+from training.outcome import Outcome
 
 COLUMNS = 6
 TILE_PX = 176

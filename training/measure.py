@@ -1,0 +1,104 @@
+"""Commands that say how good a trained model is: evaluate, strain, unknown, and the seed's recipe to compare with."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+import torch
+
+from device.bundle import Bundle
+from device.pictures import picture_files
+from training.evaluate import evaluate, in_percent, share
+from training.files import write_text
+from training.models import Normalised, Student, Teacher, load_student
+from training.options import run_option
+from training.outcome import predict, predict_strained
+from training.prepare import load_split
+from training.report.command import asking
+from training.sampling import Photos
+from training.seed import fit_seed_head, predict_with_head
+from training.start import take_imagenet
+from training.unknown import caution
+
+
+@click.command("seed")
+@run_option
+@click.option(
+    "--views", type=click.IntRange(1, 20), default=2, show_default=True, help="Augmented views of each photo."
+)
+@click.option("--workers", default=1, show_default=True, help="Processes that make views.")
+def seed_command(folder: Path, views: int, workers: int) -> None:
+    """Measure the student project's recipe on the same split: DenseNet121 with ImageNet weights, frozen, and its head.
+
+    Where those weights cannot be had, EfficientNet-Lite0 with its own stands in.
+    """
+    split = load_split(folder / "split.json")
+    torch.manual_seed(0)
+    student = Student(len(split.classes))
+    backbone: Normalised = student
+    if take_imagenet(student) is None:
+        click.echo("DenseNet121's ImageNet weights cannot be had: EfficientNet-Lite0 with its own stands in.", err=True)
+        backbone = Teacher(len(split.classes), 0)
+    head = fit_seed_head(
+        backbone, Photos(split.part("train"), split.classes), len(split.classes), views, workers=workers
+    )
+    parts = [part for part in ("val", "test") if split.part(part)]
+    result = evaluate(*(predict_with_head(backbone, head, split.part(part), split.classes) for part in parts))
+    write_text(folder / "seed.json", json.dumps(result, indent=1, ensure_ascii=False))
+    _tell(result)
+
+
+@click.command("evaluate")
+@run_option
+def evaluate_command(folder: Path) -> None:
+    """Fit temperature and thresholds on the held-out part, and measure on it and on the test part."""
+    student, checkpoint = load_student(folder / "model.pt")
+    split, classes = load_split(folder / "split.json"), tuple(checkpoint["classes"])
+    test = split.part("test")
+    result = evaluate(predict(student, split.part("val"), classes), predict(student, test, classes) if test else None)
+    result["licences"] = json.loads((folder / "licences.json").read_text(encoding="utf-8"))
+    write_text(folder / "evaluation.json", json.dumps(result, indent=1, ensure_ascii=False))
+    _tell(result)
+
+
+@click.command("strain")
+@run_option
+def strain_command(folder: Path) -> None:
+    """Measure on augmented views of the held-out photos: what other cameras, light and tilt might cost."""
+    student, checkpoint = load_student(folder / "model.pt")
+    outcome = predict_strained(student, load_split(folder / "split.json").part("val"), tuple(checkpoint["classes"]))
+    row = share("augmented", "val", outcome.logits.argmax(axis=1) == outcome.targets)
+    click.echo(f"{row['split']:<5} {row['data']} {in_percent(row)}")
+
+
+@click.command("unknown")
+@click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path))
+@run_option
+@click.option("--bundle", type=click.Path(path_type=Path), required=True, help="The bundle to ask.")
+def unknown_command(folders: tuple[Path, ...], folder: Path, bundle: Path) -> None:
+    """Measure what happens to things that no class covers, of which FOLDERS hold photos."""
+    unknown = [path for one in folders for path in picture_files(one)]
+    known = load_split(folder / "split.json").part("val")
+    found = caution(Bundle.open(bundle), known, unknown, asking)
+    for label, data, one in (
+        ("unknown, to the fallback", "unknown", found.shipped.fallback),
+        ("without thresholds", "unknown", found.without.fallback),
+        ("known, right lid", "known", found.shipped.right),
+        ("without thresholds", "known", found.without.right),
+    ):
+        row = share(data, "val", one)
+        click.echo(f"{label:<25} {row['correct']} of {row['photos']}: {in_percent(row)}")
+    for name, chance in found.separation.items():
+        click.echo(f"{name} is higher for a known thing than for an unknown one in {100 * chance:.1f} % of pairs")
+
+
+def _tell(result: dict[str, Any]) -> None:
+    """Print what an evaluation measured."""
+    for row in result["metrics"]:
+        click.echo(f"{row['split']:<5} {row['data']:<14} {in_percent(row)}")
+    for part, lids in result["compartments"].items():
+        for name in ("as_shipped", "without_fallback", "organic_into_recyclable"):
+            click.echo(f"{part:<5} lids, {name}: {in_percent(lids[name])}")
