@@ -140,23 +140,24 @@ def train_command(
             click.echo(f"The earlier training is kept as {path}.")
     processes.wait()
     taught_by: Explainer | None = None
-    told_of_beside = []
+    co_teachers = [co_teacher(path, split) for path in beside]
     if recipe.learns_from_teacher:
         taught_by = (
             teacher_of(folder, split, recipe, teacher, workers, processes)
             if other is None
             else teacher_from(other, split.classes, teacher)
         )
-        if beside:
-            others, told_of_beside = zip(*(co_teacher(path, split) for path in beside), strict=True)
-            taught_by = Ensemble([taught_by, *others])
+        if co_teachers:
+            taught_by = Ensemble([taught_by, *(student for student, _ in co_teachers)])
     torch.manual_seed(recipe.seed)
     student = Student(len(split.classes), "seed" if name == "seed" else "linear", recipe.norms)
     origin = None if (folder / "last.pt").exists() else begin(student, start, split)
     training = Training(
         student, recipe, split.part("train"), split.part("val"), split.classes, folder, teacher=taught_by,
         source_weights={source.name: source.weight for source in described.source},
-        provenance={"recipe_name": name, "seed": recipe.seed, "start": origin, "co_teachers": list(told_of_beside)},
+        provenance={
+            "recipe_name": name, "seed": recipe.seed, "start": origin, "co_teachers": [told for _, told in co_teachers],
+        },
         workers=workers, processes=processes,
     )  # fmt: skip
     training.run()
