@@ -24,6 +24,8 @@ CAUTION = 0.0025
 """What the mean cost of known things may rise by, so that more of what is unknown goes to the fallback."""
 WORST_SHARE = 0.01
 """Share of organic photos that may open the recyclable lid."""
+NO_THRESHOLDS = Thresholds(confidence=0.0)
+"""Nothing is sent to the fallback for doubt."""
 
 COST_MATRIX: CostMatrix = {
     "organic": {"recyclable": 10.0, "reuse": 5.0, "residual": 1.0},
@@ -198,7 +200,7 @@ def evaluate(held_out: Outcome, test: Outcome | None = None) -> dict[str, Any]:
 def _judge_lids(outcome: Outcome, temperature: float, thresholds: Thresholds, part: str) -> dict[str, Any]:
     lids = open_lids(outcome, temperature, thresholds)
     organic = organic_into_recyclable(lids)
-    forced = open_lids(outcome, temperature, Thresholds(confidence=0.0))
+    forced = open_lids(outcome, temperature, NO_THRESHOLDS)
     return {
         "as_shipped": share("all sources", part, opened_well(lids)),
         "without_fallback": share("all sources", part, opened_well(forced)),

@@ -31,7 +31,7 @@ from training.files import write_checkpoint
 from training.lesson import Batch, Lesson, echoes
 from training.log import Log
 from training.models import Explainer, Normalised, load_checkpoint
-from training.outcome import Outcome
+from training.outcome import Outcome, logits_of
 from training.prepare import Photo
 from training.processes import Processes
 from training.recipes import Recipe
@@ -195,16 +195,16 @@ class Training:
             else:
                 mean.copy_(value)
 
-    @torch.no_grad()
-    def outcome(self, held_out: Photos, photos: list[Photo], size_px: int = EVALUATION_PX, batch: int = 32) -> Outcome:
+    def outcome(self, held_out: Photos, photos: list[Photo], size_px: int = EVALUATION_PX) -> Outcome:
         """What the averaged model says of `photos`, whose pictures are `held_out`, prepared as on the device."""
-        logits = []
-        for start in range(0, len(held_out), batch):
-            pictures = held_out.pictures[start : start + batch]
-            views = [evaluation_view(picture.permute(1, 2, 0).numpy(), size_px) for picture in pictures]
+
+        def answer(batch: Tensor) -> Tensor:
             with torch.autocast(self.device.type, torch.bfloat16):
-                logits.append(self.average(torch.stack(views).to(self.device))[0].float().cpu())
-        return Outcome(tuple(photos), self.classes, torch.cat(logits).numpy(), np.array(held_out.targets, np.int64))
+                logits: Tensor = self.average(batch.to(self.device))[0]
+            return logits
+
+        views = (evaluation_view(picture.permute(1, 2, 0).numpy(), size_px) for picture in held_out.pictures)
+        return Outcome(tuple(photos), self.classes, logits_of(answer, views), np.array(held_out.targets, np.int64))
 
     def accuracy(self) -> float:
         """Share of the held-out photos that the averaged model names right."""

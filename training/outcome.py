@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,6 +22,7 @@ from training.sampling import Photos
 
 SMALLEST_PROBABILITY = 1e-38
 """Below the smallest float32 that a softmax gives, so that its logarithm exists."""
+VIEWS_AT_ONCE = 32
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Outcome:
         )  # fmt: skip
 
 
-def _targets(photos: Sequence[Photo], classes: tuple[str, ...]) -> NDArray[np.int64]:
+def targets_of(photos: Sequence[Photo], classes: tuple[str, ...]) -> NDArray[np.int64]:
     """(N,) indices of the photos' materials. Raises `DataError` for a material that the model does not know."""
     if strange := sorted({photo.material for photo in photos} - set(classes)):
         raise DataError(
@@ -68,7 +69,7 @@ def _targets(photos: Sequence[Photo], classes: tuple[str, ...]) -> NDArray[np.in
 
 def predict(student: Student, photos: Sequence[Photo], classes: tuple[str, ...]) -> Outcome:
     """Run the float model over photos through the device's own preprocessing."""
-    targets = _targets(photos, classes)
+    targets = targets_of(photos, classes)
     views = (evaluation_view(read_photo(photo.path)) for photo in photos)
     return Outcome(tuple(photos), classes, _logits(student, views), targets)
 
@@ -78,19 +79,23 @@ def predict_strained(student: Student, photos: Sequence[Photo], classes: tuple[s
 
     A stand-in for cameras, light and tilt that no photo here has.
     """
-    targets, drawn = _targets(photos, classes), Photos(photos, classes)
+    targets, drawn = targets_of(photos, classes), Photos(photos, classes)
     drawn.view = training_view(EVALUATION_PX)
     views = (drawn[index, index][0] for index in range(len(photos)))
     return Outcome(tuple(photos), classes, _logits(student, views), targets)
 
 
-@torch.no_grad()
-def _logits(student: Student, views: Iterator[Tensor], batch: int = 32) -> NDArray[np.float32]:
-    """(N, K) of N views, each (3, S, S) uint8."""
+def _logits(student: Student, views: Iterable[Tensor]) -> NDArray[np.float32]:
     student.eval()
-    logits = []
-    while together := list(itertools.islice(views, batch)):
-        logits.append(student(torch.stack(together))[0].float())
+    return logits_of(lambda batch: student(batch)[0], views)
+
+
+@torch.no_grad()
+def logits_of(network: Callable[[Tensor], Tensor], views: Iterable[Tensor]) -> NDArray[np.float32]:
+    """(N, K) logits of N views, each (3, S, S) uint8, shown to the network a batch at a time."""
+    rest, logits = iter(views), []
+    while together := list(itertools.islice(rest, VIEWS_AT_ONCE)):
+        logits.append(network(torch.stack(together)).float().cpu())
     return np.asarray(torch.cat(logits).numpy())
 
 
@@ -100,7 +105,7 @@ def observe(bundle: Bundle, photos: Sequence[Photo], progress: Callable[[Any], I
     A bundle gives probabilities p at its temperature T and the energy of its logits z, from which the logits follow:
     softmax(z / T) = p leaves z = T·log p + c, and logsumexp(z) gives c.
     """
-    contract, targets = bundle.contract, _targets(photos, bundle.contract.classes)
+    contract, targets = bundle.contract, targets_of(photos, bundle.contract.classes)
     classifier = Classifier(bundle)
     logits, energies = [], []
     for photo in progress(photos):

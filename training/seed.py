@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from training.augment import evaluation_view, read_photo, seed_view
 from training.models import Normalised, seed_head
-from training.outcome import Outcome
+from training.outcome import Outcome, logits_of, targets_of
 from training.prepare import Photo
 from training.sampling import Photos
 from training.teach import pooled_features
@@ -45,16 +44,17 @@ def fit_seed_head(
     return head.eval()
 
 
-@torch.no_grad()
 def predict_with_head(
-    backbone: Normalised, head: nn.Module, photos: Sequence[Photo], classes: tuple[str, ...], batch: int = 32
+    backbone: Normalised, head: nn.Module, photos: Sequence[Photo], classes: tuple[str, ...]
 ) -> Outcome:
-    """What backbone and head say of photos, seen as the device sees them."""
-    logits: list[Tensor] = []
-    for start in range(0, len(photos), batch):
-        views = torch.stack([evaluation_view(read_photo(photo.path)) for photo in photos[start : start + batch]])
+    """What backbone and head say of photos, seen as the device sees them. Raises `DataError`."""
+
+    def answer(batch: Tensor) -> Tensor:
         with torch.autocast("cpu", torch.bfloat16):
-            maps = backbone.maps(views)
-        logits.append(head(maps[-1].float().mean(dim=(2, 3))))
-    targets = np.array([classes.index(photo.material) for photo in photos], np.int64)
-    return Outcome(tuple(photos), classes, torch.cat(logits).numpy(), targets)
+            maps = backbone.maps(batch)
+        logits: Tensor = head(maps[-1].float().mean(dim=(2, 3)))
+        return logits
+
+    targets = targets_of(photos, classes)
+    views = (evaluation_view(read_photo(photo.path)) for photo in photos)
+    return Outcome(tuple(photos), classes, logits_of(answer, views), targets)

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from device.bundle import Bundle, Thresholds
+from device.bundle import Bundle
 from device.classifier import Classifier
 from device.decision import Decision, Policy, decide
 from training.augment import read_photo
 from training.errors import DataError
-from training.evaluate import decisions, lids_of, opened_well, policy
+from training.evaluate import NO_THRESHOLDS, decisions, lids_of, opened_well, policy
 from training.outcome import observe
 from training.prepare import Photo
 
@@ -52,7 +52,7 @@ def caution(
         raise DataError(f"There is no photo of {'known' if unknown else 'unknown'} things, so nothing can be compared.")
     contract, classifier = bundle.contract, Classifier(bundle)
     shipped = policy(contract.classes, contract.thresholds, contract.cost_matrix)
-    bold = replace(shipped, thresholds=Thresholds(confidence=0.0))
+    bold = replace(shipped, thresholds=NO_THRESHOLDS)
     outcome = observe(bundle, known, progress)
     seen = [classifier.observe(read_photo(str(path))) for path in progress(unknown)]
 

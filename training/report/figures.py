@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from device.decision import Decision, Policy
 from training.evaluate import (
     BINS,
+    NO_THRESHOLDS,
     cross_fitted_calibration_error,
     decisions,
     expected_calibration_error,
@@ -50,7 +51,7 @@ def figures(parts: Mapping[str, Outcome], temperature: float, rule: Policy) -> d
 
 
 def _part(outcome: Outcome, name: str, temperature: float, rule: Policy) -> dict[str, Any]:
-    decided, forced = (decisions(outcome, temperature, one) for one in (rule, _with_confidence(rule, 0.0, None)))
+    decided, forced = (decisions(outcome, temperature, one) for one in (rule, replace(rule, thresholds=NO_THRESHOLDS)))
     lids, first_choice = lids_of(outcome, decided, rule), lids_of(outcome, forced, rule)
     said = outcome.logits.argmax(axis=1)
     right, well, chosen_well = said == outcome.targets, opened_well(lids), opened_well(first_choice)
@@ -88,10 +89,6 @@ def _part(outcome: Outcome, name: str, temperature: float, rule: Policy) -> dict
     }  # fmt: skip
 
 
-def _with_confidence(rule: Policy, confidence: float, energy: float | None) -> Policy:
-    return replace(rule, thresholds=rule.thresholds.model_copy(update={"confidence": confidence, "energy": energy}))
-
-
 def _counts(pairs: Lids) -> dict[str, dict[str, int]]:
     """How often each first goes with each second: first → second → photos."""
     counts: dict[str, dict[str, int]] = {}
@@ -111,7 +108,7 @@ def _wrong(lids: Lids, rule: Policy) -> list[dict[str, Any]]:
 
 
 def _at_threshold(confidence: float, outcome: Outcome, temperature: float, rule: Policy) -> dict[str, float]:
-    rule = _with_confidence(rule, confidence, rule.thresholds.energy)
+    rule = replace(rule, thresholds=rule.thresholds.model_copy(update={"confidence": confidence}))
     lids = lids_of(outcome, decisions(outcome, temperature, rule), rule)
     organic = organic_into_recyclable(lids)
     return {
