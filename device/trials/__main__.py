@@ -9,6 +9,8 @@ import click
 import cv2
 import numpy as np
 
+from device.clock import Clock, SystemClock
+from device.trials.bench import WorkingClock
 from device.trials.endurance import Footprint, endure
 from device.trials.leaving import leave
 from device.trials.powercut import cut_power
@@ -94,8 +96,9 @@ def endurance(hours: float, seed: int) -> None:
 @_seed
 def latency(drops: int, is_real: bool, seed: int) -> None:
     """Time the way from a drop that lies still to the servo."""
+    clock: Clock = SystemClock() if is_real else WorkingClock()
     with tempfile.TemporaryDirectory() as folder:
-        found = list(latencies_ms(Path(folder), drops, seed, is_real))
+        found = list(latencies_ms(Path(folder), drops, clock, seed, is_real))
     median, most = np.percentile(found, (50, 95))
     click.echo(
         f"{drops} drops, {len(found)} served: from lying still to the servo's first step median {median:.0f} ms, "

@@ -12,21 +12,21 @@ from device.camera.simulated import SimulatedTray, TrayLife
 from device.camera.watch import Grabber
 from device.clock import Clock, SystemClock
 from device.page.commands import bin_of, serve
-from device.trials.bench import PacedWatch, SimulatedBin, WorkingClock, simulated_bin, trial_config
+from device.trials.bench import PacedWatch, SimulatedBin, simulated_bin, trial_config
 
 EMPTY = TrayLife(gap_s=None)
 QUIET = TrayLife(gap_s=None, passers_per_minute=0)
 PAUSE_S = 1.0
 
 
-def latencies_ms(folder: Path, drops: int, seed: int = 0, is_real: bool = False) -> Iterator[float]:
+def latencies_ms(folder: Path, drops: int, clock: Clock, seed: int = 0, is_real: bool = False) -> Iterator[float]:
     """Milliseconds from a thing that lies still to the first pulse that moves a servo, for each thing that was served.
 
-    Things come to rest at random moments between two frames. In simulated time, to which the processor time of the
-    loop is added; `is_real`: in real time, with the camera in a thread of its own, as `pilah run` has it.
+    Things come to rest at random moments between two frames. What counts as time is the `clock`'s: of a `ManualClock`
+    the waiting for frames alone, of a `WorkingClock` the processor time of the loop as well. `is_real`: with the camera
+    in a thread of its own and the model on all cores, as `pilah run` has them; it takes a `SystemClock`.
     """
     config, chance = trial_config(folder, threads=0 if is_real else 1), random.Random(seed)
-    clock: Clock = SystemClock() if is_real else WorkingClock()
     tray = SimulatedTray(config.camera, clock, seed=seed, life=QUIET)
     feed = Grabber(tray, tray.reopen, config.camera, clock) if is_real else PacedWatch(tray, config.camera, clock)
     with simulated_bin(config, tray, feed, clock) as bin_:
