@@ -6,12 +6,13 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch.utils.data import DataLoader
 
 from tests.drawn import a_picture, save
-from training.augment import seed_view, training_view
+from training.augment import VIEWS, evaluation_view, plain_view, training_view
 from training.errors import CheckpointError
 from training.loop import Training, mixing
 from training.models import Norms, Student, load_checkpoint, load_student
@@ -115,13 +116,25 @@ def test_mixed_pictures_carry_the_shares_of_both_classes(mixup: float, cutmix: f
     assert mixed.mean(dim=(1, 2, 3)) / 200 == pytest.approx(shares[:, 1], abs=1e-3)
 
 
-@pytest.mark.parametrize("view", [training_view(40), seed_view(40)])
+@pytest.mark.parametrize("view", [make(40) for make in VIEWS.values()], ids=list(VIEWS))
 def test_a_view_has_the_size_asked_for_and_is_new_each_time(view: torch.nn.Module) -> None:
     picture = torch.from_numpy(a_picture(seed=1)).permute(2, 0, 1)
     torch.manual_seed(0)
     first, second = view(picture), view(picture)
     assert (first.shape, first.dtype) == ((3, 40, 40), torch.uint8)
     assert not torch.equal(first, second)
+
+
+def test_plain_views_are_nearer_to_what_the_device_is_shown() -> None:
+    pixels = np.full((60, 60, 3), 220, np.uint8)
+    pixels[20:40, 25:35] = (160, 60, 40)
+    shown, picture = evaluation_view(pixels, 40).float(), torch.from_numpy(pixels).permute(2, 0, 1)
+
+    def away(view: torch.nn.Module) -> float:
+        torch.manual_seed(0)
+        return float(torch.stack([(view(picture).float() - shown).abs().mean() for _ in range(100)]).mean())
+
+    assert 0 < away(plain_view(40)) < 0.9 * away(training_view(40))
 
 
 def test_a_checkpoint_of_another_network_is_refused_in_one_sentence(tmp_path: Path) -> None:

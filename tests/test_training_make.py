@@ -114,7 +114,7 @@ def test_several_co_teachers_teach_and_the_checkpoint_says_which(run: Path, tmp_
 
 
 def test_the_commands_beside_the_chain_work_on_the_same_run(run: Path) -> None:
-    for command in (["augment", "--size", "48"], ["report", "--out", str(run / "float.html")]):
+    for command in (["augment", "--size", "48", "--views", "plain"], ["report", "--out", str(run / "float.html")]):
         result = CliRunner().invoke(training_command, [*command, "--run", str(run)], catch_exceptions=False)
         assert result.exit_code == 0, result.output
     strained = [CliRunner().invoke(training_command, ["strain", "--run", str(run)]).output for _ in range(2)]

@@ -13,7 +13,7 @@ import torch
 from tqdm import tqdm
 
 from device.errors import PilahError
-from training.augment import read_photo, training_view
+from training.augment import VIEWS, read_photo
 from training.average import averaged
 from training.errors import DataError
 from training.files import write_atomically, write_checkpoint, write_text
@@ -81,12 +81,15 @@ def prepare_command(
 @run_option
 @click.option("--size", default=160, show_default=True, help="Side of a view in pixels.")
 @click.option("--strength", default=1.0, show_default=True)
-def augment_command(folder: Path, size: int, strength: float) -> None:
+@click.option(
+    "--views", type=click.Choice(list(VIEWS)), default="bin", show_default=True, help="As a recipe names them."
+)
+def augment_command(folder: Path, size: int, strength: float, views: str) -> None:
     """Save a grid of augmented views, to look at before hours of training."""
     from torchvision.utils import make_grid, save_image
 
     photos = load_split(folder / "split.json").part("train")
-    view, chosen = training_view(size, strength), photos[:: max(1, len(photos) // 8)][:8]
+    view, chosen = VIEWS[views](size, strength), photos[:: max(1, len(photos) // 8)][:8]
     pictures = [torch.from_numpy(read_photo(photo.path)).permute(2, 0, 1) for photo in chosen]
     grid = make_grid(torch.stack([view(picture) for picture in pictures for _ in range(8)]).float() / 255, nrow=8)
     write_atomically(folder / "augmented.png", lambda partial: save_image(grid, partial, format="png"))

@@ -64,30 +64,45 @@ class Shadow(torch.nn.Module):
         return (image * (1 - darkness)).to(torch.uint8)
 
 
-def training_view(size_px: int, strength: float = 1.0) -> v2.Transform:
+def training_view(
+    size_px: int, strength: float = 1.0, shown: float = 0.35, turned: float = 0.7, erased: float = 0.25
+) -> v2.Transform:
     """A random view of one photo: (3, H, W) uint8 → (3, size_px, size_px) uint8.
 
-    Scaling and cropping, flips, rotation over the full circle, perspective of a tilted camera, colour, white
-    balance, blur, noise, JPEG, shadow, erasing. `strength`: 0 leaves the geometry only, 1 is the default.
+    Scaling, cropping and stretching, flips, rotation over the full circle, colour, white balance, blur, noise, JPEG,
+    shadow, erasing. `strength`: 0 leaves the geometry only, 1 is the default. `shown`: the least part of a photo's area
+    that a view shows; `turned`, `erased`: how often one is rotated, or loses a patch, 0…1.
     """
     return v2.Compose(
         [
-            v2.RandomResizedCrop(size_px, scale=(0.35, 1.0), ratio=(0.8, 1.25), antialias=True),
+            v2.RandomResizedCrop(size_px, scale=(shown, 1.0), ratio=(0.8, 1.25), antialias=True),
             v2.RandomHorizontalFlip(),
             v2.RandomVerticalFlip(),
-            v2.RandomApply([v2.RandomRotation(180, v2.InterpolationMode.BILINEAR, fill=225)], p=0.7),
+            v2.RandomApply([v2.RandomRotation(180, v2.InterpolationMode.BILINEAR, fill=225)], p=turned),
             v2.RandomApply([v2.ColorJitter(0.35 * strength, 0.35 * strength, 0.35 * strength, 0.03 * strength)], p=0.8),
             Shadow(0.3 * strength),
             v2.RandomApply([v2.GaussianBlur(3, (0.1, 1.5))], p=0.2 * strength),
             CheapCamera(strength),
-            v2.RandomErasing(p=0.25 * strength, scale=(0.02, 0.15), value=128),
+            v2.RandomErasing(p=erased * strength, scale=(0.02, 0.15), value=128),
         ]
     )
 
 
-def seed_view(size_px: int) -> v2.Transform:
-    """The student project's augmentation: rotation ±30°, random resized crop, horizontal flip."""
+def plain_view(size_px: int, strength: float = 1.0) -> v2.Transform:
+    """A tamer view, nearer to what the device is shown, to end a training with: same shapes as `training_view`.
+
+    He et al. 2019, "Data Augmentation Revisited: Rethinking the Distribution Gap between Clean and Augmented Data".
+    """
+    return training_view(size_px, strength, shown=0.6, turned=0.3, erased=0.0)
+
+
+def seed_view(size_px: int, strength: float = 1.0) -> v2.Transform:
+    """The student project's augmentation: rotation ±30°, random resized crop, horizontal flip; of one strength."""
     return v2.Compose([v2.RandomRotation(30), v2.RandomResizedCrop(size_px, antialias=True), v2.RandomHorizontalFlip()])
+
+
+VIEWS = {"bin": training_view, "plain": plain_view, "seed": seed_view}
+"""What a recipe may call its views → of which side in pixels and which strength they are made."""
 
 
 def evaluation_view(picture: NDArray[np.uint8], size_px: int = EVALUATION_PX) -> Tensor:

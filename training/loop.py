@@ -25,7 +25,7 @@ from torch.utils.data import DataLoader
 from torchvision.transforms import v2
 from tqdm import tqdm
 
-from training.augment import EVALUATION_PX, evaluation_view, seed_view, training_view
+from training.augment import EVALUATION_PX, VIEWS, evaluation_view
 from training.errors import CheckpointError
 from training.files import write_checkpoint
 from training.lesson import Batch, Lesson, echoes
@@ -179,7 +179,7 @@ class Training:
         recipe, processes = self.recipe, self.processes
         phase = recipe.phase_at(self.epoch)
         size_px = phase.view_px if recipe.learns_from_teacher else phase.size_px
-        self.data.view = training_view(size_px, recipe.strength) if recipe.views == "bin" else seed_view(size_px)
+        self.data.view = VIEWS[recipe.views](size_px, recipe.strength)
         drawn = draw(self.weights, self.fresh_per_epoch * recipe.batch, recipe.seed, self.epoch)
         return DataLoader(
             self.data, processes.share_of(recipe.batch), sampler=drawn[processes.rank :: processes.count],

@@ -37,6 +37,7 @@ class Recipe:
     `echo`: how often a view is taught, which is made and shown to the teacher once (Choi et al. 2019, data echoing).
     `teacher_epochs`: how long the teacher is fine-tuned above stride 8, after its head was fitted; 0: not at all.
     `norms`: of the student, see training/shared.py; `own` keeps what ImageNet weights know, `shared` is faster.
+    `views`: how a photo is altered, see `VIEWS` in training/augment.py.
     `frozen_edges`: the first layers stay as they were at the start, for a network that has learnt to see already.
     """
 
@@ -55,7 +56,7 @@ class Recipe:
     clip_norm: float = 2.0
     ema_decay: float = 0.995
     frozen_backbone: bool = False
-    views: str = "bin"
+    views: Literal["bin", "plain", "seed"] = "bin"
     seed: int = 0
     teacher_epochs: int = 0
     echo: int = 1
@@ -105,6 +106,15 @@ RECIPES = {
     "patient": PATIENT,
     "onward": ONWARD,
     "mixed": replace(ONWARD, phases=(Phase(24, 192, 224),), mixup=0.8, cutmix=1.0, distillation=0.9),
+    "settled": replace(
+        ONWARD,
+        phases=(Phase(6, 192, 224),),
+        learning_rate=1.2e-4,
+        strength=0.5,
+        mixup=0.2,
+        distillation=0.7,
+        views="plain",
+    ),
     "scratch": Recipe(
         phases=(Phase(84, 96, 176), Phase(44, 128, 176), Phase(15, 160, 176), Phase(6, 176)),
         batch=64,
@@ -123,7 +133,8 @@ RECIPES = {
 }
 """`default`: for a GPU; `short`: for a CPU, half an hour; `patient`: for a CPU, two hours, its teacher fine-tuned; all
 three from ImageNet weights or another good start. `onward`: beside a trained model as co-teacher, from it or anew;
-`mixed`: the same with pictures mixed harder, no better by itself, but worth averaging with the others (`average`).
+`mixed`: the same with pictures mixed harder, no better by itself, but worth averaging with the others (`average`);
+`settled`: from a trained model, a few epochs of tamer views, to be averaged with it: half an hour at most.
 `scratch`: from nothing, or for a bundle that is a little faster, with shared norms; `fast`: for the tests; `seed`: the
 student project's, to measure against."""
 
