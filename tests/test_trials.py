@@ -94,4 +94,7 @@ def test_the_trial_of_speed_counts_the_work_of_the_loop_as_time() -> None:
     clock.sleep(10)
     assert worked_s > 0
     assert clock.now() - begun_s >= 10 + worked_s
+
+
+def test_the_trial_of_speed_says_how_many_were_served() -> None:
     assert CliRunner().invoke(main, ["latency", "--drops", "2"]).output.startswith("2 drops, 2 served: ")

@@ -98,7 +98,7 @@ def latency(drops: int, is_real: bool, seed: int) -> None:
     """Time the way from a drop that lies still to the servo."""
     clock: Clock = SystemClock() if is_real else WorkingClock()
     with tempfile.TemporaryDirectory() as folder:
-        found = list(latencies_ms(Path(folder), drops, clock, seed, is_real))
+        found = list(latencies_ms(Path(folder), drops, clock, seed))
     median, most = np.percentile(found, (50, 95))
     click.echo(
         f"{drops} drops, {len(found)} served: from lying still to the servo's first step median {median:.0f} ms, "

@@ -19,13 +19,14 @@ QUIET = TrayLife(gap_s=None, passers_per_minute=0)
 PAUSE_S = 1.0
 
 
-def latencies_ms(folder: Path, drops: int, clock: Clock, seed: int = 0, is_real: bool = False) -> Iterator[float]:
+def latencies_ms(folder: Path, drops: int, clock: Clock, seed: int = 0) -> Iterator[float]:
     """Milliseconds from a thing that lies still to the first pulse that moves a servo, for each thing that was served.
 
     Things come to rest at random moments between two frames. What counts as time is the `clock`'s: of a `ManualClock`
-    the waiting for frames alone, of a `WorkingClock` the processor time of the loop as well. `is_real`: with the camera
-    in a thread of its own and the model on all cores, as `pilah run` has them; it takes a `SystemClock`.
+    the waiting for frames alone, of a `WorkingClock` the processor time of the loop as well. With a `SystemClock` the
+    camera has a thread of its own and the model all cores, as in `pilah run`.
     """
+    is_real = isinstance(clock, SystemClock)
     config, chance = trial_config(folder, threads=0 if is_real else 1), random.Random(seed)
     tray = SimulatedTray(config.camera, clock, seed=seed, life=QUIET)
     feed = Grabber(tray, tray.reopen, config.camera, clock) if is_real else PacedWatch(tray, config.camera, clock)
