@@ -67,6 +67,19 @@ def test_a_training_that_was_stopped_ends_with_the_same_weights_and_one_log(tmp_
     assert list((tmp_path / "stopped" / "tensorboard").glob("events.*"))
 
 
+def test_the_average_follows_weights_and_statistics_and_ends_where_they_stay(tmp_path: Path) -> None:
+    one = training(photos(tmp_path / "photos"), tmp_path / "run")
+    before = {key: value.clone() for key, value in one.average.state_dict().items()}
+    with torch.no_grad():
+        for value in one.model.state_dict().values():
+            value += 1
+    one.step = 10**6
+    one._update_average()
+    for key, value in one.average.state_dict().items():
+        moved = 1 - TINY.ema_decay if value.is_floating_point() else 0
+        torch.testing.assert_close(value, before[key] + moved, msg=f"{key} is not {moved} further")
+
+
 def test_a_frozen_backbone_keeps_its_weights_and_learns_a_head(tmp_path: Path) -> None:
     listed = photos(tmp_path / "photos")
     frozen = training(listed, tmp_path / "run", replace(TINY, frozen_backbone=True, views="seed", ema_decay=0.0))

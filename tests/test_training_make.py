@@ -101,14 +101,17 @@ def test_a_co_teacher_of_a_recipe_that_learns_from_none_is_refused(run: Path) ->
         CliRunner().invoke(training_command, command, catch_exceptions=False)
 
 
-def test_several_co_teachers_teach_and_the_checkpoint_says_which(run: Path, tmp_path: Path) -> None:
+def test_several_teachers_and_co_teachers_teach_and_the_checkpoint_says_which(run: Path, tmp_path: Path) -> None:
     shutil.copy(run / "split.json", tmp_path)
     (tmp_path / "best.json").write_text(json.dumps({"values": {"distillation": 0.5}}))
     command = ["train", "--data", str(run.parent / "data"), "--run", str(tmp_path), "--recipe", "fast"]
     command += ["--tuned", str(tmp_path / "best.json"), "--workers", "0"]
     command += ["--co-teacher", str(run / "model.pt"), "--co-teacher", str(run / "bundle.onnx")]
+    command += ["--teacher", "1", "--teacher", "0", "--teacher", "1"]
     assert CliRunner().invoke(training_command, command, catch_exceptions=False).exit_code == 0
-    told = json.loads(load_checkpoint(tmp_path / "model.pt")["provenance"])["co_teachers"]
+    provenance = json.loads(load_checkpoint(tmp_path / "model.pt")["provenance"])
+    assert provenance["teachers"] == ["EfficientNet-Lite1", "EfficientNet-Lite0"], "each once"
+    told = provenance["co_teachers"]
     version = Bundle.open(run / "bundle.onnx").contract.version
     assert [one.get("file", one.get("bundle")) for one in told] == ["model.pt", version]
 

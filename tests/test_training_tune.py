@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -56,7 +57,7 @@ def test_values_of_no_study_are_refused(tmp_path: Path) -> None:
         open_study(tmp_path)
 
 
-def test_a_teacher_is_fine_tuned_once_and_another_size_is_refused(tmp_path: Path) -> None:
+def test_a_teacher_is_fine_tuned_once_and_one_of_another_size_is_refused(tmp_path: Path) -> None:
     phases = (Phase(2, 32, 48), Phase(1, 64))
     listed, recipe = split(tmp_path), replace(TINY, phases=phases, distillation=0.5, cutmix=1.0, teacher_epochs=1)
     taught = teacher_of(tmp_path, listed, recipe, 0, 0, ALONE).state_dict()
@@ -66,18 +67,22 @@ def test_a_teacher_is_fine_tuned_once_and_another_size_is_refused(tmp_path: Path
     assert torch.equal(taught[edges], published[edges]), "what lies below stride 8 stays"
     again = teacher_of(tmp_path, listed, recipe, 0, 0, ALONE).state_dict()
     assert all(torch.equal(taught[key], again[key]) for key in taught)
-    (row,) = (tmp_path / "teacher" / "log.jsonl").read_text().splitlines()
+    (row,) = (tmp_path / "teacher-0" / "log.jsonl").read_text().splitlines()
     assert json.loads(row)["size_px"] == 48, "it learns at the size that it explains longest"
+    shutil.copy(tmp_path / "teacher-0.pt", tmp_path / "teacher-2.pt")
     with pytest.raises(CheckpointError, match="no EfficientNet-Lite2 with 2 classes"):
         teacher_of(tmp_path, listed, recipe, 2, 0, ALONE)
 
     elsewhere = teacher_from(tmp_path, listed.classes, 0).state_dict()
     assert all(torch.equal(taught[key], elsewhere[key]) for key in taught)
+    with pytest.raises(CheckpointError, match="has no fine-tuned EfficientNet-Lite1: name a --teacher that it has"):
+        teacher_from(tmp_path, listed.classes, 1)
+    shutil.copytree(tmp_path / "teacher-0", tmp_path / "teacher-1")
     with pytest.raises(CheckpointError, match="no EfficientNet-Lite1: name its --teacher"):
         teacher_from(tmp_path, listed.classes, 1)
     with pytest.raises(CheckpointError, match="tells glass, paper, this run glass, wood"):
         teacher_from(tmp_path, ("glass", "wood"), 0)
-    with pytest.raises(CheckpointError, match="There is no checkpoint at"):
+    with pytest.raises(CheckpointError, match="nowhere has no fine-tuned EfficientNet-Lite0"):
         teacher_from(tmp_path / "nowhere", listed.classes, 0)
 
 

@@ -19,8 +19,8 @@ from training.errors import DataError
 from training.files import write_atomically, write_checkpoint, write_text
 from training.loop import Training, set_aside
 from training.measure import evaluate_command, seed_command, strain_command, unknown_command
-from training.models import Ensemble, Explainer, Student
-from training.options import run_option
+from training.models import Explainer, Student, together
+from training.options import run_option, workers_option
 from training.prepare import contact_sheet, load_split, prepare, save_split, table
 from training.processes import Processes
 from training.recipes import RECIPES, Phase, recipe_named
@@ -107,10 +107,13 @@ def augment_command(folder: Path, size: int, strength: float, views: str) -> Non
     "--start", default=IMAGENET, show_default=True, metavar="imagenet|random|FILE",
     help="Weights to start from; FILE is a checkpoint or a bundle (.onnx).",
 )  # fmt: skip
-@click.option("--teacher", type=click.IntRange(0, 2), default=0, show_default=True, help="Size of EfficientNet-Lite.")
+@click.option(
+    "--teacher", "sizes", type=click.IntRange(0, 2), multiple=True, default=(0,), show_default=True,
+    help="Size of EfficientNet-Lite; may be given several times.",
+)  # fmt: skip
 @click.option(
     "--taught-by", "other", type=click.Path(path_type=Path), default=None, metavar="RUN",
-    help="Another run whose fine-tuned teacher teaches here too.",
+    help="Another run whose fine-tuned teachers teach here too.",
 )  # fmt: skip
 @click.option(
     "--co-teacher", "beside", type=click.Path(path_type=Path), multiple=True, metavar="FILE",
@@ -121,9 +124,9 @@ def augment_command(folder: Path, size: int, strength: float, views: str) -> Non
 @click.option(
     "--seed", default=0, show_default=True, help="Of chance; to go on from a model, take one that it has not seen."
 )
-@click.option("--workers", default=1, show_default=True, help="Processes that make views.")
+@workers_option
 def train_command(
-    data: Path, description: Path, folder: Path, name: str, start: str, teacher: int, other: Path | None,
+    data: Path, description: Path, folder: Path, name: str, start: str, sizes: tuple[int, ...], other: Path | None,
     beside: tuple[Path, ...], resume: bool, tuned: Path | None, seed: int, workers: int,
 ) -> None:  # fmt: skip
     """Train by a recipe; stopped at any moment and started again, it goes on.
@@ -142,16 +145,14 @@ def train_command(
         for path in set_aside(folder):
             click.echo(f"The earlier training is kept as {path}.")
     processes.wait()
-    taught_by: Explainer | None = None
     co_teachers = [co_teacher(path, split) for path in beside]
-    if recipe.learns_from_teacher:
-        taught_by = (
-            teacher_of(folder, split, recipe, teacher, workers, processes)
-            if other is None
-            else teacher_from(other, split.classes, teacher)
-        )
-        if co_teachers:
-            taught_by = Ensemble([taught_by, *(student for student, _ in co_teachers)])
+    teachers: dict[int, Explainer] = {
+        size: teacher_of(folder, split, recipe, size, workers, processes)
+        if other is None
+        else teacher_from(other, split.classes, size)
+        for size in (dict.fromkeys(sizes) if recipe.learns_from_teacher else ())
+    }
+    taught_by = together([*teachers.values(), *(student for student, _ in co_teachers)])
     torch.manual_seed(recipe.seed)
     student = Student(len(split.classes), "seed" if name == "seed" else "linear", recipe.norms)
     origin = None if (folder / "last.pt").exists() else begin(student, start, split)
@@ -159,7 +160,9 @@ def train_command(
         student, recipe, split.part("train"), split.part("val"), split.classes, folder, teacher=taught_by,
         source_weights={source.name: source.weight for source in described.source},
         provenance={
-            "recipe_name": name, "seed": recipe.seed, "start": origin, "co_teachers": [told for _, told in co_teachers],
+            "recipe_name": name, "seed": recipe.seed, "start": origin,
+            "teachers": [f"EfficientNet-Lite{size}" for size in teachers],
+            "co_teachers": [told for _, told in co_teachers],
         },
         workers=workers, processes=processes,
     )  # fmt: skip
@@ -199,7 +202,7 @@ def average_command(checkpoints: tuple[Path, ...], folder: Path, imagenet: float
 @click.option("--epochs", type=click.IntRange(1), default=4, show_default=True, help="Of each trial.")
 @click.option("--size", type=click.IntRange(32), default=96, show_default=True, help="Side of a view in pixels.")
 @click.option("--per-class", type=click.IntRange(2), default=None, help="Use so many photos of a class and part.")
-@click.option("--workers", default=1, show_default=True, help="Processes that make views.")
+@workers_option
 def tune_command(
     data: Path, description: Path, folder: Path, trials: int, name: str, start: str, teacher: int, epochs: int,
     size: int, per_class: int | None, workers: int,

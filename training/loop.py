@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 from torchvision.transforms import v2
 from tqdm import tqdm
@@ -79,6 +80,7 @@ class Training:
         if recipe.frozen_edges:
             model.freeze_edges()
         self.average = copy.deepcopy(model).eval().requires_grad_(False)
+        self.averaged = [_measured(network) for network in (self.average, self.model)]
         self.lesson = Lesson(model, teacher, recipe).to(self.device)
         self.joined = self.processes.joined(self.lesson)
         self.data = Photos(photos, classes)
@@ -143,7 +145,7 @@ class Training:
         if recipe.frozen_backbone:
             self.model.eval()
             self.model.head.train()
-        total = torch.zeros(())
+        total = torch.zeros((), device=self.device)
         bar = tqdm(
             self._batches(), desc=f"epoch {self.epoch + 1}/{recipe.epochs}", total=self.steps_per_epoch, leave=False,
             mininterval=5, disable=not self.processes.is_first,
@@ -159,7 +161,7 @@ class Training:
             self.optimiser.step()
             self._update_average()
             self.step += 1
-            total += loss.detach().cpu()
+            total += loss.detach()
         return float(total) / self.steps_per_epoch
 
     def _batches(self) -> Iterator[Batch]:
@@ -186,14 +188,10 @@ class Training:
             num_workers=self.workers, worker_init_fn=lambda _: torch.set_num_threads(1),
         )  # fmt: skip
 
-    @torch.no_grad()
     def _update_average(self) -> None:
+        """All tensors at once: on a GPU hundreds of small steps would take as long as the training itself."""
         decay = min(self.recipe.ema_decay, (1 + self.step) / (10 + self.step))
-        for mean, value in zip(self.average.state_dict().values(), self.model.state_dict().values(), strict=True):
-            if mean.is_floating_point():
-                mean.lerp_(value.to(mean.dtype), 1 - decay)
-            else:
-                mean.copy_(value)
+        get_ema_multi_avg_fn(decay)(*self.averaged, None)
 
     def outcome(self, held_out: Photos, photos: list[Photo], size_px: int = EVALUATION_PX) -> Outcome:
         """What the averaged model says of `photos`, whose pictures are `held_out`, prepared as on the device."""
@@ -255,6 +253,11 @@ class Training:
             ) from fault
         self.epoch, self.step = state["epoch"], state["step"]
         self.provenance = json.loads(load_checkpoint(self.folder / "model.pt")["provenance"])
+
+
+def _measured(network: nn.Module) -> list[Tensor]:
+    """The weights and statistics of a network, without its counters."""
+    return [value for value in network.state_dict().values() if value.is_floating_point()]
 
 
 def _read_state(path: Path, device: torch.device) -> dict[str, Any]:

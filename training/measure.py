@@ -14,7 +14,7 @@ from device.pictures import picture_files
 from training.evaluate import evaluate, in_percent, share
 from training.files import write_text
 from training.models import Normalised, Student, Teacher, load_student
-from training.options import run_option
+from training.options import run_option, workers_option
 from training.outcome import predict, predict_strained
 from training.prepare import load_split
 from training.report.command import asking
@@ -29,7 +29,7 @@ from training.unknown import caution
 @click.option(
     "--views", type=click.IntRange(1, 20), default=2, show_default=True, help="Augmented views of each photo."
 )
-@click.option("--workers", default=1, show_default=True, help="Processes that make views.")
+@workers_option
 def seed_command(folder: Path, views: int, workers: int) -> None:
     """Measure the student project's recipe on the same split: DenseNet121 with ImageNet weights, frozen, and its head.
 

@@ -193,6 +193,11 @@ class Ensemble(Explainer):
         return torch.stack([logits.float().log_softmax(dim=1) for logits, _ in told]).mean(dim=0), told[0][1]
 
 
+def together(teachers: Sequence[Explainer]) -> Explainer | None:
+    """One teacher that says what these agree on; `None` where there is none."""
+    return Ensemble(teachers) if len(teachers) > 1 else next(iter(teachers), None)
+
+
 def load_checkpoint(path: Path) -> dict[str, Any]:
     """A finished model's dictionary (`state_dict`, `classes`, `head`, …). Raises `CheckpointError`."""
     if not path.is_file():

@@ -21,8 +21,12 @@ class Processes:
 
     @classmethod
     def join(cls) -> Processes:
-        """Join those that `torchrun` started, over NCCL on GPUs and gloo on CPUs; alone without it."""
+        """Join those that `torchrun` started, over NCCL on GPUs and gloo on CPUs; alone without it.
+
+        Pictures keep their size for many steps, so cuDNN may try which of its convolutions is quickest.
+        """
         cuda = torch.cuda.is_available()
+        torch.backends.cudnn.benchmark = cuda
         if not dist.is_torchelastic_launched():
             return cls(0, 1, torch.device("cuda" if cuda else "cpu"))
         if not dist.is_initialized():

@@ -32,8 +32,8 @@ MILD = 0.4
 
 
 def teacher_of(folder: Path, split: Split, recipe: Recipe, size: int, workers: int, processes: Processes) -> Teacher:
-    """The teacher of the run in `folder`: made once, kept in `teacher.pt`. Raises `CheckpointError`."""
-    path = folder / "teacher.pt"
+    """The teacher of the run in `folder`: made once, kept in `teacher-SIZE.pt`. Raises `CheckpointError`."""
+    path = folder / f"teacher-{size}.pt"
     teacher = Teacher(len(split.classes), size)
     if processes.is_first and not path.exists():
         accuracy = fit_head(teacher, Photos(split.part("train"), split.classes), HEAD_PX, workers=workers)
@@ -44,17 +44,19 @@ def teacher_of(folder: Path, split: Split, recipe: Recipe, size: int, workers: i
         teacher.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     except Exception as fault:
         raise CheckpointError(
-            f"{path} is no EfficientNet-Lite{size} with {len(split.classes)} classes: name its --teacher, or remove it."
+            f"{path} is no EfficientNet-Lite{size} with {len(split.classes)} classes: remove it, and it is made anew."
         ) from fault
     if recipe.teacher_epochs == 0:
         return teacher
-    fine_tune(teacher, folder, split, recipe, workers, processes)
+    fine_tune(teacher, _place(folder, size), split, recipe, workers, processes)
     return teacher_from(folder, split.classes, size)
 
 
 def teacher_from(run: Path, classes: tuple[str, ...], size: int) -> Teacher:
-    """The fine-tuned teacher of `run`, as it is. Raises `CheckpointError`."""
-    path = run / "teacher" / "model.pt"
+    """The fine-tuned teacher of that size of `run`, as it is. Raises `CheckpointError`."""
+    path = _place(run, size) / "model.pt"
+    if not path.exists():
+        raise CheckpointError(f"{run} has no fine-tuned EfficientNet-Lite{size}: name a --teacher that it has.")
     teacher, values = Teacher(len(classes), size, pretrained=False), load_checkpoint(path)
     require_classes(path, tuple(values["classes"]), classes)
     try:
@@ -64,8 +66,12 @@ def teacher_from(run: Path, classes: tuple[str, ...], size: int) -> Teacher:
     return teacher
 
 
-def fine_tune(teacher: Teacher, folder: Path, split: Split, recipe: Recipe, workers: int, processes: Processes) -> None:
-    """Train the teacher above stride 8 for `recipe.teacher_epochs`, in `folder`/teacher; stopped, it goes on there.
+def _place(run: Path, size: int) -> Path:
+    return run / f"teacher-{size}"
+
+
+def fine_tune(teacher: Teacher, place: Path, split: Split, recipe: Recipe, workers: int, processes: Processes) -> None:
+    """Train the teacher above stride 8 for `recipe.teacher_epochs`, in the folder `place`; stopped, it goes on there.
 
     Its pictures are as large as those that it explains longest: a network knows best the scale it was trained at
     (Touvron et al. 2019, FixRes).
@@ -85,7 +91,6 @@ def fine_tune(teacher: Teacher, folder: Path, split: Split, recipe: Recipe, work
         frozen_backbone=False,
         frozen_edges=True,
     )
-    place = folder / "teacher"
     Training(
         teacher, own, split.part("train"), split.part("val"), split.classes, place, workers=workers, processes=processes
     ).run()
