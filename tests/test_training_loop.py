@@ -16,6 +16,7 @@ from training.augment import VIEWS, evaluation_view, plain_view, training_view
 from training.errors import CheckpointError
 from training.loop import Training, mixing
 from training.models import Norms, Student, load_checkpoint, load_student
+from training.options import quick_workers
 from training.prepare import Photo
 from training.recipes import Phase, Recipe
 from training.sampling import Photos, balanced_weights, draw
@@ -159,3 +160,16 @@ def test_a_checkpoint_of_another_network_is_refused_in_one_sentence(tmp_path: Pa
         load_student(tmp_path / "other.pt")
     with pytest.raises(CheckpointError, match="no checkpoint at"):
         load_student(tmp_path / "missing.pt")
+
+
+@pytest.mark.parametrize(
+    ("gpu", "cores", "processes", "workers"),
+    [(False, 16, "1", 1), (True, 16, "1", 15), (True, 16, "4", 3), (True, 1, "1", 1)],
+)
+def test_views_are_made_by_all_cores_but_one_beside_a_gpu(
+    monkeypatch: pytest.MonkeyPatch, gpu: bool, cores: int, processes: str, workers: int
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: gpu)
+    monkeypatch.setattr("os.cpu_count", lambda: cores)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", processes)
+    assert quick_workers() == workers

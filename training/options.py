@@ -10,8 +10,12 @@ import torch
 
 
 def quick_workers() -> int:
-    """Processes that keep the network busy: all cores but one for a GPU, else one, for it needs the cores itself."""
-    return max(1, (os.cpu_count() or 1) - 1) if torch.cuda.is_available() else 1
+    """Processes that make views for this one: beside a GPU its share of the cores but one, else one.
+
+    On a CPU the network needs the cores itself. `torchrun` tells how many processes share the machine.
+    """
+    share = (os.cpu_count() or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return max(1, share - 1) if torch.cuda.is_available() else 1
 
 
 run_option = click.option(
