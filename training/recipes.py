@@ -131,12 +131,12 @@ RECIPES = {
     "fast": Recipe(phases=(Phase(2, 64),), batch=16, distillation=0.0, hint=0.0, ema_decay=0.9),
     "seed": SEED_RECIPE,
 }
-"""`default`: for a GPU, a quarter of an hour, best beside a trained model as co-teacher; `short`: for a CPU, half an
-hour; `patient`: for a CPU, two hours, its teacher fine-tuned; all three from ImageNet weights or another good start.
-`onward`: beside a trained model as co-teacher, from it or anew; `mixed`: the same with pictures mixed harder, no better
-by itself, but worth averaging with the others (`average`); `settled`: from a trained model, a few epochs of tamer
-views, to be averaged with it: half an hour at most. `scratch`: from nothing, or for a bundle that is a little faster,
-with shared norms; `fast`: for the tests; `seed`: the student project's, to measure against."""
+"""`default`: for a GPU, a quarter of an hour, best beside a trained model as co-teacher; `short`: for a CPU, three
+quarters of an hour; `patient`: for a CPU, two hours, its teacher fine-tuned; all three from ImageNet weights or another
+good start. `onward`: beside a trained model as co-teacher, from it or anew; `mixed`: the same with pictures mixed
+harder, no better by itself, but worth averaging with the others (`average`); `settled`: from a trained model, a few
+epochs of tamer views, to be averaged with it: half an hour at most. `scratch`: from nothing, or for a bundle that is a
+little faster, with shared norms; `fast`: for the tests; `seed`: the student project's, to measure against."""
 
 
 def recipe_named(name: str) -> Recipe:
