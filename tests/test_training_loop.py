@@ -16,8 +16,8 @@ from training.augment import VIEWS, evaluation_view, plain_view, training_view
 from training.errors import CheckpointError
 from training.loop import Training, mixing
 from training.models import Norms, Student, load_checkpoint, load_student
-from training.options import quick_workers
 from training.prepare import Photo
+from training.processes import quick_workers
 from training.recipes import Phase, Recipe
 from training.sampling import Photos, balanced_weights, draw
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 import torch
@@ -67,3 +68,12 @@ class Processes:
         total = torch.tensor(value, dtype=torch.float32, device=self.device)
         dist.all_reduce(total)
         return float(total) / self.count
+
+
+def quick_workers() -> int:
+    """Processes that make views for this one: beside a GPU its share of the cores but one, else one.
+
+    On a CPU the network needs the cores itself. `torchrun` tells how many processes share the machine.
+    """
+    share = (os.cpu_count() or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return max(1, share - 1) if torch.cuda.is_available() else 1

@@ -33,7 +33,7 @@ MILD = 0.4
 
 def teacher_of(folder: Path, split: Split, recipe: Recipe, size: int, workers: int, processes: Processes) -> Teacher:
     """The teacher of the run in `folder`: made once, kept in `teacher-SIZE.pt`. Raises `CheckpointError`."""
-    path = folder / f"teacher-{size}.pt"
+    path = _place(folder, size).with_suffix(".pt")
     teacher = Teacher(len(split.classes), size)
     if processes.is_first and not path.exists():
         accuracy = fit_head(teacher, Photos(split.part("train"), split.classes), HEAD_PX, workers=workers)
