@@ -7,8 +7,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 pytest.importorskip("imagehash")
+pytest.importorskip("torch")
+from training.__main__ import main
 from training.errors import DataError
 from training.prepare import cluster_hashes, load_split, prepare, save_split, table
 from training.sources import read_description
@@ -45,6 +48,19 @@ def test_a_fifth_of_each_class_is_held_out(tmp_path: Path) -> None:
     held = [p.material for p in split.part("val")]
     assert (held.count("glass"), held.count("paper"), len(split.part("train"))) == (4, 2, 24)
     assert "glass" in table(split)
+
+
+def test_a_smaller_share_is_held_out_of_a_larger_one(tmp_path: Path) -> None:
+    folder(tmp_path, "street", {"glass": 20, "paper": 10})
+    described, held = ["--data", str(tmp_path), "--description", str(describe(tmp_path, ONE))], {}
+    for share in ("0.2", "0.1"):
+        run = tmp_path / share
+        CliRunner().invoke(
+            main, ["prepare", *described, "--run", str(run), "--held-out", share], catch_exceptions=False
+        )
+        held[share] = {photo.path for photo in load_split(run / "split.json").part("val")}
+    assert len(held["0.1"]) == 3
+    assert held["0.1"] < held["0.2"]
 
 
 def test_the_same_seed_splits_the_same_and_another_seed_does_not(tmp_path: Path) -> None:

@@ -56,9 +56,14 @@ def main() -> None:
 @click.option("--seed", default=0, show_default=True)
 @click.option("--rendered", type=click.Path(path_type=Path), default=None, help="Folder made by training.render.")
 @click.option("--per-class", type=click.IntRange(2), default=None, help="Keep only so many photos of a class and part.")
+@click.option(
+    "--held-out", type=click.FloatRange(0, 0.5, min_open=True), default=0.2, show_default=True,
+    help="Share that is not trained on; a smaller one, of the same seed, lies within a larger one.",
+)  # fmt: skip
 def prepare_command(
-    data: Path, description: Path, folder: Path, seed: int, rendered: Path | None, per_class: int | None
-) -> None:
+    data: Path, description: Path, folder: Path, seed: int, rendered: Path | None, per_class: int | None,
+    held_out: float,
+) -> None:  # fmt: skip
     """Check all photos, find near-duplicates, split, and write it down; a split that exists is reused."""
     path = folder / "split.json"
     if path.exists():
@@ -68,7 +73,7 @@ def prepare_command(
         described = read_description(description, data)
         if rendered is not None:
             described = described.with_source(rendered_source(rendered))
-        split = prepare(described, seed, progress=lambda x: tqdm(x, desc="checking"))
+        split = prepare(described, seed, held_out, progress=lambda x: tqdm(x, desc="checking"))
         split = split if per_class is None else split.thinned(per_class)
         save_split(split, path)
         sheet = contact_sheet(split.photos)
