@@ -25,6 +25,7 @@ from tests.drawn import a_picture, save
 from training.__main__ import main as training_command
 from training.errors import DataError
 from training.models import load_checkpoint
+from training.strains import STRAINS
 
 ROOT = Path(__file__).parent.parent
 FOLDERS = (
@@ -121,7 +122,8 @@ def test_the_commands_beside_the_chain_work_on_the_same_run(run: Path) -> None:
         result = CliRunner().invoke(training_command, [*command, "--run", str(run)], catch_exceptions=False)
         assert result.exit_code == 0, result.output
     strained = [CliRunner().invoke(training_command, ["strain", "--run", str(run)]).output for _ in range(2)]
-    assert re.fullmatch(r"val   augmented \d+\.\d % \(\d+\.\d…\d+\.\d\)\n", strained[0])
+    names = [re.fullmatch(r"val   (.+?) +\d+\.\d % \(\d+\.\d…\d+\.\d\)", line) for line in strained[0].splitlines()]
+    assert [name and name[1] for name in names] == ["augmented", *STRAINS]
     assert strained[0] == strained[1], "the same views each time"
     assert (run / "augmented.png").read_bytes()[:4] == b"\x89PNG"
     assert "float32" in (run / "float.html").read_text()

@@ -15,12 +15,13 @@ from training.evaluate import evaluate, in_percent, share
 from training.files import write_text
 from training.models import Normalised, Student, Teacher, load_student
 from training.options import run_option, workers_option
-from training.outcome import predict, predict_strained
+from training.outcome import Outcome, predict, predict_strained, predict_under
 from training.prepare import load_split
 from training.report.command import asking
 from training.sampling import Photos
 from training.seed import fit_seed_head, predict_with_head
 from training.start import take_imagenet
+from training.strains import STRAINS
 from training.unknown import caution
 
 
@@ -67,11 +68,23 @@ def evaluate_command(folder: Path) -> None:
 @click.command("strain")
 @run_option
 def strain_command(folder: Path) -> None:
-    """Measure on augmented views of the held-out photos: what other cameras, light and tilt might cost."""
+    """Measure on altered views of the held-out photos: what other cameras, light and tilt might cost.
+
+    First one augmented view of each, with everything at once; then each strain alone.
+    """
     student, checkpoint = load_student(folder / "model.pt")
-    outcome = predict_strained(student, load_split(folder / "split.json").part("val"), tuple(checkpoint["classes"]))
-    row = share("augmented", "val", outcome.logits.argmax(axis=1) == outcome.targets)
-    click.echo(f"{row['split']:<5} {row['data']} {in_percent(row)}")
+    photos, classes = load_split(folder / "split.json").part("val"), tuple(checkpoint["classes"])
+    _tell_share("augmented", predict_strained(student, photos, classes))
+    for name, strain in STRAINS.items():
+        _tell_share(name, predict_under(strain, student, photos, classes))
+
+
+def _tell_share(data: str, outcome: Outcome) -> None:
+    _tell_row(share(data, "val", outcome.logits.argmax(axis=1) == outcome.targets))
+
+
+def _tell_row(row: dict[str, Any]) -> None:
+    click.echo(f"{row['split']:<5} {row['data']:<14} {in_percent(row)}")
 
 
 @click.command("unknown")
@@ -98,7 +111,7 @@ def unknown_command(folders: tuple[Path, ...], folder: Path, bundle: Path) -> No
 def _tell(result: dict[str, Any]) -> None:
     """Print what an evaluation measured."""
     for row in result["metrics"]:
-        click.echo(f"{row['split']:<5} {row['data']:<14} {in_percent(row)}")
+        _tell_row(row)
     for part, lids in result["compartments"].items():
         for name in ("as_shipped", "without_fallback", "organic_into_recyclable"):
             click.echo(f"{part:<5} lids, {name}: {in_percent(lids[name])}")

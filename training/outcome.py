@@ -69,9 +69,7 @@ def targets_of(photos: Sequence[Photo], classes: tuple[str, ...]) -> NDArray[np.
 
 def predict(student: Student, photos: Sequence[Photo], classes: tuple[str, ...]) -> Outcome:
     """Run the float model over photos through the device's own preprocessing."""
-    targets = targets_of(photos, classes)
-    views = (evaluation_view(read_photo(photo.path)) for photo in photos)
-    return Outcome(tuple(photos), classes, _logits(student, views), targets)
+    return predict_under(lambda view: view, student, photos, classes)
 
 
 def predict_strained(student: Student, photos: Sequence[Photo], classes: tuple[str, ...]) -> Outcome:
@@ -82,6 +80,15 @@ def predict_strained(student: Student, photos: Sequence[Photo], classes: tuple[s
     targets, drawn = targets_of(photos, classes), Photos(photos, classes)
     drawn.view = training_view(EVALUATION_PX)
     views = (drawn[index, index][0] for index in range(len(photos)))
+    return Outcome(tuple(photos), classes, _logits(student, views), targets)
+
+
+def predict_under(
+    strain: Callable[[Tensor], Tensor], student: Student, photos: Sequence[Photo], classes: tuple[str, ...]
+) -> Outcome:
+    """What the float model says of photos that are prepared as on the device, then strained (training/strains.py)."""
+    targets = targets_of(photos, classes)
+    views = (strain(evaluation_view(read_photo(photo.path))) for photo in photos)
     return Outcome(tuple(photos), classes, _logits(student, views), targets)
 
 
