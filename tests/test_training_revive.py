@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -50,9 +51,14 @@ def bundle(views: torch.Tensor, tmp_path_factory: pytest.TempPathFactory) -> Pat
                 nn.init.normal_(module.bias, 0.0, 0.1)
                 module.weight[1::5] *= -1
         student.eval()
-        network = from_checkpoint(student.network.state_dict(), MEAN[0] * 255, DEVIATION)
-        model = int8_model(equalise(network, measure_ranges(network, [views])), temperature=1.0, size_px=64)
-    path = tmp_path_factory.mktemp("bundle") / "model.onnx"
+    return _exported(student, views, tmp_path_factory.mktemp("bundle"))
+
+
+@torch.no_grad()
+def _exported(student: Student, views: torch.Tensor, folder: Path) -> Path:
+    network = from_checkpoint(student.network.state_dict(), MEAN[0] * 255, DEVIATION)
+    model = int8_model(equalise(network, measure_ranges(network, [views])), temperature=1.0, size_px=64)
+    path = folder / "model.onnx"
     path.write_bytes(model.SerializeToString())
     return path
 
@@ -89,6 +95,64 @@ def test_a_revived_student_starts_at_the_scale_of_a_fresh_one(bundle: Path, view
     assert all(float(norm.weight.abs().max()) == pytest.approx(1) for norm in norms)
     weight = student.network.features.denseblock3.denselayer4.conv2.weight
     assert float(weight.square().mean().sqrt()) == pytest.approx((2 / weight[0].numel()) ** 0.5, rel=1e-3)
+
+
+def averaged(first: Student, second: Student) -> Student:
+    """A student whose weights are the means of both, as `average` makes them."""
+    mean, other = copy.deepcopy(first), second.network.state_dict()
+    for key, value in mean.network.state_dict().items():
+        if value.is_floating_point():
+            value.lerp_(other[key], 0.5)
+    return mean
+
+
+def test_a_student_revived_beside_its_ancestor_has_its_scales_and_can_be_averaged_with_it(
+    views: torch.Tensor, tmp_path: Path
+) -> None:
+    torch.manual_seed(3)
+    ancestor = Student(len(CLASSES))
+    with torch.no_grad():
+        for module in ancestor.modules():
+            if isinstance(module, nn.Conv2d):
+                module.weight.mul_(torch.randn(len(module.weight), 1, 1, 1).exp())
+            if isinstance(module, nn.BatchNorm2d):
+                module.weight.copy_((0.5 * torch.randn_like(module.weight)).exp())
+        ancestor.network.features.norm0.weight[::4] *= -1
+        _settle(ancestor, views)
+        trained = copy.deepcopy(ancestor)
+        for weight in trained.parameters():
+            weight.mul_(1 + 0.05 * torch.randn_like(weight))
+        _settle(trained, views)
+        path = _exported(trained, views, tmp_path)
+        plain, beside = (student_from_bundle(path, CLASSES, views, one) for one in (None, ancestor))
+        answers = trained(views)[0]
+        torch.testing.assert_close(beside(views)[0], plain(views)[0], atol=1e-2, rtol=0)
+        for name in ("conv0", "denseblock2.denselayer5.conv2", "denseblock4.denselayer9.conv1"):
+            mine, theirs = (one.network.features.get_submodule(name).weight for one in (beside, trained))
+            lives = mine.abs().sum(dim=(0, 2, 3)) > 0
+            assert float((mine - theirs)[:, lives].norm() / theirs[:, lives].norm()) < 0.15, name
+        far, near = ((averaged(one, trained)(views)[0] - answers).abs().mean() for one in (plain, beside))
+        assert near < 0.3 * far
+
+
+def _settle(student: Student, views: torch.Tensor) -> None:
+    """Let the BatchNorms take the statistics of the views."""
+    for module in student.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = 1.0
+    student.train()(views)
+    student.eval()
+
+
+def test_a_bundle_that_did_not_begin_with_these_weights_keeps_a_fresh_networks_scales(
+    bundle: Path, views: torch.Tensor
+) -> None:
+    torch.manual_seed(2)
+    plain = student_from_bundle(bundle, CLASSES, views)
+    beside = student_from_bundle(bundle, CLASSES, views, ancestor=Student(len(CLASSES)).eval())
+    name = "features.denseblock2.denselayer5.conv2.weight"
+    lengths = [one.network.state_dict()[name].flatten(1).norm(dim=1) for one in (plain, beside)]
+    torch.testing.assert_close(*lengths)
 
 
 def test_a_bundle_of_other_classes_or_of_another_making_is_refused(

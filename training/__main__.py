@@ -184,13 +184,12 @@ def train_command(
     help="Share of ImageNet's weights to mix in.",
 )  # fmt: skip
 def average_command(checkpoints: tuple[Path, ...], folder: Path, imagenet: float) -> None:
-    """Average trained CHECKPOINTS that went on from the same weights or from one another, into the run's model.pt.
+    """Average trained CHECKPOINTS or bundles that went on from the same weights or from one another, into model.pt.
 
     Run evaluate afterwards: networks that have nothing in common average to one that knows nothing.
     """
     path = folder / "model.pt"
-    load_split(folder / "split.json")
-    values = averaged(checkpoints, imagenet)
+    values = averaged(checkpoints, load_split(folder / "split.json"), imagenet)
     for earlier in set_aside(folder):
         click.echo(f"The earlier training is kept as {earlier}.")
     write_checkpoint(path, values)

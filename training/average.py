@@ -14,33 +14,35 @@ import torch
 from torch import Tensor
 
 from training.errors import CheckpointError
-from training.models import Student, load_student, require_classes
-from training.start import checkpoint_told, take_imagenet
+from training.models import Student, require_classes
+from training.prepare import Split
+from training.start import take_imagenet, trained
 
 HEAD = "classifier."
 
 
 @torch.no_grad()
-def averaged(paths: Sequence[Path], imagenet: float = 0.0) -> dict[str, Any]:
-    """The mean of the checkpoints at `paths`, as a finished checkpoint.
+def averaged(paths: Sequence[Path], split: Split, imagenet: float = 0.0) -> dict[str, Any]:
+    """The mean of the checkpoints and bundles at `paths`, as a finished checkpoint.
 
-    `imagenet`: so much of ImageNet's weights, 0…1, is mixed in below the head, which forgets less of what they know
-    (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models"). Raises `CheckpointError` for checkpoints of other
-    classes or another head than the first one's, and where those weights cannot be had.
+    `split`: the photos on which bundles are revived. `imagenet`: so much of ImageNet's weights, 0…1, is mixed in below
+    the head, which forgets less of what they know (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models").
+    Raises `CheckpointError` for checkpoints of other classes or another head than the first one's, and where those
+    weights cannot be had.
     """
-    (first, checkpoint), *others = loaded = [load_student(path) for path in paths]
-    for path, (student, values) in zip(paths[1:], others, strict=True):
-        require_classes(path, tuple(values["classes"]), tuple(checkpoint["classes"]), str(paths[0]))
+    (first, classes, _), *others = loaded = [trained(path, split) for path in paths]
+    for path, (student, other_classes, _) in zip(paths[1:], others, strict=True):
+        require_classes(path, other_classes, classes, str(paths[0]))
         if student.head_kind != first.head_kind:
             raise CheckpointError(f"{path} has a {student.head_kind} head, {paths[0]} a {first.head_kind} one.")
-    states = [student.network.state_dict() for student, _ in loaded]
+    states = [student.network.state_dict() for student, *_ in loaded]
     mean = {key: _mean([state[key] for state in states]) for key in states[0]}
     told: dict[str, Any] = {
         "command": f"python -m training average {' '.join(map(str, paths))} --imagenet {imagenet:g}",
-        "average_of": [checkpoint_told(path, values) for path, (_, values) in zip(paths, loaded, strict=True)],
+        "average_of": [origin for *_, origin in loaded],
     }
     if imagenet > 0:
-        published = Student(len(checkpoint["classes"]), first.head_kind)
+        published = Student(len(classes), first.head_kind)
         origin = take_imagenet(published)
         if origin is None:
             raise CheckpointError("There are no ImageNet weights to mix in: leave --imagenet out.")
@@ -50,9 +52,9 @@ def averaged(paths: Sequence[Path], imagenet: float = 0.0) -> dict[str, Any]:
         told["imagenet"] = {"share": imagenet, **origin}
     return {
         "state_dict": mean,
-        "classes": checkpoint["classes"],
+        "classes": list(classes),
         "head": first.head_kind,
-        "epoch": sum(values["epoch"] for _, values in loaded),
+        "epoch": sum(origin.get("epochs", 0) for *_, origin in loaded),
         "recipe": json.dumps(None),
         "provenance": json.dumps(told),
     }

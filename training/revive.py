@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from onnx import numpy_helper
 from torch import Tensor, nn
+from torch.nn import functional
 
 from export.columns import ungroup_columns
 from training.errors import CheckpointError
@@ -24,6 +25,11 @@ from training.shared import scale_inputs
 Array = NDArray[np.float64]
 STEP = 1 / 255
 """Of every 8-bit intermediate (export/graph.py)."""
+SMALLEST_SCALE = 1e-3
+"""Of a BatchNorm's channel that still counts; below, it is treated as this."""
+ROUNDS = 6
+RELATED = 0.5
+"""The mean cosine between the weights of a network and its ancestor's is above; of strangers' it is near 0."""
 
 
 class _Constants:
@@ -57,11 +63,15 @@ class _Constants:
         return sign, np.where(high < 1, high, low)
 
 
-def student_from_bundle(path: Path, classes: tuple[str, ...], views: Tensor) -> Student:
+def student_from_bundle(
+    path: Path, classes: tuple[str, ...], views: Tensor, ancestor: Student | None = None
+) -> Student:
     """A student that answers as the bundle at `path` does, up to the bundle's rounding.
 
-    `views`: (N, 3, H, W) uint8 training views, on which the BatchNorms take their means and variances. Raises
-    `CheckpointError` for a file that `export` did not write, or one of other classes.
+    `views`: (N, 3, H, W) uint8 training views, on which the BatchNorms take their means and variances. `ancestor`: the
+    network from whose weights the bundle's training may have begun, ImageNet's; if it did, the student takes its scales
+    and can be averaged with it. Raises `CheckpointError` for a file that `export` did not write, or one of other
+    classes.
     """
     constants = _Constants(path)
     if len(constants["classifier.bias"]) != len(classes):
@@ -71,6 +81,8 @@ def student_from_bundle(path: Path, classes: tuple[str, ...], views: Tensor) -> 
         _write(student, constants)
         _measure(student, views, keep_function=True)
         _even_out(student)
+        if ancestor is not None:
+            _take_scales(student, ancestor)
         _measure(student, views, keep_function=False)
     return student
 
@@ -163,14 +175,80 @@ def _even_out(student: Student) -> None:
     for all would leave the small ones below the BatchNorm's epsilon.
     """
     for norm, reader in _pairs(student):
-        size = norm.weight.abs().clamp(min=1e-3)
-        norm.weight.div_(size)
-        norm.bias.div_(size)
-        scale_inputs(reader.weight, size)
+        sizes = _scales(norm)
+        _scale(norm, 1 / sizes)
+        scale_inputs(reader.weight, sizes)
     for module in student.modules():
         if isinstance(module, nn.Conv2d):
             rows = module.weight.flatten(1).square().mean(dim=1).sqrt().clamp(min=1e-9)
             module.weight.mul_(((2 / module.weight[0].numel()) ** 0.5 / rows).view(-1, 1, 1, 1))
+
+
+def _take_scales(student: Student, ancestor: Student) -> None:
+    """Give every channel the size that it has in `ancestor`, to the same function, if most weights point its way.
+
+    Export moves scales and signs as it likes, so those of training are lost; but training turns weights little, so they
+    are where the weights come nearest to their ancestor's. Those of a convolution's rows and columns are found by
+    turns, as Sinkhorn and Knopp (1967) do.
+    """
+    for (convolution, norm), (old_convolution, _) in zip(_folded(student), _folded(ancestor), strict=True):
+        against = (convolution.weight * old_convolution.weight).flatten(1).sum(dim=1) < 0
+        signs = torch.where(against, -1.0, 1.0)
+        convolution.weight.mul_(signs.view(-1, 1, 1, 1))
+        norm.weight.mul_(signs)
+    found = [
+        (norm, reader, *_nearest(reader.weight, old_reader.weight, _scales(old_norm)))
+        for (norm, reader), (old_norm, old_reader) in zip(_pairs(student), _pairs(ancestor), strict=True)
+        if isinstance(reader, nn.Conv2d)
+    ]
+    if sum(likeness for *_, likeness in found) < RELATED * len(found):
+        return
+    for norm, reader, rows, sizes, _ in found:
+        _scale(norm, sizes)
+        scale_inputs(reader.weight, 1 / sizes)
+        reader.weight.mul_(rows.view(-1, 1, 1, 1))
+    own, old = student.network.features, ancestor.network.features
+    own.conv0.weight.mul_((_lengths(old.conv0.weight, 0) / _lengths(own.conv0.weight, 0)).view(-1, 1, 1, 1))
+    _scale(own.norm0, _scales(old.norm0) / _scales(own.norm0))
+    sizes = _scales(old.norm5) / _scales(own.norm5)
+    _scale(own.norm5, sizes)
+    scale_inputs(student.network.classifier.weight, 1 / sizes)
+
+
+def _scales(norm: nn.BatchNorm2d) -> Tensor:
+    return norm.weight.abs().clamp(min=SMALLEST_SCALE)
+
+
+def _scale(norm: nn.BatchNorm2d, sizes: Tensor) -> None:
+    """Multiply what a BatchNorm makes of each channel by `sizes`, (C,) above zero."""
+    norm.weight.mul_(sizes)
+    norm.bias.mul_(sizes)
+
+
+def _nearest(weight: Tensor, wanted: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor, float]:
+    """Factors of rows (M,), divisors of columns (C,) that bring (M, C, k, k) weights near to those wanted.
+
+    `sizes` are the columns' first guess. The last is the cosine between the two then.
+    """
+    for _ in range(ROUNDS):
+        rows = _lengths(wanted, 0) / _lengths(weight / sizes.view(1, -1, 1, 1), 0)
+        sizes = (_lengths(weight * rows.view(-1, 1, 1, 1), 1) / _lengths(wanted, 1)).clamp(min=SMALLEST_SCALE)
+    scaled = weight * rows.view(-1, 1, 1, 1) / sizes.view(1, -1, 1, 1)
+    return rows, sizes, float(functional.cosine_similarity(scaled.flatten(), wanted.flatten(), dim=0))
+
+
+def _lengths(weight: Tensor, dim: int) -> Tensor:
+    """Of the rows (`dim` 0) or columns (1) of (M, C, …) weights."""
+    return weight.transpose(0, dim).flatten(1).norm(dim=1).clamp(min=1e-9)
+
+
+def _folded(student: Student) -> Iterator[tuple[nn.Conv2d, nn.BatchNorm2d]]:
+    """Convolutions that export folds the BatchNorm after them into."""
+    features = student.network.features
+    yield features.conv0, features.norm0
+    for i in range(1, 5):
+        for layer in getattr(features, f"denseblock{i}").values():
+            yield layer.conv1, layer.norm2
 
 
 def _pairs(student: Student) -> Iterator[tuple[nn.BatchNorm2d, nn.Conv2d | nn.Linear]]:

@@ -47,7 +47,9 @@ def trained(path: Path, split: Split) -> tuple[Student, tuple[str, ...], dict[st
         contract = Bundle.open(path).contract
         photos = split.part("train")[:: max(1, len(split.part("train")) // REVIVED_ON)]
         views = torch.stack([evaluation_view(read_photo(photo.path)) for photo in photos])
-        student = student_from_bundle(path, split.classes, views)
+        published = Student(len(split.classes))
+        ancestor = published if take_imagenet(published) is not None else None
+        student = student_from_bundle(path, split.classes, views, ancestor)
         return student, contract.classes, {"bundle": contract.version, "provenance": contract.provenance}
     student, checkpoint = load_student(path)
     return student, tuple(checkpoint["classes"]), checkpoint_told(path, checkpoint)
