@@ -75,8 +75,8 @@ def strain_command(folder: Path) -> None:
     student, checkpoint = load_student(folder / "model.pt")
     photos, classes = load_split(folder / "split.json").part("val"), tuple(checkpoint["classes"])
     _tell_share("augmented", predict_strained(student, photos, classes))
-    for name, strain in STRAINS.items():
-        _tell_share(name, predict_under(strain, student, photos, classes))
+    for name, outcome in zip(STRAINS, predict_under(STRAINS.values(), student, photos, classes), strict=True):
+        _tell_share(name, outcome)
 
 
 def _tell_share(data: str, outcome: Outcome) -> None:

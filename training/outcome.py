@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -69,7 +69,7 @@ def targets_of(photos: Sequence[Photo], classes: tuple[str, ...]) -> NDArray[np.
 
 def predict(student: Student, photos: Sequence[Photo], classes: tuple[str, ...]) -> Outcome:
     """Run the float model over photos through the device's own preprocessing."""
-    return predict_under(lambda view: view, student, photos, classes)
+    return next(predict_under([lambda view: view], student, photos, classes))
 
 
 def predict_strained(student: Student, photos: Sequence[Photo], classes: tuple[str, ...]) -> Outcome:
@@ -84,12 +84,16 @@ def predict_strained(student: Student, photos: Sequence[Photo], classes: tuple[s
 
 
 def predict_under(
-    strain: Callable[[Tensor], Tensor], student: Student, photos: Sequence[Photo], classes: tuple[str, ...]
-) -> Outcome:
-    """What the float model says of photos that are prepared as on the device, then strained (training/strains.py)."""
+    strains: Iterable[Callable[[Tensor], Tensor]], student: Student, photos: Sequence[Photo], classes: tuple[str, ...]
+) -> Iterator[Outcome]:
+    """What the float model says of photos that are prepared as on the device, then strained: one outcome per strain.
+
+    The strains are those of training/strains.py; each photo is read once for all of them.
+    """
     targets = targets_of(photos, classes)
-    views = (strain(evaluation_view(read_photo(photo.path))) for photo in photos)
-    return Outcome(tuple(photos), classes, _logits(student, views), targets)
+    views = [evaluation_view(read_photo(photo.path)) for photo in photos]
+    for strain in strains:
+        yield Outcome(tuple(photos), classes, _logits(student, map(strain, views)), targets)
 
 
 def _logits(student: Student, views: Iterable[Tensor]) -> NDArray[np.float32]:
