@@ -8,8 +8,12 @@ from pathlib import Path
 import torch
 from torch.nn import functional
 
+from tests.drawn import a_picture
 from tests.test_training_loop import TINY, photos, training
-from training.lesson import Batch, echoes
+from training.augment import ThroughPoorLens
+from training.lesson import Batch, Lesson, echoes
+from training.loop import Training
+from training.models import Explainer, Student, load_student
 
 
 def batch(rows: int, seed: int) -> Batch:
@@ -37,6 +41,49 @@ def test_what_the_teacher_says_and_sees_stays_with_the_view() -> None:
         torch.testing.assert_close(one.targets, one.seen.mean(dim=(2, 3)))
         assert one.taught is not None
         torch.testing.assert_close(one.taught, one.seen.sum(dim=(1, 2, 3)).view(-1, 1))
+
+
+class GreyNamer(Explainer):
+    """A teacher whose one logit is the mean grey of what it is shown."""
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        return images.mean(dim=(1, 2, 3)).view(-1, 1), []
+
+
+def test_a_teacher_sees_clearly_what_its_student_sees_through_a_poor_lens() -> None:
+    clear, poor = torch.full((2, 3, 16, 16), 200.0), torch.full((2, 3, 16, 16), 50.0)
+    lesson, targets = Lesson(Student(2), GreyNamer(), TINY), torch.eye(2)
+    apart = lesson.ask(torch.cat([clear, poor], dim=1), targets, 8)
+    assert apart.taught is not None
+    torch.testing.assert_close(apart.taught, torch.full((2, 1), 200.0))
+    torch.testing.assert_close(apart.seen, torch.full((2, 3, 8, 8), 50.0))
+    alike = lesson.ask(poor, targets, 16)
+    assert alike.taught is not None
+    torch.testing.assert_close(alike.taught, torch.full((2, 1), 50.0))
+    assert torch.equal(alike.seen, poor)
+
+
+def test_a_view_through_a_poor_lens_is_also_given_as_it_was(tmp_path: Path) -> None:
+    picture = torch.from_numpy(a_picture(seed=1)).permute(2, 0, 1)
+    torch.manual_seed(0)
+    pairs = [(pair[:3].float(), pair[3:].float()) for pair in (ThroughPoorLens(1.0)(picture) for _ in range(60))]
+    assert all(torch.equal(clear, picture.float()) for clear, _ in pairs)
+    unspoilt = sum(torch.equal(clear, seen) for clear, seen in pairs)
+    assert 5 < unspoilt < 30, "a quarter is neither blurred nor noisy"
+    edges = [float((seen.diff(dim=-1)).abs().mean()) for _, seen in pairs]
+    sharp = float(picture.float().diff(dim=-1).abs().mean())
+    assert min(edges) < 0.8 * sharp, "blurred"
+    assert max(edges) > sharp + 3, "noisy"
+    assert torch.equal(ThroughPoorLens(0.0)(picture), torch.cat([picture, picture]))
+
+
+def test_a_recipe_of_a_poor_lens_trains_with_a_teacher_and_without(tmp_path: Path) -> None:
+    listed = photos(tmp_path / "photos")
+    for name, teacher in (("alone", None), ("taught", Student(2))):
+        recipe = replace(TINY, views="poor lens", mixup=0.2, cutmix=0.2, distillation=0.5)
+        taught = Training(Student(2), recipe, listed, [], ("glass", "paper"), tmp_path / name, teacher, workers=0)
+        taught.run()
+        assert load_student(tmp_path / name / "model.pt")[1]["epoch"] == 2
 
 
 def test_an_epoch_with_echoes_is_as_long_but_makes_fewer_views(tmp_path: Path) -> None:

@@ -117,6 +117,18 @@ def test_several_teachers_and_co_teachers_teach_and_the_checkpoint_says_which(ru
     assert [one.get("file", one.get("bundle")) for one in told] == ["model.pt", version]
 
 
+def test_a_co_teacher_may_teach_alone(run: Path, tmp_path: Path) -> None:
+    shutil.copy(run / "split.json", tmp_path)
+    (tmp_path / "best.json").write_text(json.dumps({"values": {"distillation": 0.5}}))
+    command = ["train", "--data", str(run.parent / "data"), "--run", str(tmp_path), "--recipe", "fast"]
+    command += ["--tuned", str(tmp_path / "best.json"), "--workers", "0", "--co-teacher", str(run / "model.pt")]
+    assert CliRunner().invoke(training_command, command, catch_exceptions=False).exit_code == 0
+    provenance = json.loads(load_checkpoint(tmp_path / "model.pt")["provenance"])
+    assert provenance["teachers"] == []
+    assert [one["file"] for one in provenance["co_teachers"]] == ["model.pt"]
+    assert not list(tmp_path.glob("teacher-*"))
+
+
 def test_the_commands_beside_the_chain_work_on_the_same_run(run: Path) -> None:
     for command in (["augment", "--size", "48", "--views", "plain"], ["report", "--out", str(run / "float.html")]):
         result = CliRunner().invoke(training_command, [*command, "--run", str(run)], catch_exceptions=False)

@@ -96,7 +96,8 @@ def augment_command(folder: Path, size: int, strength: float, views: str) -> Non
     photos = load_split(folder / "split.json").part("train")
     view, chosen = VIEWS[views](size, strength), photos[:: max(1, len(photos) // 8)][:8]
     pictures = [torch.from_numpy(read_photo(photo.path)).permute(2, 0, 1) for photo in chosen]
-    grid = make_grid(torch.stack([view(picture) for picture in pictures for _ in range(8)]).float() / 255, nrow=8)
+    shown = torch.stack([view(picture)[-3:] for picture in pictures for _ in range(8)])
+    grid = make_grid(shown.float() / 255, nrow=8)
     write_atomically(folder / "augmented.png", lambda partial: save_image(grid, partial, format="png"))
     click.echo(f"{folder / 'augmented.png'}: eight photos, eight views of each")
 
@@ -113,8 +114,8 @@ def augment_command(folder: Path, size: int, strength: float, views: str) -> Non
     help="Weights to start from; FILE is a checkpoint or a bundle (.onnx).",
 )  # fmt: skip
 @click.option(
-    "--teacher", "sizes", type=click.IntRange(0, 2), multiple=True, default=(0,), show_default=True,
-    help="Size of EfficientNet-Lite; may be given several times.",
+    "--teacher", "sizes", type=click.IntRange(0, 2), multiple=True,
+    help="Size of EfficientNet-Lite; may be given several times. [default: 0, or none beside a co-teacher]",
 )  # fmt: skip
 @click.option(
     "--taught-by", "other", type=click.Path(path_type=Path), default=None, metavar="RUN",
@@ -122,7 +123,7 @@ def augment_command(folder: Path, size: int, strength: float, views: str) -> Non
 )  # fmt: skip
 @click.option(
     "--co-teacher", "beside", type=click.Path(path_type=Path), multiple=True, metavar="FILE",
-    help="A trained checkpoint or bundle that teaches beside the teacher; may be given several times.",
+    help="A trained checkpoint or bundle that teaches, alone or beside teachers; may be given several times.",
 )  # fmt: skip
 @click.option("--resume/--restart", default=True, show_default=True, help="Go on in --run, or begin anew there.")
 @click.option("--tuned", type=click.Path(path_type=Path), default=None, help="The best.json of a study.")
@@ -151,6 +152,7 @@ def train_command(
             click.echo(f"The earlier training is kept as {path}.")
     processes.wait()
     co_teachers = [co_teacher(path, split) for path in beside]
+    sizes = sizes or (() if beside else (0,))
     teachers: dict[int, Explainer] = {
         size: teacher_of(folder, split, recipe, size, workers, processes)
         if other is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import cv2
@@ -17,6 +18,8 @@ from device.pictures import read_picture
 
 EVALUATION_PX = 224
 """The side of the pictures that the device shows the model."""
+BLUR_PX, NOISE = 2.2, 25.0
+"""The worst that `ThroughPoorLens` does: standard deviations in pixels and in grey values of 255."""
 
 
 class CheapCamera(torch.nn.Module):
@@ -44,6 +47,28 @@ def _through_jpeg(image: Tensor, quality: int) -> Tensor:
     rows = np.ascontiguousarray(image.permute(1, 2, 0).numpy())
     _, encoded = cv2.imencode(".jpg", rows, [cv2.IMWRITE_JPEG_QUALITY, quality])
     return torch.from_numpy(np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR))).permute(2, 0, 1)
+
+
+class ThroughPoorLens(torch.nn.Module):
+    """The picture as it is and, in three more channels, as a camera out of focus or in the dark would take it.
+
+    A student that sees the second is told what its teacher makes of the first: else it would learn what blur and noise
+    make of the teacher too (Hendrycks et al. 2020, "AugMix", asks for the same answer to both). A blur of up to
+    `BLUR_PX` and noise of up to `NOISE`, each with probability one half × `strength`. Takes (3, H, W) uint8, gives
+    (6, H, W) uint8.
+    """
+
+    def __init__(self, strength: float) -> None:
+        super().__init__()
+        self.p, self.noise = 0.5 * strength, NOISE * strength
+        self.blur = v2.GaussianBlur(2 * math.ceil(3 * BLUR_PX) + 1, (0.3, BLUR_PX))
+
+    def forward(self, image: Tensor) -> Tensor:
+        seen = self.blur(image) if torch.rand(()) < self.p else image
+        if torch.rand(()) < self.p:
+            noise = torch.randn(seen.shape) * (self.noise * torch.rand(()) ** 2)
+            seen = (seen + noise).clamp_(0, 255).to(torch.uint8)
+        return torch.cat([image, seen])
 
 
 class Shadow(torch.nn.Module):
@@ -96,12 +121,17 @@ def plain_view(size_px: int, strength: float = 1.0) -> v2.Transform:
     return training_view(size_px, strength, shown=0.6, turned=0.3, erased=0.0)
 
 
+def poor_lens_view(size_px: int, strength: float = 1.0) -> v2.Transform:
+    """A `training_view`, and the same through a poor lens: (3, H, W) uint8 → (6, size_px, size_px) uint8."""
+    return v2.Compose([training_view(size_px, strength), ThroughPoorLens(strength)])
+
+
 def seed_view(size_px: int, strength: float = 1.0) -> v2.Transform:
     """The student project's augmentation: rotation ±30°, random resized crop, horizontal flip; of one strength."""
     return v2.Compose([v2.RandomRotation(30), v2.RandomResizedCrop(size_px, antialias=True), v2.RandomHorizontalFlip()])
 
 
-VIEWS = {"bin": training_view, "plain": plain_view, "seed": seed_view}
+VIEWS = {"bin": training_view, "plain": plain_view, "poor lens": poor_lens_view, "seed": seed_view}
 """What a recipe may call its views → of which side in pixels and which strength they are made."""
 
 

@@ -15,7 +15,7 @@ from training.recipes import Recipe
 
 @dataclass(frozen=True)
 class Batch:
-    """What a student is shown, and what its teacher says and sees of the same views.
+    """What a student is shown, and what its teacher says and sees of the same views, which may be clearer for it.
 
     `seen`: (N, 3, S, S) float 0…255; `targets`: (N, K) shares of classes; `taught`: (N, K) logits; `lessons`: feature
     maps, finest first, of the teacher's own size. Without a teacher the last two are empty.
@@ -74,12 +74,15 @@ class Lesson(nn.Module):
 
     @torch.no_grad()
     def ask(self, images: Tensor, targets: Tensor, size_px: int) -> Batch:
-        """The teacher's word on (N, 3, H, W) images of 0…255, with (N, K) shares; the student sees `size_px` pixels."""
+        """The teacher's word on (N, 3, H, W) images of 0…255, with (N, K) shares; the student sees `size_px` pixels.
+
+        Of six channels the teacher sees the first three, the student the last (`ThroughPoorLens`).
+        """
         (teacher,) = self._teacher
-        seen = images
+        clear, seen = images[:, :3], images[:, -3:]
         if images.shape[-1] != size_px:
-            seen = functional.interpolate(images, size=(size_px, size_px), mode="bilinear", antialias=True)
-        return Batch(seen, targets, *teacher(images)) if teacher is not None else Batch(seen, targets)
+            seen = functional.interpolate(seen, size=(size_px, size_px), mode="bilinear", antialias=True)
+        return Batch(seen, targets, *teacher(clear)) if teacher is not None else Batch(seen, targets)
 
     def forward(self, batch: Batch) -> Tensor:
         """The loss of a batch."""

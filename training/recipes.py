@@ -56,7 +56,7 @@ class Recipe:
     clip_norm: float = 2.0
     ema_decay: float = 0.995
     frozen_backbone: bool = False
-    views: Literal["bin", "plain", "seed"] = "bin"
+    views: Literal["bin", "plain", "poor lens", "seed"] = "bin"
     seed: int = 0
     teacher_epochs: int = 0
     echo: int = 1
@@ -115,6 +115,7 @@ RECIPES = {
         distillation=0.7,
         views="plain",
     ),
+    "steady": replace(ONWARD, phases=(Phase(30, 192, 224),), learning_rate=2e-4, views="poor lens"),
     "scratch": Recipe(
         phases=(Phase(84, 96, 176), Phase(44, 128, 176), Phase(15, 160, 176), Phase(6, 176)),
         batch=64,
