@@ -37,7 +37,7 @@ class Recipe:
     `echo`: how often a view is taught, which is made and shown to the teacher once (Choi et al. 2019, data echoing).
     `teacher_epochs`: how long the teacher is fine-tuned above stride 8, after its head was fitted; 0: not at all.
     `norms`: of the student, see training/shared.py; `own` keeps what ImageNet weights know, `shared` is faster.
-    `views`: how a photo is altered, see `VIEWS` in training/augment.py.
+    `views`: how a photo is altered, see `VIEWS` in training/augment.py; of `poor lens` the student alone sees the lens.
     `frozen_edges`: the first layers stay as they were at the start, for a network that has learnt to see already.
     """
 
@@ -136,7 +136,8 @@ RECIPES = {
 quarters of an hour; `patient`: for a CPU, two hours, its teacher fine-tuned; all three from ImageNet weights or another
 good start. `onward`: beside a trained model as co-teacher, from it or anew; `mixed`: the same with pictures mixed
 harder, no better by itself, but worth averaging with the others (`average`); `settled`: from a trained model, a few
-epochs of tamer views, to be averaged with it: half an hour at most. `scratch`: from nothing, or for a bundle that is a
+epochs of tamer views, to be averaged with it: half an hour at most; `steady`: from a trained model, which is also its
+only teacher, to stand blur and noise: under two hours of a CPU. `scratch`: from nothing, or for a bundle that is a
 little faster, with shared norms; `fast`: for the tests; `seed`: the student project's, to measure against."""
 
 
