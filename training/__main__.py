@@ -152,7 +152,7 @@ def train_command(
             click.echo(f"The earlier training is kept as {path}.")
     processes.wait()
     co_teachers = [co_teacher(path, split) for path in beside]
-    sizes = sizes or (() if beside else (0,))
+    sizes = sizes or (() if beside and other is None else (0,))
     teachers: dict[int, Explainer] = {
         size: teacher_of(folder, split, recipe, size, workers, processes)
         if other is None
