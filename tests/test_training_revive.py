@@ -28,7 +28,8 @@ from training.errors import CheckpointError  # noqa: E402
 from training.models import DEVIATION, MEAN, Student  # noqa: E402
 from training.prepare import Split  # noqa: E402
 from training.revive import student_from_bundle  # noqa: E402
-from training.start import begin, co_teacher  # noqa: E402
+from training.sampling import Photos  # noqa: E402
+from training.start import begin, co_teacher, trained  # noqa: E402
 
 SHIPPED = Path(__file__).parents[1] / "models" / "default.onnx"
 CLASSES = ("glass", "metal", "organic")
@@ -119,19 +120,19 @@ def test_a_student_revived_beside_its_ancestor_has_its_scales_and_can_be_average
                 module.weight.copy_((0.5 * torch.randn_like(module.weight)).exp())
         ancestor.network.features.norm0.weight[::4] *= -1
         _settle(ancestor, views)
-        trained = copy.deepcopy(ancestor)
-        for weight in trained.parameters():
+        taught = copy.deepcopy(ancestor)
+        for weight in taught.parameters():
             weight.mul_(1 + 0.05 * torch.randn_like(weight))
-        _settle(trained, views)
-        path = _exported(trained, views, tmp_path)
+        _settle(taught, views)
+        path = _exported(taught, views, tmp_path)
         plain, beside = (student_from_bundle(path, CLASSES, views, one) for one in (None, ancestor))
-        answers = trained(views)[0]
+        answers = taught(views)[0]
         torch.testing.assert_close(beside(views)[0], plain(views)[0], atol=1e-2, rtol=0)
         for name in ("conv0", "denseblock2.denselayer5.conv2", "denseblock4.denselayer9.conv1"):
-            mine, theirs = (one.network.features.get_submodule(name).weight for one in (beside, trained))
+            mine, theirs = (one.network.features.get_submodule(name).weight for one in (beside, taught))
             lives = mine.abs().sum(dim=(0, 2, 3)) > 0
             assert float((mine - theirs)[:, lives].norm() / theirs[:, lives].norm()) < 0.15, name
-        far, near = ((averaged(one, trained)(views)[0] - answers).abs().mean() for one in (plain, beside))
+        far, near = ((averaged(one, taught)(views)[0] - answers).abs().mean() for one in (plain, beside))
         assert near < 0.3 * far
 
 
@@ -167,6 +168,20 @@ def test_a_bundle_of_other_classes_or_of_another_making_is_refused(
     foreign.write_bytes(b"no model")
     with pytest.raises(CheckpointError, match=r"cannot be read as an ONNX model"):
         student_from_bundle(foreign, CLASSES, views)
+
+
+def test_a_revived_student_answers_its_training_views_alike_as_soon_as_training_begins(tmp_path: Path) -> None:
+    listed = [replace(photo, material=f"material {photo.cluster}") for photo in photos(tmp_path, count=10)]
+    split = Split(tuple(listed), (), 0)
+    student, _, _ = trained(SHIPPED, split)
+    pictures = Photos(listed, split.classes)
+    with torch.no_grad():
+        shown = torch.stack([pictures[index, index][0] for index in range(len(listed))])
+        plain = torch.stack([evaluation_view(picture.permute(1, 2, 0).numpy()) for picture in pictures.pictures])
+        before = [student.eval()(views)[0].softmax(dim=1) for views in (shown, plain)]
+        now = [copy.deepcopy(student).train()(views)[0].softmax(dim=1) for views in (shown, plain)]
+    on_views, on_plain = (float((one - other).abs().max()) for one, other in zip(before, now, strict=True))
+    assert on_views < 0.01 < on_plain, "BatchNorms look at training views while training"
 
 
 def test_a_bundle_of_as_many_other_materials_lends_its_eyes_but_not_its_names(tmp_path: Path) -> None:

@@ -10,17 +10,17 @@ from typing import Any
 import torch
 
 from device.bundle import Bundle
-from training.augment import evaluation_view, read_photo
 from training.imagenet import IMAGENET_MEAN, imagenet_densenet121
 from training.models import DEVIATION, MEAN, Student, load_student, require_classes
 from training.prepare import Split
 from training.revive import student_from_bundle
+from training.sampling import Photos
 
 log = logging.getLogger(__name__)
 
 IMAGENET, RANDOM = "imagenet", "random"
 REVIVED_ON = 200
-"""Photos on which a bundle's BatchNorms are measured."""
+"""Photos on whose training views a bundle's BatchNorms are measured, for they see such as soon as training begins."""
 
 
 def begin(student: Student, start: str, split: Split) -> dict[str, Any] | None:
@@ -45,8 +45,8 @@ def trained(path: Path, split: Split) -> tuple[Student, tuple[str, ...], dict[st
     """The network in a checkpoint or bundle, its classes, and what it says of its origin. Raises `CheckpointError`."""
     if path.suffix == ".onnx":
         contract = Bundle.open(path).contract
-        photos = split.part("train")[:: max(1, len(split.part("train")) // REVIVED_ON)]
-        views = torch.stack([evaluation_view(read_photo(photo.path)) for photo in photos])
+        photos = Photos(split.part("train")[:: max(1, len(split.part("train")) // REVIVED_ON)], split.classes)
+        views = torch.stack([photos[index, index][0] for index in range(len(photos))])
         published = Student(len(split.classes))
         ancestor = published if take_imagenet(published) is not None else None
         student = student_from_bundle(path, split.classes, views, ancestor)
