@@ -57,9 +57,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "make", "model", "FAST=1", f"DATA={root / 'data'}", f"RUN={root / 'run'}",
         f"BIN={Path(sys.executable).parent}", f"STAMPS={root / 'installed'}",
     ]  # fmt: skip
-    made = subprocess.run(
-        command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
-    )
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "MAKEFLAGS": "", "ARGS": ""}  # those of `make test` are pytest's
+    made = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
     assert made.returncode == 0, made.stdout + made.stderr
     return root / "run"
 
