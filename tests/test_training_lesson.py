@@ -63,7 +63,7 @@ def test_a_teacher_sees_clearly_what_its_student_sees_through_a_poor_lens() -> N
     assert torch.equal(alike.seen, poor)
 
 
-def test_a_view_through_a_poor_lens_is_also_given_as_it_was(tmp_path: Path) -> None:
+def test_a_view_through_a_poor_lens_is_also_given_as_it_was() -> None:
     picture = torch.from_numpy(a_picture(seed=1)).permute(2, 0, 1)
     torch.manual_seed(0)
     pairs = [(pair[:3].float(), pair[3:].float()) for pair in (ThroughPoorLens(1.0)(picture) for _ in range(60))]

@@ -176,7 +176,7 @@ def test_a_revived_student_answers_its_training_views_alike_as_soon_as_training_
     student, _, _ = trained(SHIPPED, split)
     pictures = Photos(listed, split.classes)
     with torch.no_grad():
-        shown = torch.stack([pictures[index, index][0] for index in range(len(listed))])
+        shown = torch.stack(list(pictures.views()))
         plain = torch.stack([evaluation_view(picture.permute(1, 2, 0).numpy()) for picture in pictures.pictures])
         before = [student.eval()(views)[0].softmax(dim=1) for views in (shown, plain)]
         now = [copy.deepcopy(student).train()(views)[0].softmax(dim=1) for views in (shown, plain)]

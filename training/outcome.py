@@ -79,8 +79,7 @@ def predict_strained(student: Student, photos: Sequence[Photo], classes: tuple[s
     """
     targets, drawn = targets_of(photos, classes), Photos(photos, classes)
     drawn.view = training_view(EVALUATION_PX)
-    views = (drawn[index, index][0] for index in range(len(photos)))
-    return Outcome(tuple(photos), classes, _logits(student, views), targets)
+    return Outcome(tuple(photos), classes, _logits(student, drawn.views()), targets)
 
 
 def predict_under(

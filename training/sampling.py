@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -37,6 +37,10 @@ class Photos(Dataset[tuple[Tensor, int]]):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             return self.view(self.pictures[index]), self.targets[index]
+
+    def views(self) -> Iterator[Tensor]:
+        """One view of each photo, always the same one."""
+        return (self[index, index][0] for index in range(len(self)))
 
 
 def draw(weights: NDArray[np.float64], count: int, seed: int, epoch: int) -> list[tuple[int, int]]:

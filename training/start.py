@@ -46,7 +46,7 @@ def trained(path: Path, split: Split) -> tuple[Student, tuple[str, ...], dict[st
     if path.suffix == ".onnx":
         contract = Bundle.open(path).contract
         photos = Photos(split.part("train")[:: max(1, len(split.part("train")) // REVIVED_ON)], split.classes)
-        views = torch.stack([photos[index, index][0] for index in range(len(photos))])
+        views = torch.stack(list(photos.views()))
         published = Student(len(split.classes))
         ancestor = published if take_imagenet(published) is not None else None
         student = student_from_bundle(path, split.classes, views, ancestor)
