@@ -136,6 +136,20 @@ def test_a_student_revived_beside_its_ancestor_has_its_scales_and_can_be_average
         assert near < 0.3 * far
 
 
+@torch.no_grad()
+def test_a_channel_for_which_its_ancestor_has_no_use_is_not_revived_louder_than_any_other(
+    views: torch.Tensor, tmp_path: Path
+) -> None:
+    torch.manual_seed(4)
+    ancestor = Student(len(CLASSES))
+    _settle(ancestor, views)
+    path = _exported(ancestor, views, tmp_path)
+    ancestor.network.features.denseblock2.denselayer3.conv1.weight[:, :8] *= 1e-6
+    plain, beside = (student_from_bundle(path, CLASSES, views, one) for one in (None, ancestor))
+    assert max(float(m.weight.abs().max()) for m in beside.modules() if isinstance(m, nn.BatchNorm2d)) < 1.5
+    torch.testing.assert_close(beside(views)[0], plain(views)[0], atol=1e-2, rtol=0)
+
+
 def _settle(student: Student, views: torch.Tensor) -> None:
     """Let the BatchNorms take the statistics of the views."""
     for module in student.modules():

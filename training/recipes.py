@@ -115,7 +115,7 @@ RECIPES = {
         distillation=0.7,
         views="plain",
     ),
-    "steady": replace(ONWARD, phases=(Phase(30, 192, 224),), learning_rate=2e-4, views="poor lens"),
+    "steady": replace(ONWARD, phases=(Phase(24, 192, 224),), learning_rate=1.5e-4, views="poor lens"),
     "scratch": Recipe(
         phases=(Phase(84, 96, 176), Phase(44, 128, 176), Phase(15, 160, 176), Phase(6, 176)),
         batch=64,

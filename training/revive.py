@@ -228,11 +228,15 @@ def _scale(norm: nn.BatchNorm2d, sizes: Tensor) -> None:
 def _nearest(weight: Tensor, wanted: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor, float]:
     """Factors of rows (M,), divisors of columns (C,) that bring (M, C, k, k) weights near to those wanted.
 
-    `sizes` are the columns' first guess. The last is the cosine between the two then.
+    `sizes` are the columns' first guess, and none becomes larger than the largest of them: where a column wanted is
+    next to nothing, its BatchNorm would multiply by thousands whatever the optimiser adds to it. The last is the cosine
+    between the two then.
     """
+    largest = float(sizes.max())
     for _ in range(ROUNDS):
         rows = _lengths(wanted, 0) / _lengths(weight / sizes.view(1, -1, 1, 1), 0)
-        sizes = (_lengths(weight * rows.view(-1, 1, 1, 1), 1) / _lengths(wanted, 1)).clamp(min=SMALLEST_SCALE)
+        sizes = _lengths(weight * rows.view(-1, 1, 1, 1), 1) / _lengths(wanted, 1)
+        sizes = sizes.clamp(SMALLEST_SCALE, largest)
     scaled = weight * rows.view(-1, 1, 1, 1) / sizes.view(1, -1, 1, 1)
     return rows, sizes, float(functional.cosine_similarity(scaled.flatten(), wanted.flatten(), dim=0))
 
