@@ -21,7 +21,7 @@ from training.loop import Training, set_aside
 from training.measure import evaluate_command, seed_command, strain_command, unknown_command
 from training.models import Explainer, Student, together
 from training.options import run_option, workers_option
-from training.prepare import contact_sheet, load_split, prepare, save_split, table
+from training.prepare import HELD_OUT, contact_sheet, load_split, prepare, save_split, table
 from training.processes import Processes
 from training.recipes import RECIPES, Phase, recipe_named
 from training.report.command import report_command
@@ -57,7 +57,7 @@ def main() -> None:
 @click.option("--rendered", type=click.Path(path_type=Path), default=None, help="Folder made by training.render.")
 @click.option("--per-class", type=click.IntRange(2), default=None, help="Keep only so many photos of a class and part.")
 @click.option(
-    "--held-out", type=click.FloatRange(0, 0.5, min_open=True), default=0.2, show_default=True,
+    "--held-out", type=click.FloatRange(0, 0.5, min_open=True), default=HELD_OUT, show_default=True,
     help="Share that is not trained on; a smaller one, of the same seed, lies within a larger one.",
 )  # fmt: skip
 def prepare_command(

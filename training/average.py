@@ -23,14 +23,15 @@ HEAD = "classifier."
 
 @torch.no_grad()
 def averaged(paths: Sequence[Path], split: Split, imagenet: float = 0.0) -> dict[str, Any]:
-    """The mean of the checkpoints and bundles at `paths`, as a finished checkpoint.
+    """The mean of the checkpoints and bundles at `paths`, as a finished checkpoint; one named twice counts twice.
 
     `split`: the photos on which bundles are revived. `imagenet`: so much of ImageNet's weights, 0…1, is mixed in below
     the head, which forgets less of what they know (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models").
     Raises `CheckpointError` for checkpoints of other classes or another head than the first one's, and where those
     weights cannot be had.
     """
-    (first, classes, _), *others = loaded = [trained(path, split) for path in paths]
+    known = {path: trained(path, split) for path in dict.fromkeys(paths)}
+    (first, classes, _), *others = loaded = [known[path] for path in paths]
     for path, (student, other_classes, _) in zip(paths[1:], others, strict=True):
         require_classes(path, other_classes, classes, str(paths[0]))
         if student.head_kind != first.head_kind:

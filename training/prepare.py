@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 SMALLEST_SIDE_PX = 32
 BLANK_DEVIATION = 2.0
 """A picture whose grey values deviate less (of 255) shows nothing."""
+HELD_OUT = 0.2
+"""The share that becomes `val`, where no other is asked for."""
 NEAR_BITS = 6
 """Two 64-bit perceptual hashes that differ in at most this many bits are near-duplicates (of 64; chance: ~32)."""
 
@@ -78,7 +80,7 @@ class Split:
 def prepare(
     description: DataDescription,
     seed: int = 0,
-    held_out: float = 0.2,
+    held_out: float = HELD_OUT,
     progress: Callable[[Iterable[Any]], Iterable[Any]] = iter,
 ) -> Split:
     """Check, hash, cluster and split all photos of a description.
