@@ -15,9 +15,16 @@ from torchvision.transforms import v2
 from device.bundle import Preprocess
 from device.classifier import prepare
 from device.pictures import read_picture
+from training.grounds import OnOtherGround, cut_out
 
 EVALUATION_PX = 224
 """The side of the pictures that the device shows the model."""
+SHOWN, TURNED, ERASED = 0.35, 0.7, 0.25
+"""Of a training view: the least part of a photo's area that it shows, how often it is turned, or loses a patch."""
+BOARD = 225
+"""The grey of a turned picture's corners, as of a white board."""
+MOVED = 0.75
+"""How often, at full strength, a thing that can be cut out lies on another ground."""
 BLUR_PX, NOISE = 2.2, 25.0
 """The worst that `ThroughPoorLens` does: standard deviations in pixels and in grey values of 255."""
 
@@ -25,7 +32,7 @@ BLUR_PX, NOISE = 2.2, 25.0
 class CheapCamera(torch.nn.Module):
     """White balance off, noise of the sensor and JPEG artefacts, each with probability one half × `strength`.
 
-    Takes and gives (3, H, W) uint8.
+    Takes and gives (…, 3, H, W) uint8.
     """
 
     def __init__(self, strength: float) -> None:
@@ -43,7 +50,9 @@ class CheapCamera(torch.nn.Module):
 
 
 def _through_jpeg(image: Tensor, quality: int) -> Tensor:
-    """(3, H, W) uint8 after compression at `quality` and back."""
+    """(…, 3, H, W) uint8 after compression at `quality` and back."""
+    if image.ndim > 3:
+        return torch.stack([_through_jpeg(one, quality) for one in image])
     rows = np.ascontiguousarray(image.permute(1, 2, 0).numpy())
     _, encoded = cv2.imencode(".jpg", rows, [cv2.IMWRITE_JPEG_QUALITY, quality])
     return torch.from_numpy(np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR))).permute(2, 0, 1)
@@ -54,8 +63,8 @@ class ThroughPoorLens(torch.nn.Module):
 
     A student that sees the second is told what its teacher makes of the first: else it would learn what blur and noise
     make of the teacher too (Hendrycks et al. 2020, "AugMix", asks for the same answer to both). A blur of up to
-    `BLUR_PX` and noise of up to `NOISE`, each with probability one half × `strength`. Takes (3, H, W) uint8, gives
-    (6, H, W) uint8.
+    `BLUR_PX` and noise of up to `NOISE`, each with probability one half × `strength`. Takes (3, H, W) uint8, or two
+    such pictures, the teacher's and the student's; gives (6, H, W) uint8.
     """
 
     def __init__(self, strength: float) -> None:
@@ -64,15 +73,17 @@ class ThroughPoorLens(torch.nn.Module):
         self.blur = v2.GaussianBlur(2 * math.ceil(3 * BLUR_PX) + 1, (0.3, BLUR_PX))
 
     def forward(self, image: Tensor) -> Tensor:
-        seen = self.blur(image) if torch.rand(()) < self.p else image
+        clear, seen = image if image.ndim > 3 else (image, image)
+        if torch.rand(()) < self.p:
+            seen = self.blur(seen)
         if torch.rand(()) < self.p:
             noise = torch.randn(seen.shape) * (self.noise * torch.rand(()) ** 2)
             seen = (seen + noise).clamp_(0, 255).to(torch.uint8)
-        return torch.cat([image, seen])
+        return torch.cat([clear, seen])
 
 
 class Shadow(torch.nn.Module):
-    """A soft-edged half-plane of the picture lies darker, with probability `p`. Takes and gives (3, H, W) uint8."""
+    """A soft-edged half-plane of the picture lies darker, with probability `p`. Takes and gives (…, 3, H, W) uint8."""
 
     def __init__(self, p: float) -> None:
         super().__init__()
@@ -90,7 +101,7 @@ class Shadow(torch.nn.Module):
 
 
 def training_view(
-    size_px: int, strength: float = 1.0, shown: float = 0.35, turned: float = 0.7, erased: float = 0.25
+    size_px: int, strength: float = 1.0, shown: float = SHOWN, turned: float = TURNED, erased: float = ERASED
 ) -> v2.Transform:
     """A random view of one photo: (3, H, W) uint8 → (3, size_px, size_px) uint8.
 
@@ -98,19 +109,28 @@ def training_view(
     shadow, erasing. `strength`: 0 leaves the geometry only, 1 is the default. `shown`: the least part of a photo's area
     that a view shows; `turned`, `erased`: how often one is rotated, or loses a patch, 0…1.
     """
-    return v2.Compose(
-        [
-            v2.RandomResizedCrop(size_px, scale=(shown, 1.0), ratio=(0.8, 1.25), antialias=True),
-            v2.RandomHorizontalFlip(),
-            v2.RandomVerticalFlip(),
-            v2.RandomApply([v2.RandomRotation(180, v2.InterpolationMode.BILINEAR, fill=225)], p=turned),
-            v2.RandomApply([v2.ColorJitter(0.35 * strength, 0.35 * strength, 0.35 * strength, 0.03 * strength)], p=0.8),
-            Shadow(0.3 * strength),
-            v2.RandomApply([v2.GaussianBlur(3, (0.1, 1.5))], p=0.2 * strength),
-            CheapCamera(strength),
-            v2.RandomErasing(p=erased * strength, scale=(0.02, 0.15), value=128),
-        ]
-    )
+    return v2.Compose([*_framed(size_px, shown, turned, (BOARD,)), *_taken(strength, erased)])
+
+
+def _framed(size_px: int, shown: float, turned: float, fill: tuple[int, ...]) -> list[v2.Transform]:
+    """Which part of a photo a view shows, and which side up; `fill` are the channels of a turned picture's corners."""
+    return [
+        v2.RandomResizedCrop(size_px, scale=(shown, 1.0), ratio=(0.8, 1.25), antialias=True),
+        v2.RandomHorizontalFlip(),
+        v2.RandomVerticalFlip(),
+        v2.RandomApply([v2.RandomRotation(180, v2.InterpolationMode.BILINEAR, fill=fill)], p=turned),
+    ]
+
+
+def _taken(strength: float, erased: float) -> list[torch.nn.Module]:
+    """What light and a cheap camera make of it."""
+    return [
+        v2.RandomApply([v2.ColorJitter(0.35 * strength, 0.35 * strength, 0.35 * strength, 0.03 * strength)], p=0.8),
+        Shadow(0.3 * strength),
+        v2.RandomApply([v2.GaussianBlur(3, (0.1, 1.5))], p=0.2 * strength),
+        CheapCamera(strength),
+        v2.RandomErasing(p=erased * strength, scale=(0.02, 0.15), value=128),
+    ]
 
 
 def plain_view(size_px: int, strength: float = 1.0) -> v2.Transform:
@@ -126,12 +146,25 @@ def poor_lens_view(size_px: int, strength: float = 1.0) -> v2.Transform:
     return v2.Compose([training_view(size_px, strength), ThroughPoorLens(strength)])
 
 
+def other_ground_view(size_px: int, strength: float = 1.0) -> v2.Transform:
+    """A `training_view`, and the same of the thing on another ground, through a poor lens.
+
+    (4, H, W) uint8, the last channel as `grounds.cut_out` gives it → (6, size_px, size_px) uint8.
+    """
+    framed = _framed(size_px, SHOWN, TURNED, (BOARD, BOARD, BOARD, 0))
+    moved = OnOtherGround(MOVED * strength)
+    return v2.Compose([*framed, moved, *_taken(strength, ERASED), ThroughPoorLens(strength)])
+
+
 def seed_view(size_px: int, strength: float = 1.0) -> v2.Transform:
     """The student project's augmentation: rotation ±30°, random resized crop, horizontal flip; of one strength."""
     return v2.Compose([v2.RandomRotation(30), v2.RandomResizedCrop(size_px, antialias=True), v2.RandomHorizontalFlip()])
 
 
-VIEWS = {"bin": training_view, "plain": plain_view, "poor lens": poor_lens_view, "seed": seed_view}
+VIEWS = {
+    "bin": training_view, "plain": plain_view, "poor lens": poor_lens_view, "other ground": other_ground_view,
+    "seed": seed_view,
+}  # fmt: skip
 """What a recipe may call its views → of which side in pixels and which strength they are made."""
 
 
@@ -144,3 +177,13 @@ def evaluation_view(picture: NDArray[np.uint8], size_px: int = EVALUATION_PX) ->
 def read_photo(path: str) -> NDArray[np.uint8]:
     """(H, W, 3) uint8 RGB, as the device reads it. Raises `PictureError`."""
     return read_picture(Path(path))
+
+
+def photo_and_cut_out(path: str) -> NDArray[np.uint8]:
+    """(H, W, 4) uint8: RGB as `read_photo` gives it, and how much of each pixel is the thing's.
+
+    All of each is, where no thing stands out from its ground.
+    """
+    picture = read_photo(path)
+    share = cut_out(picture)
+    return np.dstack([picture, np.full(picture.shape[:2], 255, np.uint8) if share is None else share])

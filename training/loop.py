@@ -83,7 +83,7 @@ class Training:
         self.averaged = [_measured(network) for network in (self.average, self.model)]
         self.lesson = Lesson(model, teacher, recipe).to(self.device)
         self.joined = self.processes.joined(self.lesson)
-        self.data = Photos(photos, classes)
+        self.data = Photos(photos, classes, cut_out=recipe.views == "other ground")
         self.weights = balanced_weights(photos, source_weights or {})
         self.held_out = Photos(held_out, classes), held_out
         self.optimiser = torch.optim.AdamW(self._parameter_groups(), lr=recipe.learning_rate, fused=True)

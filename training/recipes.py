@@ -37,7 +37,8 @@ class Recipe:
     `echo`: how often a view is taught, which is made and shown to the teacher once (Choi et al. 2019, data echoing).
     `teacher_epochs`: how long the teacher is fine-tuned above stride 8, after its head was fitted; 0: not at all.
     `norms`: of the student, see training/shared.py; `own` keeps what ImageNet weights know, `shared` is faster.
-    `views`: how a photo is altered, see `VIEWS` in training/augment.py; of `poor lens` the student alone sees the lens.
+    `views`: how a photo is altered, see `VIEWS` in training/augment.py; of `poor lens` the student alone sees the lens,
+    of `other ground` the other ground as well.
     `frozen_edges`: the first layers stay as they were at the start, for a network that has learnt to see already.
     """
 
@@ -56,7 +57,7 @@ class Recipe:
     clip_norm: float = 2.0
     ema_decay: float = 0.995
     frozen_backbone: bool = False
-    views: Literal["bin", "plain", "poor lens", "seed"] = "bin"
+    views: Literal["bin", "plain", "poor lens", "other ground", "seed"] = "bin"
     seed: int = 0
     teacher_epochs: int = 0
     echo: int = 1
@@ -100,6 +101,9 @@ Views at 192 px, of which a crop shows four fifths of a photo's side, show thing
 (Touvron et al. 2019).
 """
 
+STEADY = replace(ONWARD, phases=(Phase(24, 192, 224),), learning_rate=1.5e-4, views="poor lens")
+"""Going on from a good model, which is also the only teacher, to stand blur and noise."""
+
 RECIPES = {
     "default": replace(ONWARD, phases=(Phase(98, 192, 256),), learning_rate=3e-4, teacher_epochs=16),
     "short": replace(PATIENT, phases=(Phase(6, 160), Phase(3, 224)), teacher_epochs=0, echo=1),
@@ -115,7 +119,8 @@ RECIPES = {
         distillation=0.7,
         views="plain",
     ),
-    "steady": replace(ONWARD, phases=(Phase(24, 192, 224),), learning_rate=1.5e-4, views="poor lens"),
+    "steady": STEADY,
+    "anywhere": replace(STEADY, phases=(Phase(20, 192, 224),), views="other ground"),
     "scratch": Recipe(
         phases=(Phase(84, 96, 176), Phase(44, 128, 176), Phase(15, 160, 176), Phase(6, 176)),
         batch=64,

@@ -12,18 +12,20 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from torchvision.transforms import v2
 
-from training.augment import read_photo, training_view
+from training.augment import photo_and_cut_out, read_photo, training_view
 from training.prepare import Photo
 
 
 class Photos(Dataset[tuple[Tensor, int]]):
     """Photos in memory, each drawn as a new view.
 
-    Asked for `(index, seed)`, it makes the view that belongs to the seed: the same whichever process makes it.
+    Asked for `(index, seed)`, it makes the view that belongs to the seed: the same whichever process makes it. With
+    `cut_out` the pictures have a fourth channel, which says how much of each pixel is the thing's.
     """
 
-    def __init__(self, photos: Sequence[Photo], classes: tuple[str, ...]) -> None:
-        self.pictures = [torch.from_numpy(read_photo(photo.path)).permute(2, 0, 1).contiguous() for photo in photos]
+    def __init__(self, photos: Sequence[Photo], classes: tuple[str, ...], cut_out: bool = False) -> None:
+        read = photo_and_cut_out if cut_out else read_photo
+        self.pictures = [torch.from_numpy(read(photo.path)).permute(2, 0, 1).contiguous() for photo in photos]
         self.targets = [classes.index(photo.material) for photo in photos]
         self.view: v2.Transform = training_view(224)
 

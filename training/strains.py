@@ -5,9 +5,14 @@ Figures are for the (3, S, S) uint8 pictures that the device shows the model; al
 
 from __future__ import annotations
 
+import zlib
+
+import numpy as np
 import torch
 from torch import Tensor
 from torchvision.transforms.v2 import functional
+
+from training.grounds import cut_out, ground, laid_on
 
 BLUR_PX, NOISE = 1.5, 10.0
 """Standard deviations: of the blur in pixels, of the noise in grey values of 255."""
@@ -53,6 +58,17 @@ def far(view: Tensor) -> Tensor:
     return padded
 
 
+def other_ground(view: Tensor) -> Tensor:
+    """On a made-up tray, always the same, where the thing can be cut out; else as it was."""
+    picture = view.permute(1, 2, 0).contiguous().numpy()
+    share = cut_out(picture)
+    if share is None:
+        return view
+    tray = ground(np.random.default_rng(zlib.crc32(picture.tobytes())), view.shape[-1])
+    return torch.from_numpy(laid_on(picture, share, tray)).permute(2, 0, 1)
+
+
 STRAINS = {
     "out of focus": out_of_focus, "noisy": noisy, "dark": dark, "warm light": warm_light, "turned": turned, "far": far,
+    "other ground": other_ground,
 }  # fmt: skip
