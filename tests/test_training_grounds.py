@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -12,11 +11,8 @@ import torch
 from numpy.typing import NDArray
 
 from tests.drawn import save
-from tests.test_training_loop import TINY, photos
 from training.augment import photo_and_cut_out
 from training.grounds import OnOtherGround, cut_out, ground, laid_on
-from training.loop import Training
-from training.models import Student, load_student
 
 Pixels = NDArray[np.uint8]
 WHOLE = 255
@@ -97,12 +93,3 @@ def test_a_photo_of_no_thing_is_the_things_from_edge_to_edge(tmp_path: Path) -> 
     assert alone[..., 3][where].mean() > 230 > 20 > alone[..., 3][~where].mean()
     noise = np.random.default_rng(1).integers(0, 255, (90, 90, 3)).astype(np.uint8)
     assert (photo_and_cut_out(str(save(noise, tmp_path / "noise.png")))[..., 3] == WHOLE).all()
-
-
-def test_a_recipe_of_other_grounds_trains_with_a_teacher_and_without(tmp_path: Path) -> None:
-    listed = photos(tmp_path / "photos")
-    for name, teacher in (("alone", None), ("taught", Student(2))):
-        recipe = replace(TINY, views="other ground", mixup=0.2, cutmix=0.2, distillation=0.5)
-        taught = Training(Student(2), recipe, listed, [], ("glass", "paper"), tmp_path / name, teacher, workers=0)
-        taught.run()
-        assert load_student(tmp_path / name / "model.pt")[1]["epoch"] == 2

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
+import pytest
 import torch
 from torch.nn import functional
 
@@ -77,10 +79,13 @@ def test_a_view_through_a_poor_lens_is_also_given_as_it_was() -> None:
     assert torch.equal(ThroughPoorLens(0.0)(picture), torch.cat([picture, picture]))
 
 
-def test_a_recipe_of_a_poor_lens_trains_with_a_teacher_and_without(tmp_path: Path) -> None:
+@pytest.mark.parametrize("views", ["poor lens", "other ground"])
+def test_a_recipe_whose_teacher_sees_more_trains_with_it_and_without(
+    views: Literal["poor lens", "other ground"], tmp_path: Path
+) -> None:
     listed = photos(tmp_path / "photos")
     for name, teacher in (("alone", None), ("taught", Student(2))):
-        recipe = replace(TINY, views="poor lens", mixup=0.2, cutmix=0.2, distillation=0.5)
+        recipe = replace(TINY, views=views, mixup=0.2, cutmix=0.2, distillation=0.5)
         taught = Training(Student(2), recipe, listed, [], ("glass", "paper"), tmp_path / name, teacher, workers=0)
         taught.run()
         assert load_student(tmp_path / name / "model.pt")[1]["epoch"] == 2

@@ -13,7 +13,7 @@ import torch
 from tqdm import tqdm
 
 from device.errors import PilahError
-from training.augment import VIEWS, photo_and_cut_out, read_photo
+from training.augment import VIEWS, reader_of
 from training.average import averaged
 from training.errors import DataError
 from training.files import write_atomically, write_checkpoint, write_text
@@ -95,7 +95,7 @@ def augment_command(folder: Path, size: int, strength: float, views: str) -> Non
 
     photos = load_split(folder / "split.json").part("train")
     view, chosen = VIEWS[views](size, strength), photos[:: max(1, len(photos) // 8)][:8]
-    read = photo_and_cut_out if views == "other ground" else read_photo
+    read = reader_of(views)
     pictures = [torch.from_numpy(read(photo.path)).permute(2, 0, 1) for photo in chosen]
     shown = torch.stack([view(picture)[-3:] for picture in pictures for _ in range(8)])
     grid = make_grid(shown.float() / 255, nrow=8)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -17,6 +18,8 @@ from device.classifier import prepare
 from device.pictures import read_picture
 from training.grounds import OnOtherGround, cut_out
 
+Reader = Callable[[str], NDArray[np.uint8]]
+"""Gives the (H, W, channels) picture at a path."""
 EVALUATION_PX = 224
 """The side of the pictures that the device shows the model."""
 SHOWN, TURNED, ERASED = 0.35, 0.7, 0.25
@@ -187,3 +190,8 @@ def photo_and_cut_out(path: str) -> NDArray[np.uint8]:
     picture = read_photo(path)
     share = cut_out(picture)
     return np.dstack([picture, np.full(picture.shape[:2], 255, np.uint8) if share is None else share])
+
+
+def reader_of(views: str) -> Reader:
+    """How photos are read of which such `views` are made, see `VIEWS`."""
+    return photo_and_cut_out if views == "other ground" else read_photo

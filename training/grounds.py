@@ -24,6 +24,10 @@ LIGHTNESS, COLOUR = 0.45, 1.2
 SURE, LIKELY, GROUND = 10.0, 3.5, 3.0
 """How many times as far from the ground as the edge's median a pixel surely or likely is the thing's, or still
 ground."""
+STEP = 2.0
+"""Ground that lies closer than this to its surface (CIELAB units) counts as if it lay so far: less is noise."""
+THING = (cv2.GC_FGD, cv2.GC_PR_FGD)
+"""What GrabCut calls surely or likely the thing's."""
 RUGGED = (4, 8, 16, 32, 64, 128)
 """The grids whose noise makes a ground's texture, coarse to fine, in cells a side."""
 
@@ -45,7 +49,7 @@ def cut_out(picture: Picture) -> Picture | None:
     distance, unevenness = _distances(small, edge)
     if unevenness > PLAIN:
         return None
-    thing = _outlined(small, distance / max(2.0, float(np.median(distance[edge]))), edge)
+    thing = _outlined(small, distance / max(STEP, float(np.median(distance[edge]))), edge)
     if thing is None:
         return None
     soft = cv2.resize(cv2.GaussianBlur(thing.astype(np.float32), (0, 0), 1), (width, height))
@@ -67,7 +71,7 @@ def _distances(small: Picture, edge: NDArray[np.bool_]) -> tuple[NDArray[np.floa
         surface = np.linalg.lstsq(terms[at] * weights, colours[at] * weights, rcond=None)[0]
         off = np.linalg.norm((colours[at] - terms[at] @ surface) * (0.5, 1, 1), axis=1)
         unevenness = float(np.median(off))
-        weights = 1 / np.sqrt(1 + (off[:, None] / (2 * max(2.0, unevenness))) ** 2)
+        weights = 1 / np.sqrt(1 + (off[:, None] / (2 * max(STEP, unevenness))) ** 2)
     away = np.linalg.norm((colours - terms @ surface) * (LIGHTNESS, COLOUR, COLOUR), axis=1)
     return cv2.GaussianBlur(away.reshape(rows, columns).astype(np.float32), (0, 0), 1), unevenness
 
@@ -81,12 +85,12 @@ def _outlined(small: Picture, times: NDArray[np.float32], edge: NDArray[np.bool_
     guess[times > LIKELY] = cv2.GC_PR_FGD
     guess[edge & (times < GROUND)] = cv2.GC_BGD
     guess[times > SURE] = cv2.GC_FGD
-    is_thing = (guess == cv2.GC_FGD) | (guess == cv2.GC_PR_FGD)
+    is_thing = np.isin(guess, THING)
     if not SIZES[0] < is_thing.mean() < 1 or is_thing[edge].all():
         return None
     cv2.setRNGSeed(0)
     cv2.grabCut(small, guess, None, np.zeros((1, 65)), np.zeros((1, 65)), 3, cv2.GC_INIT_WITH_MASK)
-    thing = ((guess == cv2.GC_FGD) | (guess == cv2.GC_PR_FGD)).astype(np.uint8)
+    thing = np.isin(guess, THING).astype(np.uint8)
     thing = cv2.morphologyEx(thing, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
     thing = cv2.morphologyEx(thing, cv2.MORPH_CLOSE, np.ones((7, 7), np.uint8))
     outlines, _ = cv2.findContours(thing, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
@@ -154,10 +158,12 @@ class OnOtherGround(torch.nn.Module):
         self.p = p
 
     def forward(self, image: Tensor) -> Tensor:
-        before = image[:3]
+        before, share = image[:3], image[3]
         if torch.rand(()) >= self.p:
             return torch.stack([before, before])
-        chance = np.random.default_rng(int(torch.randint(2**31, ())))
-        tray = ground(chance, image.shape[-1])
-        after = laid_on(before.permute(1, 2, 0).numpy(), image[3].numpy(), tray)
+        seed = int(torch.randint(2**31, ()))
+        if share.min() == 255:
+            return torch.stack([before, before])
+        tray = ground(np.random.default_rng(seed), image.shape[-1])
+        after = laid_on(before.permute(1, 2, 0).numpy(), share.numpy(), tray)
         return torch.stack([before, torch.from_numpy(after).permute(2, 0, 1)])

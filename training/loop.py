@@ -26,7 +26,7 @@ from torch.utils.data import DataLoader
 from torchvision.transforms import v2
 from tqdm import tqdm
 
-from training.augment import EVALUATION_PX, VIEWS, evaluation_view
+from training.augment import EVALUATION_PX, VIEWS, evaluation_view, reader_of
 from training.errors import CheckpointError
 from training.files import write_checkpoint
 from training.lesson import Batch, Lesson, echoes
@@ -83,7 +83,7 @@ class Training:
         self.averaged = [_measured(network) for network in (self.average, self.model)]
         self.lesson = Lesson(model, teacher, recipe).to(self.device)
         self.joined = self.processes.joined(self.lesson)
-        self.data = Photos(photos, classes, cut_out=recipe.views == "other ground")
+        self.data = Photos(photos, classes, reader_of(recipe.views))
         self.weights = balanced_weights(photos, source_weights or {})
         self.held_out = Photos(held_out, classes), held_out
         self.optimiser = torch.optim.AdamW(self._parameter_groups(), lr=recipe.learning_rate, fused=True)

@@ -143,9 +143,8 @@ good start. `onward`: beside a trained model as co-teacher, from it or anew; `mi
 harder, no better by itself, but worth averaging with the others (`average`); `settled`: from a trained model, a few
 epochs of tamer views, to be averaged with it: half an hour at most; `steady`: from a trained model, which is also its
 only teacher, to stand blur and noise, and to be averaged with it: an hour and a half of a CPU; `anywhere`: the same,
-to stand other grounds as well. `scratch`: from nothing,
-or for a bundle that is a little faster, with shared norms; `fast`: for the tests; `seed`: the student project's, to
-measure against."""
+to stand other grounds as well. `scratch`: from nothing, or for a bundle that is a little faster, with shared norms;
+`fast`: for the tests; `seed`: the student project's, to measure against."""
 
 
 def recipe_named(name: str) -> Recipe:

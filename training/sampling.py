@@ -12,19 +12,18 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from torchvision.transforms import v2
 
-from training.augment import photo_and_cut_out, read_photo, training_view
+from training.augment import Reader, read_photo, training_view
 from training.prepare import Photo
 
 
 class Photos(Dataset[tuple[Tensor, int]]):
     """Photos in memory, each drawn as a new view.
 
-    Asked for `(index, seed)`, it makes the view that belongs to the seed: the same whichever process makes it. With
-    `cut_out` the pictures have a fourth channel, which says how much of each pixel is the thing's.
+    Asked for `(index, seed)`, it makes the view that belongs to the seed: the same whichever process makes it.
+    `read` gives the (H, W, channels) uint8 picture at a path.
     """
 
-    def __init__(self, photos: Sequence[Photo], classes: tuple[str, ...], cut_out: bool = False) -> None:
-        read = photo_and_cut_out if cut_out else read_photo
+    def __init__(self, photos: Sequence[Photo], classes: tuple[str, ...], read: Reader = read_photo) -> None:
         self.pictures = [torch.from_numpy(read(photo.path)).permute(2, 0, 1).contiguous() for photo in photos]
         self.targets = [classes.index(photo.material) for photo in photos]
         self.view: v2.Transform = training_view(224)
