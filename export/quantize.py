@@ -39,6 +39,9 @@ class Quantization:
 def choose_quantization(network: Network, ranges: dict[str, Range], photos: Tensor) -> Quantization:
     """The candidate that is nearest to float on photos that nothing was calibrated on.
 
+    Each way to choose ranges is tried with biases as they are and corrected: what correction wins differs so much that
+    the best before it need not be the best after.
+
     `ranges`: of the network's intermediates; `photos`: (N, 3, S, S) uint8 of the training part. Every fourth of them is
     kept for measuring, so that the held-out photos stay untouched. Prints a line for each candidate.
     """
@@ -55,10 +58,13 @@ def choose_quantization(network: Network, ranges: dict[str, Range], photos: Tens
         log.info("%-40s divergence from float %.5f, agreement %.1f %%", name, made.divergence, 100 * made.agreement)
         return made
 
-    candidates = [measure(method, equalise(equal, choose_ranges(histograms, method)), {}) for method in METHODS]
-    best = nearest(candidates)
-    corrections = bias_corrections(best.network, calibration[:: max(1, len(calibration) // CORRECTED_ON)], BATCH)
-    return nearest([best, measure(f"{best.name}, biases corrected", best.network, corrections)])
+    some = calibration[:: max(1, len(calibration) // CORRECTED_ON)]
+    candidates = []
+    for method in METHODS:
+        ranged = equalise(equal, choose_ranges(histograms, method))
+        corrections = bias_corrections(ranged, some, BATCH)
+        candidates += [measure(method, ranged, {}), measure(f"{method}, biases corrected", ranged, corrections)]
+    return nearest(candidates)
 
 
 def nearest(candidates: Sequence[Quantization]) -> Quantization:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 from torchvision.models import DenseNet  # noqa: E402
 
-from export.calibrate import BINS, choose_ranges, measure_ranges  # noqa: E402
+from export.calibrate import BINS, METHODS, choose_ranges, measure_ranges  # noqa: E402
 from export.columns import group_columns, ungroup_columns  # noqa: E402
 from export.correct import bias_corrections, shifts  # noqa: E402
 from export.equalise import equalise, narrow  # noqa: E402
@@ -226,11 +227,18 @@ def test_corrected_biases_bring_back_the_means_that_rounding_shifted(densenet: D
     assert got == pytest.approx(wanted - 0.05, abs=0.005)
 
 
-def test_the_candidate_nearest_to_float_is_taken(densenet: DenseNet, photos: torch.Tensor) -> None:
+def test_the_candidate_nearest_to_float_is_taken(
+    densenet: DenseNet, photos: torch.Tensor, caplog: pytest.LogCaptureFixture
+) -> None:
     network = from_checkpoint(densenet.state_dict(), MEAN, DEVIATION)
     ranges = narrow(network, measure_ranges(network, [photos]))
-    chosen = choose_quantization(network, ranges, photos)
+    with caplog.at_level(logging.INFO, logger="export.quantize"):
+        chosen = choose_quantization(network, ranges, photos)
+    tried = {str(name): float(divergence) for name, divergence, _ in (record.args for record in caplog.records)}
+    assert tried.keys() == {f"{method}{more}" for method in METHODS for more in ("", ", biases corrected")}
+    assert chosen.divergence == min(tried.values()) == tried[chosen.name]
     assert chosen.divergence < 0.02
+    assert bool(chosen.corrections) == chosen.name.endswith("corrected")
     worse = replace(chosen, name="worse", divergence=chosen.divergence + 1)
     assert nearest([worse, chosen]) is chosen
 
