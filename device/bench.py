@@ -22,6 +22,7 @@ import numpy as np
 from device.config import read_config
 from device.errors import BenchError
 from device.model import model_path
+from device.processor import processor_name
 from device.timing import Memory, Timed
 
 log = logging.getLogger(__name__)
@@ -214,25 +215,10 @@ def describe_machine() -> dict[str, Any]:
 
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     return {
-        "processor": _processor(), "architecture": platform.machine(), "cores": os.cpu_count(),
+        "processor": processor_name(), "architecture": platform.machine(), "cores": os.cpu_count(),
         "system": platform.platform(terse=True), "python": platform.python_version(),
         "onnxruntime": onnxruntime.__version__, "load": None if load is None else round(load, 2),
     }  # fmt: skip
-
-
-def _processor(system: Path = Path("/proc")) -> str:
-    """A Raspberry Pi's name, else the processor's; with the 8-bit dot products that it has."""
-    board = system / "device-tree" / "model"
-    if board.is_file():
-        return board.read_text().strip("\0\n")
-    try:
-        lines = (system / "cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    told = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
-    flags = f"{told.get('flags', '')} {told.get('Features', '')}".split()
-    dot = [name for name in ("avx512_vnni", "avx_vnni", "asimddp", "i8mm") if name in flags]
-    return " ".join([told.get("model name", platform.machine()), *(f"({one})" for one in dot)])
 
 
 def table(told: dict[str, Any]) -> Iterable[str]:

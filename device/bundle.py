@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from device.errors import BundleError
+from device.session import open_session
 
 CONTRACT = 1
 """The version of the contract that this program reads."""
@@ -141,12 +142,8 @@ class Bundle:
 
 
 def _open_session(path: Path, threads: int) -> ort.InferenceSession:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 4
     try:
-        return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        return open_session(path, threads)
     except Exception as fault:
         raise BundleError(
             f"{path} cannot be loaded as an ONNX model; it may be cut short or be another kind of file: "

@@ -72,10 +72,10 @@ def check_opset(opset: int) -> None:
         )
 
 
-def round_weights(weight: NDArray[np.float64], top: int = 127) -> tuple[NDArray[np.int8], NDArray[np.float64]]:
-    """Symmetric int8 per output channel: (M, …) → integers in -top…top and their scales (M,)."""
+def round_weights(weight: NDArray[np.float64]) -> tuple[NDArray[np.int8], NDArray[np.float64]]:
+    """Symmetric int8 per output channel: (M, …) → integers in -127…127 and their scales (M,)."""
     rows = np.abs(weight).reshape(len(weight), -1).max(axis=1)
-    scale = np.where(rows > 0, rows, 1.0) / top
+    scale = np.where(rows > 0, rows, 1.0) / 127
     return np.rint(weight / scale.reshape(-1, *[1] * (weight.ndim - 1))).astype(np.int8), scale
 
 
@@ -84,22 +84,18 @@ def int8_model(
     temperature: float,
     size_px: int = 224,
     corrections: Corrections | None = None,
-    top: int = 127,
     opset: int = OPSET,
 ) -> onnx.ModelProto:
-    """The bundle's graph of an equalised network: `image` uint8 NHWC → `probabilities` and `energy`.
-
-    `top`: the largest weight. 64 keeps pairs of products within 16 bits on x86 processors without VNNI.
-    """
+    """The bundle's graph of an equalised network: `image` uint8 NHWC → `probabilities` and `energy`."""
     graph, corrections = _Graph(), corrections or {}
 
     def corrected(name: str, convolution: Convolution) -> Convolution:
         return replace(convolution, bias=convolution.bias + corrections.get(name, 0.0))
 
     def convolve(name: str, convolution: Convolution, source: str) -> str:
-        return _convolve(graph, name, corrected(name, convolution), source, top)
+        return _convolve(graph, name, corrected(name, convolution), source)
 
-    value = _stem(graph, corrected("stem", network.stem), size_px, top, network.zero_point)
+    value = _stem(graph, corrected("stem", network.stem), size_px, network.zero_point)
     value = graph.node(
         "NhwcMaxPool", [value], "stem.pool", MICROSOFT, kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1]
     )
@@ -117,11 +113,11 @@ def int8_model(
     return _model(graph, size_px, len(network.bias), opset)
 
 
-def _stem(graph: _Graph, convolution: Convolution, size_px: int, top: int, zero_point: int) -> str:
+def _stem(graph: _Graph, convolution: Convolution, size_px: int, zero_point: int) -> str:
     """The stem on groups of columns: the same bytes before and after it, seen otherwise."""
     rows, outputs = size_px // convolution.stride, outputs_of(COLUMNS, convolution.stride)
     source = graph.reshape("image", "stem.columns", [1, size_px, size_px // COLUMNS, -1])
-    made = _convolve(graph, "stem", group_columns(convolution, COLUMNS), source, top, zero_point)
+    made = _convolve(graph, "stem", group_columns(convolution, COLUMNS), source, zero_point)
     return graph.reshape(made, "stem.pixels", [1, rows, rows, len(convolution.weight)]) if outputs > 1 else made
 
 
@@ -130,10 +126,9 @@ def _convolve(
     name: str,
     convolution: Convolution | GroupedConvolution,
     source: str,
-    top: int,
     image_zero_point: int | None = None,
 ) -> str:
-    weight, scale = round_weights(convolution.weight, top)
+    weight, scale = round_weights(convolution.weight)
     input_step = STEP if image_zero_point is None else 1.0
     whole_bias = np.clip(np.rint(convolution.bias / (input_step * scale)), -(2**31) + 1, 2**31 - 1).astype(np.int32)
     if image_zero_point is None:

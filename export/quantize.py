@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import onnxruntime as ort
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from device.session import open_session
 from export.calibrate import METHODS, choose_ranges, measure_histograms
 from export.correct import bias_corrections
 from export.equalise import Range, equalise
@@ -75,7 +75,7 @@ def nearest(candidates: Sequence[Quantization]) -> Quantization:
 def probabilities_of(network: Network, corrections: Corrections, photos: Tensor) -> NDArray[np.float32]:
     """(N, K) of the INT8 graph of an equalised network, by ONNX Runtime."""
     model = int8_model(network, 1.0, photos.shape[-1], corrections)
-    session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    session = open_session(model.SerializeToString())
     pictures = photos.permute(0, 2, 3, 1).numpy()
     return np.concatenate([session.run(["probabilities"], {"image": picture[None]})[0] for picture in pictures])
 

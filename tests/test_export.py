@@ -7,13 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import onnxruntime as ort
 import pytest
 
 torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 from torchvision.models import DenseNet  # noqa: E402
 
+from device.session import open_session  # noqa: E402
 from export.calibrate import BINS, METHODS, choose_ranges, measure_ranges  # noqa: E402
 from export.columns import group_columns, ungroup_columns  # noqa: E402
 from export.correct import bias_corrections, shifts  # noqa: E402
@@ -87,7 +87,7 @@ def test_the_int8_graph_gives_the_float_probabilities_within_a_few_hundredths(
 ) -> None:
     network = from_checkpoint(densenet.state_dict(), MEAN, DEVIATION)
     model = int8_model(equalise(network, measure_ranges(network, [photos])), temperature=2.0, size_px=64)
-    session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    session = open_session(model.SerializeToString())
     wanted = logits_of(densenet, photos)
     for image, logits in zip(photos, wanted, strict=True):
         probabilities, energy = session.run(None, {"image": image.permute(1, 2, 0).numpy()[None]})
