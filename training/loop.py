@@ -33,6 +33,7 @@ from training.lesson import Batch, Lesson, echoes
 from training.log import Log
 from training.models import Explainer, Normalised, load_checkpoint
 from training.outcome import Outcome, logits_of
+from training.precision import mixed_precision
 from training.prepare import Photo
 from training.processes import Processes
 from training.recipes import Recipe
@@ -153,7 +154,7 @@ class Training:
         for batch in bar:
             for group in self.optimiser.param_groups:
                 group["lr"] = self.learning_rate()
-            with torch.autocast(self.device.type, torch.bfloat16):
+            with mixed_precision(self.device.type):
                 loss = self.joined(batch)
             self.optimiser.zero_grad()
             loss.backward()
@@ -173,7 +174,7 @@ class Training:
 
     def _explained(self, images: Tensor, targets: Tensor) -> Batch:
         images, targets = self.mix(images.to(self.device).float(), targets.to(self.device))
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with mixed_precision(self.device.type):
             return self.lesson.ask(images, targets, self.recipe.phase_at(self.epoch).size_px)
 
     def _loader(self) -> DataLoader[tuple[Tensor, int]]:
@@ -197,7 +198,7 @@ class Training:
         """What the averaged model says of `photos`, whose pictures are `held_out`, prepared as on the device."""
 
         def answer(batch: Tensor) -> Tensor:
-            with torch.autocast(self.device.type, torch.bfloat16):
+            with mixed_precision(self.device.type):
                 logits: Tensor = self.average(batch.to(self.device))[0]
             return logits
 

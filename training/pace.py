@@ -12,6 +12,7 @@ import torch
 
 from training.augment import training_view
 from training.models import Norms, Student, Teacher
+from training.precision import mixed_precision
 
 TAUGHT_PX = 176
 """The side of the views that the teacher sees, as in the recipe `scratch`."""
@@ -19,13 +20,13 @@ ECHO = 3
 
 
 def learning(norms: Norms, size_px: int, batch: int) -> Callable[[], None]:
-    """A step of training on noise: forward and backward in bfloat16, as the loop does it on a CPU."""
+    """A step of training on noise: forward and backward, as the loop does it on a CPU."""
     student = Student(10, norms=norms).train()
     optimiser = torch.optim.AdamW(student.parameters(), lr=1e-4, fused=True)
     images = torch.randint(0, 256, (batch, 3, size_px, size_px), dtype=torch.uint8)
 
     def step() -> None:
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed_precision():
             loss = student(images)[0].float().logsumexp(dim=1).mean()
         optimiser.zero_grad()
         loss.backward()
@@ -42,7 +43,7 @@ def explaining(batch: int) -> Callable[[], None]:
     @torch.no_grad()
     def step() -> None:
         views = torch.stack([view(picture) for picture in pictures])
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed_precision():
             teacher(views)
 
     return step

@@ -14,6 +14,7 @@ from torch.nn import functional
 from training.augment import evaluation_view, read_photo, seed_view
 from training.models import Normalised, seed_head
 from training.outcome import Outcome, logits_of, targets_of
+from training.precision import mixed_precision
 from training.prepare import Photo
 from training.sampling import Photos
 from training.teach import pooled_features
@@ -50,7 +51,7 @@ def predict_with_head(
     """What backbone and head say of photos, seen as the device sees them. Raises `DataError`."""
 
     def answer(batch: Tensor) -> Tensor:
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed_precision():
             maps = backbone.maps(batch)
         logits: Tensor = head(maps[-1].float().mean(dim=(2, 3)))
         return logits

@@ -16,6 +16,7 @@ from training.errors import CheckpointError
 from training.files import write_checkpoint
 from training.loop import Training
 from training.models import Normalised, Teacher, load_checkpoint, require_classes
+from training.precision import mixed_precision
 from training.prepare import Split
 from training.processes import Processes
 from training.recipes import Phase, Recipe
@@ -102,7 +103,7 @@ def pooled_features(backbone: Normalised, photos: Photos, workers: int = 1) -> t
     features, targets = [], []
     loader = DataLoader(photos, 32, num_workers=workers, worker_init_fn=lambda _: torch.set_num_threads(1))
     for images, labels in tqdm(loader, desc="features", leave=False, mininterval=5):
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed_precision():
             maps = backbone.maps(images)
         features.append(maps[-1].float().mean(dim=(2, 3)))
         targets.append(labels)
