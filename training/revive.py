@@ -66,7 +66,7 @@ class _Constants:
 def student_from_bundle(
     path: Path, classes: tuple[str, ...], views: Tensor, ancestor: Student | None = None
 ) -> Student:
-    """A student that answers as the bundle at `path` does, up to the bundle's rounding.
+    """A student that answers as the bundle at `path` does, but rounds nothing and cuts off no colours that are rare.
 
     `views`: (N, 3, H, W) uint8 training views, on which the BatchNorms take their means and variances. `ancestor`: the
     network from whose weights the bundle's training may have begun, ImageNet's; if it did, the student takes its scales
