@@ -83,7 +83,8 @@ uninstall: ## take the service off this machine; configuration and history stay
 	@if $(IS_LIVE); then systemctl daemon-reload; fi
 	@echo "Uninstalled; configuration (/etc/pilah) and history (/var/lib/pilah) stay."
 
-# For another machine, FOR names its release and ARCH its processor; numpy is the one that its picamera2 wants.
+# For another machine, FOR names its release and ARCH its processor; numpy is the one that its picamera2 wants. pip takes
+# what an x86 needs along where it runs on one; a Pi would not install it.
 FOR  ?=
 ARCH ?= aarch64
 PYTHON_bookworm := 3.11
@@ -105,5 +106,6 @@ wheels: | $(STAMPS) ## all that `make install WHEELS=dir` needs without internet
 	  $(PIP) wheel --quiet --no-deps --wheel-dir "$$folder" . 'sdnotify<0.4'; \
 	  $(PIP) download --quiet --only-binary :all: $(PLATFORMS) --python-version $(PYTHON_$(FOR)) \
 	    --find-links "$$folder" --dest "$$folder" $(PIP_ARGS) pilah "numpy==$(NUMPY_$(FOR))"; \
+	  [ $(ARCH) = x86_64 ] || rm -f "$$folder"/onnx-*.whl "$$folder"/ml_dtypes-*.whl; \
 	fi; \
 	echo "$$(ls "$$folder"/*.whl | wc -l) wheels lie in $$folder: make install WHEELS=$$folder"
