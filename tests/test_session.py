@@ -17,6 +17,7 @@ from device.processor import processor_name, saturates
 from device.session import open_session, with_unsigned_weights
 from tests.bundles import write_bundle
 
+SHIPPED = Path(__file__).parents[1] / "models" / "default.onnx"
 MICROSOFT = "com.microsoft"
 INTEL_OF_2017 = "model name\t: Intel(R) Core(TM) i5-8250U\nflags\t\t: fpu sse4_1 avx avx2 fma\n"
 ZEN_5 = "model name\t: AMD Ryzen AI 9 HX 370\nflags\t\t: fpu sse4_1 avx avx2 fma avx_vnni\n"
@@ -118,10 +119,10 @@ def test_a_bundle_opens_where_sums_are_cut_off(tmp_path: Path, monkeypatch: pyte
 
 def test_the_shipped_bundle_gives_the_same_answers_with_either_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where sums are cut off the two differ by far; there the rewritten one is what answers."""
-    path = Path("models/default.onnx")
     pictures = np.random.default_rng(1).integers(0, 256, (3, 224, 224, 3), dtype=np.uint8)
-    wanted = [Bundle.open(path).run(picture)[0] for picture in pictures]
+    plain = Bundle.open(SHIPPED)
+    wanted = [plain.run(picture)[0] for picture in pictures]
     monkeypatch.setattr("device.session.saturates", lambda: True)
-    rewritten = Bundle.open(path)
+    rewritten = Bundle.open(SHIPPED)
     for picture, answer in zip(pictures, wanted, strict=True):
         assert np.array_equal(rewritten.run(picture)[0], answer)
