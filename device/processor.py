@@ -18,8 +18,9 @@ def processor_name(system: Path = PROC) -> str:
     if board.is_file():
         return board.read_text().strip("\0\n")
     told = _told(system)
-    name = told.get("model name") or (platform.machine() if told else platform.processor() or platform.machine())
-    return " ".join([name, *(f"({one})" for one in DOT_PRODUCTS if one in _features(told))])
+    features = _features(told)
+    name = told.get("model name") or platform.processor() or platform.machine()
+    return " ".join([name, *(f"({one})" for one in DOT_PRODUCTS if one in features)])
 
 
 def saturates(machine: str | None = None, system: Path = PROC) -> bool:

@@ -28,14 +28,17 @@ def unrounded(path: Path, pictures: Sequence[NDArray[np.uint8]], top: float = TO
         name: torch.tensor(np.where(array == TOP, top, array) if name.endswith(".high") else array)
         for name, array in arrays.items()
     }
+    nodes = [
+        (node, {one.name: onnx.helper.get_attribute_value(one) for one in node.attribute})
+        for node in graph.node
+        if node.op_type != NOT_ASKED
+    ]
     answers = []
     for picture in pictures:
         values = {**constants, "image": torch.tensor(picture[None], dtype=torch.float32)}
-        for node in graph.node:
-            if node.op_type != NOT_ASKED:
-                settings = {one.name: onnx.helper.get_attribute_value(one) for one in node.attribute}
-                made = OPERATORS[node.op_type](*(values[name] for name in node.input), **settings)
-                values[node.output[0]] = made.clamp(0, top) if node.op_type == "QLinearConv" else made
+        for node, settings in nodes:
+            made = OPERATORS[node.op_type](*(values[name] for name in node.input), **settings)
+            values[node.output[0]] = made.clamp(0, top) if node.op_type == "QLinearConv" else made
         answers.append(values["probabilities"])
     return torch.cat(answers).numpy()
 
