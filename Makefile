@@ -43,7 +43,7 @@ run: $(BASE) ## start the bin with mock GPIO and a simulated camera (ARGS="--dro
 	@$(BIN)/pilah run --camera simulated --pins mock $(ARGS)
 
 test: $(TRAIN) ## install what tests need and run them all (ARGS="-k lids"; PILAH_DATA=folder of photos)
-	@$(BIN)/python -m pytest $(ARGS)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup $(ARGS)
 
 screenshots: $(TRAIN) ## take the pictures of the page for docs/ (needs chromium)
 	@$(BIN)/python -m tests.screenshots $(ARGS)
@@ -63,7 +63,7 @@ model: $(TRAIN) $(if $(FAST),,$(RENDERED)) ## photos -> trained, evaluated, expo
 	$(BIN)/python -m training prepare --data $(DATA) --run $(RUN) $(if $(FAST),--per-class 6,--rendered $(RENDERED))
 	$(BIN)/python -m training train --data $(DATA) --run $(RUN) --recipe $(RECIPE) --start $(START) $(ARGS)
 	$(BIN)/python -m training evaluate --run $(RUN)
-	$(BIN)/python -m export --run $(RUN) --out $(OUT) $(if $(FAST),--accuracy-lost 1 --agreement 0)
+	$(BIN)/python -m export --run $(RUN) --out $(OUT) $(if $(FAST),--accuracy-lost 1 --agreement 0 --calibration-photos 8)
 	$(BIN)/python -m training report --run $(RUN) --bundle $(OUT)
 
 soak: $(BASE) ## watch an empty tray for 10,000 frames, then run the bin for two simulated hours and look for leaks

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from device.errors import PilahError
-from export.bundle import Limits, export_bundle
+from export.bundle import CALIBRATION_PHOTOS, Limits, export_bundle
 from export.graph import OPSET
 from training.evaluate import in_percent
 from training.options import run_option
@@ -22,13 +22,25 @@ from training.options import run_option
 @click.option("--version", default=None, help="What the bundle calls itself; default: today's date and a 1.")
 @click.option("--accuracy-lost", default=Limits.accuracy_lost, show_default=True, help="INT8 may lose so much (0…1).")
 @click.option("--agreement", default=Limits.agreement, show_default=True, help="INT8 must agree with float (0…1).")
+@click.option(
+    "--calibration-photos", type=click.IntRange(min=8), default=CALIBRATION_PHOTOS, show_default=True,
+    help="Of the training part, on which the ranges of 8 bits are measured.",
+)  # fmt: skip
 @click.option("--opset", default=OPSET, show_default=True, help="Of the bundle's graph.")
-def main(folder: Path, out: Path, version: str | None, accuracy_lost: float, agreement: float, opset: int) -> None:
+def main(
+    folder: Path,
+    out: Path,
+    version: str | None,
+    accuracy_lost: float,
+    agreement: float,
+    calibration_photos: int,
+    opset: int,
+) -> None:
     """Turn the run in --run into the bundle --out, verified on held-out photos before the old one is replaced."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     version = version or f"{date.today():%Y.%m.%d}-1"
     try:
-        metadata = export_bundle(folder, out, version, Limits(accuracy_lost, agreement), opset=opset)
+        metadata = export_bundle(folder, out, version, Limits(accuracy_lost, agreement), calibration_photos, opset)
     except PilahError as fault:
         click.echo(f"export: {fault}", err=True)
         sys.exit(1)

@@ -33,6 +33,7 @@ from training.prepare import Photo, Split, load_split
 log = logging.getLogger(__name__)
 
 SIZE_PX = 224
+CALIBRATION_PHOTOS = 1024
 REWRITE_LIMIT = 1e-2
 """Largest difference in a logit that a rewrite, which keeps the mathematics, may show on photos (float32)."""
 
@@ -57,7 +58,12 @@ class Verification:
 
 
 def export_bundle(
-    run_folder: Path, out: Path, version: str, limits: Limits, calibration_photos: int = 1024, opset: int = OPSET
+    run_folder: Path,
+    out: Path,
+    version: str,
+    limits: Limits,
+    calibration_photos: int = CALIBRATION_PHOTOS,
+    opset: int = OPSET,
 ) -> dict[str, Any]:
     """Make `out` from the run in `run_folder`; returns its metadata. Raises `ExportError`, and keeps the old file.
 

@@ -83,24 +83,31 @@ def _upper(counts: NDArray[np.int64], method: Method) -> NDArray[np.float64]:
     if method == "min-max":
         return np.ones(len(counts))
     if method == "entropy":
-        losses = np.stack([_divergence(counts, sixteenths) for sixteenths in range(8, 17)])
-        return np.asarray((8 + losses.argmin(axis=0)) / 16)
+        entropies = _entropy(counts).cumsum(axis=1)
+        losses = np.stack([_divergence(counts, entropies, sixteenths) for sixteenths in range(8, 17)])
+        return np.asarray((8 + losses.round(12).argmin(axis=0)) / 16)  # the least of ends that are alike
     cumulative = counts.cumsum(axis=1)
     reached = cumulative >= _KEPT[method] * cumulative[:, -1:]
     return np.asarray((1 + reached.argmax(axis=1)) / BINS)
 
 
-def _divergence(counts: NDArray[np.int64], sixteenths: int) -> NDArray[np.float64]:
-    """Kullback-Leibler divergence of the rounded distribution from the true one, (C,), where the rest saturates."""
+def _divergence(counts: NDArray[np.int64], entropies: NDArray[np.float64], sixteenths: int) -> NDArray[np.float64]:
+    """Kullback-Leibler divergence of the rounded distribution from the true one, (C,), where the rest saturates.
+
+    Rounding spreads what a level holds evenly over those of its bins that hold anything. `entropies`: (C, BINS), those
+    of each bin and all before it.
+    """
     end = sixteenths * LEVELS
-    kept = counts[:, :end].astype(np.float64)
-    levels = kept.reshape(len(kept), LEVELS, sixteenths)
-    occupied = levels > 0
-    rounded = np.where(occupied, levels.sum(2, keepdims=True) / np.maximum(occupied.sum(2, keepdims=True), 1), 0)
-    true = kept.copy()
-    true[:, -1] += counts[:, end:].sum(axis=1)
-    rounded = rounded.reshape(true.shape)
-    p = true / np.maximum(true.sum(1, keepdims=True), 1)
-    q = rounded / np.maximum(rounded.sum(1, keepdims=True), 1)
-    terms = np.where(p > 0, p * np.log(np.maximum(p, 1e-12) / np.maximum(q, 1e-12)), 0)
-    return np.asarray(terms.sum(axis=1))
+    levels = counts[:, :end].reshape(len(counts), LEVELS, sixteenths)
+    held, last, saturated = levels.sum(axis=2), counts[:, end - 1], counts[:, end:].sum(axis=1)
+    spread = held / np.maximum(np.count_nonzero(levels, axis=2), 1)
+    true, rounded = np.maximum(held.sum(axis=1) + saturated, 1), np.maximum(held.sum(axis=1), 1)
+    told = np.log(np.maximum(spread / rounded[:, None], 1e-12))
+    told_of_last = np.where(last > 0, told[:, -1], np.log(1e-12))
+    entropy = entropies[:, end - 1] - _entropy(last) + _entropy(last + saturated)
+    return np.asarray((entropy - (held * told).sum(axis=1) - saturated * told_of_last) / true - np.log(true))
+
+
+def _entropy(counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """n · log(n), and 0 of 0."""
+    return np.asarray(counts * np.log(np.maximum(counts, 1)))

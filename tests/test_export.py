@@ -14,7 +14,7 @@ from torch import nn  # noqa: E402
 from torchvision.models import DenseNet  # noqa: E402
 
 from device.session import open_session  # noqa: E402
-from export.calibrate import BINS, METHODS, choose_ranges, measure_ranges  # noqa: E402
+from export.calibrate import BINS, LEVELS, METHODS, choose_ranges, measure_ranges  # noqa: E402
 from export.columns import group_columns, ungroup_columns  # noqa: E402
 from export.correct import bias_corrections, shifts  # noqa: E402
 from export.equalise import equalise, narrow  # noqa: E402
@@ -211,6 +211,27 @@ def test_percentiles_and_entropy_give_up_rare_values_and_min_max_none() -> None:
         assert high == pytest.approx([0.5, 0.5], abs=0.07), method
     mirrored = choose_ranges({"x": histograms["x"][:, ::-1]}, "percentile 99.9")["x"]
     assert (mirrored.low > 0.45).all()
+
+
+def test_entropy_ends_where_the_divergence_by_its_definition_is_least() -> None:
+    chance = np.random.default_rng(1)
+    values = np.clip(chance.gamma(2.0, (0.03, 0.05, 0.1, 0.2), size=(3000, 4)), 0, 0.9999)
+    counts = np.stack([np.bincount((BINS * some).astype(int), minlength=BINS) for some in values.T])
+
+    def divergence(row: np.ndarray, end: int) -> float:
+        kept = row[:end].astype(float)
+        rounded = np.concatenate(
+            [part.sum() * (part > 0) / max(1, (part > 0).sum()) for part in np.split(kept, LEVELS)]
+        )
+        kept[-1] += row[end:].sum()
+        met = kept > 0
+        p, q = kept[met] / kept.sum(), np.maximum(rounded[met] / rounded.sum(), 1e-12)
+        return round(float((p * np.log(p / q)).sum()), 12)
+
+    high = choose_ranges({"x": counts}, "entropy")["x"].high
+    ends = np.arange(8, 17) * LEVELS
+    assert high.tolist() == [ends[np.argmin([divergence(row, end) for end in ends])] / BINS for row in counts]
+    assert len(set(high)) > 1
 
 
 def test_corrected_biases_bring_back_the_means_that_rounding_shifted(densenet: DenseNet, photos: torch.Tensor) -> None:

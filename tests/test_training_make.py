@@ -39,6 +39,7 @@ FOLDERS = (
 """One or two classes of each source in training/data/shared.toml."""
 
 pytestmark = [
+    pytest.mark.xdist_group("make"),
     pytest.mark.timeout(900),
     pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed"),
 ]
@@ -90,7 +91,7 @@ def test_a_bundle_that_fails_verification_does_not_replace_the_old_one(run: Path
     out = run / "kept.onnx"
     out.write_bytes(b"the previous bundle")
     with pytest.raises(ExportError, match="agrees with float"):
-        export_bundle(run, out, "test-1", Limits(accuracy_lost=1.0, agreement=1.01))
+        export_bundle(run, out, "test-1", Limits(accuracy_lost=1.0, agreement=1.01), calibration_photos=8)
     assert out.read_bytes() == b"the previous bundle"
 
 
