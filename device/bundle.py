@@ -127,16 +127,21 @@ class Bundle:
         session = _open_session(path, threads)
         contract = _read_contract(path, session.get_modelmeta().custom_metadata_map)
         _check_signature(path, session, contract)
-        return cls(path, contract, session)
+        bundle = cls(path, contract, session)
+        bundle.run(np.zeros((contract.preprocess.crop, contract.preprocess.crop, 3), np.uint8))
+        return bundle
 
     def run(self, image: NDArray[np.uint8]) -> tuple[NDArray[np.float32], float | None]:
         """Name what is in one picture.
 
         `image`: (crop, crop, 3) uint8 RGB. Returns the calibrated probabilities, (K,) float32 in the order of
         `contract.classes`, and the energy (logsumexp of the logits; Liu et al. 2020, "Energy-based
-        out-of-distribution detection"), or None where the bundle does not give one.
+        out-of-distribution detection"), or None where the bundle does not give one. Raises `BundleError` where what
+        comes out are no numbers.
         """
         values = dict(zip(self._outputs, self._session.run(self._outputs, {"image": image[np.newaxis]}), strict=True))
+        if not all(np.isfinite(value).all() for value in values.values()):
+            raise BundleError(f"{self.path} gives no numbers; the file may be damaged: copy it again.")
         energy = float(values["energy"].ravel()[0]) if "energy" in values else None
         return values["probabilities"][0], energy
 

@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 from device.bundle import Bundle, Preprocess
 
+LONGEST = 4
+"""Short sides of a picture's long side that are resized; the crop sees the middle one at most."""
+
 
 @dataclass(frozen=True)
 class Observation:
@@ -44,8 +47,11 @@ def prepare(picture: NDArray[np.uint8], preprocess: Preprocess) -> NDArray[np.ui
     """Resize the short side and crop the centre as the bundle asks.
 
     `picture`: (H, W, 3) uint8 RGB → (crop, crop, 3) uint8 RGB. Area interpolation when the picture shrinks
-    (no aliasing), linear when it grows.
+    (no aliasing), linear when it grows. A very long picture is cut before it grows, or it would fill the memory.
     """
+    longest = LONGEST * min(picture.shape[:2])
+    top, left = (max(0, side - longest) // 2 for side in picture.shape[:2])
+    picture = picture[top : top + longest, left : left + longest]
     height, width = picture.shape[:2]
     scale = preprocess.resize_short / min(height, width)
     size = (

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
-from device.bundle import Bundle
-from device.classifier import Classifier
+from device.bundle import Bundle, Preprocess
+from device.classifier import Classifier, prepare
 from device.errors import BundleError
 from tests.bundles import COLOURS, plain, write_bundle
 
@@ -18,6 +20,20 @@ def test_a_bundle_that_keeps_the_contract_is_read_and_names_materials(tmp_path: 
     seen = classifier.observe(plain(material))
     assert seen.classes[int(seen.probabilities.argmax())] == material
     assert seen.energy == pytest.approx(0, abs=1)
+
+
+@pytest.mark.parametrize("shape", [(1, 9001, 3), (9001, 1, 3)])
+def test_a_very_long_picture_is_seen_by_its_middle_and_takes_little_memory(
+    shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[tuple[int, int]] = []
+    resize = cv2.resize
+    monkeypatch.setattr(cv2, "resize", lambda picture, size, **how: sizes.append(size) or resize(picture, size, **how))
+    picture = np.zeros(shape, np.uint8)
+    picture.reshape(-1, 3)[4499:4502] = 200
+    seen = prepare(picture, Preprocess(resize_short=224, crop=224, interpolation="area"))
+    assert seen.shape == (224, 224, 3) and (seen == 200).all()
+    assert max(sizes[0]) <= 4 * 224
 
 
 def test_a_missing_model_is_told_with_its_path(tmp_path: Path) -> None:
@@ -36,6 +52,12 @@ def test_a_truncated_model_is_told(tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(BundleError, match="cut short"):
         Bundle.open(tmp_path / "model.onnx")
+
+
+def test_a_model_that_gives_no_numbers_is_told(tmp_path: Path) -> None:
+    path = write_bundle(tmp_path / "model.onnx", COLOURS | {"wood": (float("nan"), 70, 20)})  # type: ignore[dict-item]
+    with pytest.raises(BundleError, match="gives no numbers; the file may be damaged"):
+        Bundle.open(path)
 
 
 @pytest.mark.parametrize(
