@@ -226,6 +226,27 @@ def test_a_driver_that_hangs_is_reported_and_the_report_taken_back_when_it_answe
     grabber.close()
 
 
+def test_a_driver_that_hangs_and_then_gives_no_picture_stays_out_of_order() -> None:
+    class Stalled(Scripted):
+        def read(self) -> Frame | None:
+            super().read()
+            raise CameraError("No picture.")
+
+    clock, source = ManualClock(), Stalled()
+    grabber = grabbed(source, clock)
+    grabber.latest(0)
+    clock.sleep(SETTINGS.lost_after_s)
+    grabber.latest(0)
+    source.may_read.release()
+    reports = grabber.reports()
+    while len(reports) < 2:
+        grabber.latest(0.01)
+        reports += grabber.reports()
+
+    assert [(report.is_over, "No picture" in report.message) for report in reports] == [(False, False), (False, True)]
+    grabber.close()
+
+
 def test_a_driver_that_hangs_for_good_ends_the_program_so_that_it_is_started_again() -> None:
     clock, source = ManualClock(), Scripted()
     grabber = grabbed(source, clock)

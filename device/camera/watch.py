@@ -125,6 +125,10 @@ class Watch:
         self._reports: list[CameraReport] = []
         self._last: NDArray[np.uint8] | None = None
 
+    @property
+    def is_ill(self) -> bool:
+        return self._health.is_ill
+
     def latest(self, timeout_s: float) -> Frame | None:
         if self.has_ended:
             return None
@@ -259,9 +263,9 @@ class Grabber:
             frame = self._watch.latest(SLEEP_S)
             with self._condition:
                 self._returned_s = self._clock.now()
-                if self._hangs:
-                    self._hangs = False
+                if self._hangs and not self._watch.is_ill:
                     self._reports.append(CameraReport("The camera answers again.", is_over=True))
+                self._hangs = False
                 self._reports += self._watch.reports()
                 if frame is not None:
                     self._newest = frame
