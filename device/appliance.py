@@ -48,7 +48,7 @@ from device.situation import (
     Situation,
     Waiting,
 )
-from device.sorter import Sorter
+from device.sorter import HELD_AT_MOST_S, Sorter
 
 log = logging.getLogger(__name__)
 
@@ -116,6 +116,7 @@ class Appliance:
         self._homing = self._home()
         self._is_home = False
         self._reports.state(self._situation.state)
+        self.mind("button", self._feel_buttons, "No button is stuck any more.")
         self.mind("board", self._feel_board, "The Pi's supply and temperature are in order again.")
 
     # For everyone.
@@ -308,6 +309,13 @@ class Appliance:
         if (temperature_c := self._heartbeat.vitals().temperature_c) is not None:
             status += f", {temperature_c:.0f} °C"
         self._heartbeat.beat(" ".join((status, *self._reports.faults.values())))
+
+    def _feel_buttons(self) -> str:
+        stuck = ", ".join(sorted(self._situation.stuck))
+        return stuck and (
+            f"The button of {stuck} has been pressed for {HELD_AT_MOST_S / 60:g} minutes and opens nothing until it is "
+            f"released; is it stuck, or its cable shorted?"
+        )
 
     def _feel_board(self) -> str:
         return " ".join(self._heartbeat.vitals().warnings)

@@ -166,7 +166,7 @@ class Situation:
 
     `judged_id`: the object that was decided about; `free_since_s`: when the last lid was closed; `asked`: the lid that
     waits for its turn; `unclosed`: the lids that may be open; `out_of_service`: the lids that failed; `to_mend`: those
-    of them that are about to be tried again.
+    of them that are about to be tried again; `stuck`: the buttons that were pressed for too long, and still are.
     """
 
     phase: Phase = Waiting()
@@ -178,6 +178,7 @@ class Situation:
     asked: str | None = None
     is_maintenance: bool = False
     pressed: frozenset[str] = frozenset()
+    stuck: frozenset[str] = frozenset()
     unclosed: frozenset[str] = frozenset()
     out_of_service: frozenset[str] = frozenset()
     to_mend: tuple[str, ...] = ()

@@ -35,7 +35,7 @@ from device.situation import (
 )
 
 HELD_AT_MOST_S = 300.0
-"""A button that is stuck does not hold a lid open for ever."""
+"""A button that is pressed for longer is stuck: it opens nothing until it was released."""
 BACK_OFF_S, BACK_OFF_AT_MOST_S = 1.0, 60.0
 MENDS_AFTER_S = 600.0
 """A lid that failed is tried again so often: what blocked it may have fallen out."""
@@ -64,7 +64,11 @@ class Sorter:
             case Deciding() as phase:
                 situation = self._decide(situation, phase, now_s, effects)
             case Serving(lid="open") as phase if not self._stays_open(situation, phase, now_s):
-                situation = replace(situation, phase=replace(phase, lid="closing", since_s=now_s))
+                situation = replace(
+                    situation,
+                    phase=replace(phase, lid="closing", since_s=now_s),
+                    stuck=situation.stuck | situation.pressed & {phase.compartment},
+                )
                 effects.append(Close(phase.compartment))
             case Halted(until_s) if now_s >= until_s and not situation.unclosed:
                 situation = replace(situation, phase=Waiting(), free_since_s=now_s)
@@ -85,7 +89,7 @@ class Sorter:
             case LidReached(compartment, state):
                 return self._note_lid(situation, compartment, state, now_s, effects)
             case Pressed(compartments):
-                return replace(situation, pressed=compartments)
+                return replace(situation, pressed=compartments, stuck=situation.stuck & compartments)
             case CameraLost():
                 return replace(situation, sighting=None)
             case Failed():
@@ -118,7 +122,7 @@ class Sorter:
     def _wait(self, situation: Situation, now_s: float, effects: list[Effect]) -> Situation:
         if situation.unclosed:
             return situation
-        wanted = [name for name in sorted(situation.pressed) if name not in situation.out_of_service]
+        wanted = sorted(situation.pressed - situation.stuck - situation.out_of_service)
         if wanted:
             return _open(situation, Serving(wanted[0], None, now_s), "here", effects)
         if situation.asked is not None:

@@ -443,11 +443,25 @@ def test_a_supply_that_is_too_weak_is_reported_and_so_is_its_end(tmp_path: Path)
     assert bench.faults == [("board", False), ("board", True)]
 
 
-def test_a_button_opens_its_lid_for_as_long_as_it_is_pressed(tmp_path: Path) -> None:
-    config = Config()
+def with_a_button(config: Config) -> Config:
     organic = config.compartments["organic"].model_copy(update={"button_pin": 24})
-    config = config.model_copy(update={"compartments": {**config.compartments, "organic": organic}})
-    with Bench(tmp_path, config) as bench:
+    return config.model_copy(update={"compartments": {**config.compartments, "organic": organic}})
+
+
+def test_a_button_that_is_stuck_is_told_and_costs_no_sorting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("device.sorter.HELD_AT_MOST_S", 10.0)
+    with Bench(tmp_path, with_a_button(Config())) as bench:
+        bench.pins.pin(24).drive_low()
+        bench.until(lambda: bench.faults == [("button", False)])
+        bench.drop("glass")
+        bench.until(lambda: bench.appliance.finished_drops == 1)
+        bench.pins.pin(24).drive_high()
+        bench.run(2)
+    assert bench.faults == [("button", False), ("button", True)]
+
+
+def test_a_button_opens_its_lid_for_as_long_as_it_is_pressed(tmp_path: Path) -> None:
+    with Bench(tmp_path, with_a_button(Config())) as bench:
         bench.pins.pin(24).drive_low()
         bench.run(30)
         assert bench.opened == ["organic"]
@@ -625,10 +639,8 @@ STEPS = st.one_of(
 def test_whatever_happens_no_two_lids_are_open_all_close_in_the_end_and_nothing_is_decided_about_nothing(
     story: list[tuple[tuple[str, Any], float]],
 ) -> None:
-    config = _with_switch("recyclable", 23)
-    organic = config.compartments["organic"].model_copy(update={"button_pin": 24})
-    camera = CameraSection(reopen_at_most_s=2.0)
-    config = config.model_copy(update={"compartments": {**config.compartments, "organic": organic}, "camera": camera})
+    config = with_a_button(_with_switch("recyclable", 23))
+    config = config.model_copy(update={"camera": CameraSection(reopen_at_most_s=2.0)})
     with TemporaryDirectory() as folder, Bench(Path(folder), config) as bench:
         bench.pins.pin(23).drive_low()
         laid = 0

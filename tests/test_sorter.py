@@ -290,6 +290,22 @@ def test_a_pressed_button_holds_its_lid_open_but_not_for_ever() -> None:
     assert bin_.lids["organic"] == "closing"
 
 
+def test_a_stuck_button_opens_nothing_until_it_is_released_and_the_bin_sorts_on() -> None:
+    bin_ = Bin()
+    bin_.tell(Pressed(frozenset({"organic"})))
+    bin_.lid_arrives()
+    bin_.wait(HELD_AT_MOST_S)
+    bin_.lid_arrives()
+    bin_.drop(1)
+    assert bin_.lids["organic"] == "closed" and bin_.asked_for(Announce)
+    bin_.lid_arrives()
+    bin_.wait(10)
+    bin_.lid_arrives()
+    bin_.tell(Pressed(frozenset()))
+    bin_.tell(Pressed(frozenset({"organic"})))
+    assert bin_.lids["organic"] == "opening"
+
+
 def test_a_released_button_lets_its_lid_close() -> None:
     bin_ = Bin()
     bin_.tell(Pressed(frozenset({"organic"})))
