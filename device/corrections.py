@@ -43,13 +43,14 @@ def write_lessons(lessons: Iterable[Lesson], folder: Path) -> Counter[str]:
         for name, material, jpeg in lessons:
             if not _NAME_OF_FOLDER.fullmatch(material):
                 raise JournalError(f"The history holds {name} as {material!r}, which is no name for a folder.")
-            for old in folder.glob(f"*/{name}.jpg"):
-                old.unlink()
             file = folder / material / f"{name}.jpg"
             file.parent.mkdir(parents=True, exist_ok=True)
             part = file.with_suffix(".part")
             part.write_bytes(jpeg)
             part.replace(file)
+            for old in folder.glob(f"*/{name}.jpg"):
+                if old != file:
+                    old.unlink()
             written[material] += 1
     except OSError as fault:
         raise JournalError(

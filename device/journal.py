@@ -6,6 +6,7 @@ Drops are numbered in the order in which they were written; a clock that jumps d
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import sqlite3
 import threading
@@ -85,8 +86,8 @@ class Journal:
         """Make the file ready; one that fails SQLite's integrity check is set aside. Returns where to, if so."""
         with _told(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.close()
-        broken = self._set_aside() if self.path.exists() and not self._is_sound() else None
+            self.close()
+            broken = self._set_aside() if self.path.exists() and not self._is_sound() else None
         with self._writing() as database:
             if self._thumbnails_at_most == 0:
                 database.execute("DELETE FROM thumbnails")
@@ -165,11 +166,12 @@ class Journal:
         return None if row is None else bytes(row[0])
 
     def lessons(self) -> Iterator[tuple[str, str, bytes]]:
-        """What the owner taught: a name that is unique, the right material, and the JPEG."""
+        """What the owner taught: a name that is unique among all histories, the right material, and the JPEG."""
         with self._reading() as database:
             yield from database.execute(
-                "SELECT 'drop-' || id, corrected, jpeg FROM drops JOIN thumbnails ON drop_id = id "
-                "WHERE corrected IS NOT NULL UNION ALL SELECT 'photo-' || id, material, jpeg FROM photos"
+                "SELECT 'drop-' || id || '-' || CAST(1000 * time_s AS INTEGER), corrected, jpeg "
+                "FROM drops JOIN thumbnails ON drop_id = id WHERE corrected IS NOT NULL UNION ALL "
+                "SELECT 'photo-' || id || '-' || CAST(1000 * time_s AS INTEGER), material, jpeg FROM photos"
             )
 
     def _select(self, rest: str, values: list[Any]) -> list[Drop]:
@@ -180,7 +182,7 @@ class Journal:
             Drop(
                 **{
                     **row,
-                    "probabilities": json.loads(row["probabilities"]),
+                    "probabilities": _read_probabilities(row["probabilities"]),
                     "has_thumbnail": bool(row["has_thumbnail"]),
                 }
             )
@@ -241,6 +243,7 @@ class Journal:
                 opened = sqlite3.connect(":memory:")
                 opened.executescript(_TABLES)
             with contextlib.closing(opened) as database:
+                database.text_factory = functools.partial(str, encoding="utf-8", errors="replace")
                 yield database
 
     def _is_sound(self) -> bool:
@@ -248,6 +251,8 @@ class Journal:
             with contextlib.closing(sqlite3.connect(self.path, timeout=WAITS_S)) as database:
                 return bool(database.execute("PRAGMA integrity_check(1)").fetchone() == ("ok",))
         except sqlite3.OperationalError as fault:
+            if fault.sqlite_errorcode == sqlite3.SQLITE_ERROR:  # of the file's format, not of the disk
+                return False
             raise JournalError(_sentence(self.path, fault)) from fault
         except sqlite3.DatabaseError:
             return False
@@ -271,6 +276,15 @@ def _where(search: Search) -> tuple[str, list[Any]]:
     }
     asked = {condition: value for condition, value in asked.items() if value is not None}
     return " AND ".join(asked) or "TRUE", list(asked.values())
+
+
+def _read_probabilities(text: str) -> dict[str, float]:
+    """None where the card has altered the text: SQLite has no checksums, and the rest of the row is still worth it."""
+    try:
+        probabilities: dict[str, float] = json.loads(text)
+    except ValueError:
+        return {}
+    return probabilities
 
 
 def _keep_newest(database: sqlite3.Connection, table: str, key: str, at_most: int) -> None:

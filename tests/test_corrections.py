@@ -42,15 +42,29 @@ def test_corrected_drops_and_photos_become_a_folder_for_each_material(journal: J
     journal.correct(1, "plastic")
     journal.keep_photo(photo_of("wood"), "wood")
     assert "2 pictures" in export(tmp_path)
-    assert taught(tmp_path) == ["plastic/drop-1.jpg", "wood/photo-1.jpg"]
-    assert (tmp_path / "taught/plastic/drop-1.jpg").read_bytes() == photo_of("glass")
+    drop, photo = taught(tmp_path)
+    assert drop.startswith("plastic/drop-1-") and photo.startswith("wood/photo-1-")
+    assert (tmp_path / "taught" / drop).read_bytes() == photo_of("glass")
 
 
 def test_a_drop_that_is_corrected_once_more_moves_to_its_new_folder(journal: Journal, tmp_path: Path) -> None:
     for material in ("plastic", "metal"):
         journal.correct(2, material)
         export(tmp_path)
-    assert taught(tmp_path) == ["metal/drop-2.jpg"]
+    (drop,) = taught(tmp_path)
+    assert drop.startswith("metal/drop-2-")
+
+
+def test_what_a_history_taught_stays_when_another_is_begun(journal: Journal, tmp_path: Path) -> None:
+    journal.correct(1, "plastic")
+    export(tmp_path)
+    journal.close()
+    journal.path.write_bytes(b"garbage" * 1000)
+    assert journal.open() is not None
+    journal.write(Drop(0, time.time() + 1, "paper", "recyclable", 0.9, "sure", {"paper": 0.9}), photo_of("paper"))
+    journal.correct(1, "carton")
+    export(tmp_path)
+    assert [file.split("/")[0] for file in taught(tmp_path)] == ["carton", "plastic"]
 
 
 def test_where_nothing_was_corrected_it_is_said(journal: Journal, tmp_path: Path) -> None:
@@ -68,9 +82,9 @@ def test_training_takes_the_folder_as_one_more_source(journal: Journal, tmp_path
     description = tmp_path / "mine.toml"
     description.write_text('[[source]]\nname = "my bin"\npath = "taught"\nlicence = "my own"\nparts = ["train"]\n')
     (source,) = read_description(description, tmp_path).source
-    assert [(photo.name, material) for photo, material in list_photos(source)] == [
-        ("drop-3.jpg", "metal"),
-        ("drop-1.jpg", "plastic"),
+    assert [(photo.name.rsplit("-", 1)[0], material) for photo, material in list_photos(source)] == [
+        ("drop-3", "metal"),
+        ("drop-1", "plastic"),
     ]
 
 

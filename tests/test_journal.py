@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sqlite3
 from dataclasses import replace
 from pathlib import Path
@@ -81,23 +83,51 @@ def test_what_the_owner_teaches_is_kept(journal: Journal) -> None:
     journal.correct(unsure, "metal")
     journal.keep_photo(b"four", "wood")
     assert [drop.id for drop in journal.to_teach(10)] == [newest, sure]
-    assert list(journal.lessons()) == [(f"drop-{unsure}", "metal", b"two"), ("photo-1", "wood", b"four")]
+    (drop, *of_drop), (photo, *of_photo) = journal.lessons()
+    assert drop == f"drop-{unsure}-{1000 * DROP.time_s:.0f}" and photo.startswith("photo-1-")
+    assert (of_drop, of_photo) == (["metal", b"two"], ["wood", b"four"])
     with pytest.raises(JournalError, match="no drop 99"):
         journal.correct(99, "metal")
 
 
-@pytest.mark.parametrize("harm", ["garbage", "a page in the middle"])
+@pytest.mark.parametrize("harm", ["garbage", "a page in the middle", "the number of its format"])
 def test_a_broken_file_is_set_aside(journal: Journal, harm: str) -> None:
     for _ in range(100):
         journal.write(DROP)
     journal.close()
     content = bytearray(journal.path.read_bytes())
-    content[4096:8192] = b"\x5a" * 4096
+    harmed = slice(44, 48) if harm == "the number of its format" else slice(4096, 8192)
+    content[harmed] = b"\x5a" * len(content[harmed])
     journal.path.write_bytes(b"garbage" * 1000 if harm == "garbage" else content)
     aside = journal.open()
     assert aside is not None and aside.exists() and ".broken-" in aside.name
     assert journal.drops(Search(), 10) == []
     assert journal.write(DROP) == 1
+
+
+@pytest.mark.parametrize("text", ['{"glass": 0.9', b'{"gla\xf3s": 0.9}'])
+def test_a_text_that_the_card_has_altered_hides_no_drop(journal: Journal, text: str | bytes) -> None:
+    journal.write(DROP)
+    with sqlite3.connect(journal.path) as database:
+        database.execute("UPDATE drops SET probabilities = CAST(? AS TEXT)", (text,))
+    (drop,) = journal.drops(Search(), 10)
+    assert (drop.material, drop.confidence) == (DROP.material, DROP.confidence)
+
+
+def test_a_folder_that_comes_back_is_written_again(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    recorder = Recorder(journal, EventBus(), ManualClock())
+    recorder.hear(_decision(1))
+    recorder.hear(_decision(2))
+    with monkeypatch.context() as broken:
+        broken.setattr(Path, "exists", _unreadable)
+        recorder.write()
+    assert recorder.fault is not None and "Input/output error" in recorder.fault
+    recorder.write()
+    assert recorder.fault is None and len(journal.drops(Search(), 10)) == 1
+
+
+def _unreadable(path: Path) -> bool:
+    raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
 
 
 def test_a_history_that_is_not_there_is_empty(tmp_path: Path) -> None:
