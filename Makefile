@@ -43,7 +43,7 @@ run: $(BASE) ## start the bin with mock GPIO and a simulated camera (ARGS="--dro
 	@$(BIN)/pilah run --camera simulated --pins mock $(ARGS)
 
 test: $(TRAIN) ## install what tests need and run them all (ARGS="-k lids"; PILAH_DATA=folder of photos)
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup $(ARGS)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 screenshots: $(TRAIN) ## take the pictures of the page for docs/ (needs chromium)
 	@$(BIN)/python -m tests.screenshots $(ARGS)

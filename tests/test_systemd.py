@@ -18,7 +18,6 @@ UNIT = CHECKOUT / "systemd" / "pilah.service"
 FACTORY = "usr/share/factory/etc/pilah/pilah.toml"
 EXPOSURE_AT_MOST = 2.0
 
-pytestmark = pytest.mark.xdist_group("systemd")
 needs_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
 
 

@@ -22,8 +22,6 @@ from training.files import write_checkpoint  # noqa: E402
 from training.models import Student, load_checkpoint, load_student  # noqa: E402
 from training.prepare import Split, save_split  # noqa: E402
 
-pytestmark = pytest.mark.xdist_group("average")
-
 SPLIT = Split((), (), 0)
 """Checkpoints need no photos."""
 

@@ -39,7 +39,6 @@ FOLDERS = (
 """One or two classes of each source in training/data/shared.toml."""
 
 pytestmark = [
-    pytest.mark.xdist_group("make"),
     pytest.mark.timeout(900),
     pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed"),
 ]

@@ -32,8 +32,6 @@ from training.revive import student_from_bundle  # noqa: E402
 from training.sampling import Photos  # noqa: E402
 from training.start import begin, co_teacher, trained  # noqa: E402
 
-pytestmark = pytest.mark.xdist_group("revive")
-
 SHIPPED = Path(__file__).parents[1] / "models" / "default.onnx"
 CLASSES = ("glass", "metal", "organic")
 
