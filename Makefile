@@ -53,7 +53,7 @@ load: $(TRAIN) ## drop to lid with and without 24 clients of the page, by turns 
 
 RENDERED := runs/rendered
 
-$(RENDERED): $(TRAIN)
+$(RENDERED): | $(TRAIN)
 	@echo "Rendering waste on trays, one more source to train on"
 	@$(BIN)/python -m training.render $(RENDERED).part --tray --seeds 100:122 --size 192 --samples 24
 	@mv $(RENDERED).part $(RENDERED)

@@ -166,7 +166,7 @@ def _metadata(
         "recipe": json.loads(checkpoint["recipe"]), "epochs": checkpoint["epoch"], "torch": str(torch.__version__),
         "trained_on": date.today().isoformat(), "split_seed": split.seed,
         "expected_calibration_error": round(evaluation["expected_calibration_error"]["cross_fitted"], 4),
-        "command": "make model DATA=../shared/data", **json.loads(checkpoint["provenance"]),
+        **json.loads(checkpoint["provenance"]),
     }  # fmt: skip
     return {
         "pilah_contract": CONTRACT, "classes": list(classes), "version": version,

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from device.bundle import Bundle, Contract
+from training.options import Told
 
 
 def tables(contract: Contract) -> Iterator[str]:
@@ -34,7 +35,7 @@ def tables(contract: Contract) -> Iterator[str]:
     )
 
 
-@click.command()
+@click.command(cls=Told)
 @click.argument("bundle", type=click.Path(path_type=Path), default=Path("models/default.onnx"))
 def main(bundle: Path) -> None:
     """Print the tables of the model card."""

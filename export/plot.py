@@ -9,6 +9,8 @@ from typing import Any
 import click
 
 from device.bench import OURS, table
+from export.errors import ExportError
+from training.options import Told
 
 PAGE = Path("docs/performance.md")
 
@@ -46,12 +48,15 @@ def insert(page: str, name: str, lines: list[str]) -> str:
     return "\n".join([before + begin, *lines, end]) + after
 
 
-@click.command()
+@click.command(cls=Told)
 @click.argument("told", type=click.Path(path_type=Path, exists=True))
 @click.option("--page", type=click.Path(path_type=Path), default=PAGE, show_default=True)
 def main(told: Path, page: Path) -> None:
     """Put the table and the plot of a bench into the page."""
-    values = json.loads(told.read_text(encoding="utf-8"))
+    try:
+        values = json.loads(told.read_text(encoding="utf-8"))
+    except ValueError as fault:
+        raise ExportError(f"{told} is not what `pilah bench --json` prints ({fault}).") from fault
     draw(values, page.with_suffix(".svg"))
     lines = [*table(values), "", f"![Medians]({page.stem}.svg)"]
     page.write_text(insert(page.read_text(encoding="utf-8"), "bench", lines), encoding="utf-8")

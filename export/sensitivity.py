@@ -17,6 +17,7 @@ from export.network import Network, run
 from export.simulate import EightBits, with_whole_weights
 from training.augment import evaluation_view, read_photo
 from training.models import Student, load_student
+from training.options import Told
 from training.revive import student_from_bundle
 
 PICTURES = Path(__file__).parent.parent / "device" / "camera" / "samples"
@@ -46,11 +47,17 @@ def names(network: Network) -> list[str]:
     return found
 
 
-@click.command()
+@click.command(cls=Told)
 @click.option("--run", "run_folder", type=click.Path(path_type=Path), help="A training; default: the bundle's network.")
 @click.option("--bundle", type=click.Path(path_type=Path), default=Path("models/default.onnx"), show_default=True)
 @click.option("--photos", type=click.Path(path_type=Path), default=PICTURES, show_default=True)
-@click.option("--count", default=8, show_default=True, help="Photos to measure on, spread over the folder.")
+@click.option(
+    "--count",
+    type=click.IntRange(1),
+    default=8,
+    show_default=True,
+    help="Photos to measure on, spread over the folder.",
+)
 def main(run_folder: Path | None, bundle: Path, photos: Path, count: int) -> None:
     """Print how sensitive the logits are to each layer's rounding, as a table; the worst layer first."""
     files = picture_files(photos)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import shutil
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 
 pytest.importorskip("imagehash")
 pytest.importorskip("torch")
@@ -27,6 +31,7 @@ def photo(path: Path, seed: int, size_px: int = 96) -> None:
 def folder(root: Path, name: str, classes: dict[str, int], first_seed: int = 0) -> None:
     seed = first_seed
     for material, count in classes.items():
+        (root / name / material).mkdir(parents=True, exist_ok=True)
         for number in range(count):
             photo(root / name / material / f"{number}.jpg", seed)
             seed += 1
@@ -100,6 +105,53 @@ def test_a_broken_a_tiny_and_a_blank_photo_are_left_out_and_named(tmp_path: Path
     assert len(split.photos) == 12
 
 
+def test_what_training_cannot_read_is_left_out_and_hidden_folders_are_no_class(tmp_path: Path) -> None:
+    folder(tmp_path, "street", {"glass": 6, "paper": 6, ".ipynb_checkpoints": 3})
+    street = tmp_path / "street/glass"
+    cv2.imwrite(str(street / "a.bmp"), cv2.imread(str(street / "0.jpg")))
+    Image.open(street / "1.jpg").save(street / "b.jpg", "GIF")
+    (street / "2.jpg").rename(street / os.fsdecode(b"caf\xe9.jpg"))
+    split = prepare(read_description(describe(tmp_path, ONE), tmp_path))
+    save_split(split, tmp_path / "split.json")
+    assert [one.why.split(" (")[0] for one in split.rejected] == ["training cannot read it", "its name is not UTF-8"]
+    assert (split.classes, len(split.photos)) == (("glass", "paper"), 11)
+
+
+def test_photos_of_an_earlier_split_keep_their_parts_and_so_does_what_resembles_them(tmp_path: Path) -> None:
+    folder(tmp_path, "street", {"glass": 20, "paper": 20})
+    before = prepare(read_description(describe(tmp_path, ONE), tmp_path))
+    parts = {photo.path: photo.part for photo in before.photos}
+    folder(tmp_path, "a bin", {"glass": 20, "paper": 20}, first_seed=100)
+    held = next(path for path, part in parts.items() if part == "val" and "/glass/" in path)
+    shutil.copy(held, tmp_path / "a bin/glass/seen.jpg")
+    mine = '[[source]]\nname = "a bin"\npath = "a bin"\nlicence = "CC0"\n'
+    described = ["--data", str(tmp_path), "--description", str(describe(tmp_path, mine + ONE)), "--run"]
+    save_split(before, tmp_path / "before.json")
+    moved = []
+    for name, more in (("anew", []), ("like", ["--like", str(tmp_path / "before.json")])):
+        CliRunner().invoke(main, ["prepare", *described, str(tmp_path / name), *more], catch_exceptions=False)
+        after = {photo.path: photo.part for photo in load_split(tmp_path / name / "split.json").photos}
+        moved.append(sum(after[path] != part for path, part in parts.items()))
+    assert moved[0] > 0 and moved[1] == 0
+    assert after[str(tmp_path / "a bin/glass/seen.jpg")] == "val"
+    assert sum(part == "val" for path, part in after.items() if "a bin" in path) == 9
+
+
+def test_a_split_that_was_not_finished_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder(tmp_path, "street", {"glass": 6, "paper": 6})
+    command = ["prepare", "--data", str(tmp_path), "--description", str(describe(tmp_path, ONE)), "--run"]
+    command.append(str(tmp_path / "run"))
+    with monkeypatch.context() as full:
+        full.setattr("training.__main__.write_text", _full)
+        assert isinstance(CliRunner().invoke(main, command).exception, OSError)
+    assert CliRunner().invoke(main, command).exit_code == 0
+    assert (tmp_path / "run" / "licences.json").exists() and (tmp_path / "run" / "split.json").exists()
+
+
+def _full(path: Path, _text: str) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
 def test_a_split_is_read_back_as_it_was_written(tmp_path: Path) -> None:
     folder(tmp_path, "street", {"glass": 6, "paper": 6})
     split = prepare(read_description(describe(tmp_path, ONE), tmp_path))
@@ -122,7 +174,9 @@ def test_a_trial_keeps_a_few_photos_of_each_class_in_each_part(tmp_path: Path) -
         ({"glass": 5, "paper": 5}, ONE + 'classes = { bottle = "glass" }\n', "class map names bottle"),
         ({"glass": 5, "paper": 5}, 'materials = ["glass"]\n' + ONE, "'paper' is none of the materials"),
         ({"glass": 5, "paper": 5}, ONE + 'parts = ["exam"]\n', "parts"),
+        ({"glass": 5, "paper": 5}, ONE + 'parts = ["val", "test"]\n', "serves nothing else"),
         ({"glass": 5, "paper": 5}, ONE + ONE, "same name"),
+        ({"glass": 5, "paper": 5, "metal": 0}, ONE, "No source has a picture of metal"),
     ],
 )
 def test_data_that_cannot_be_trained_on_is_refused_in_one_sentence(
@@ -131,6 +185,12 @@ def test_data_that_cannot_be_trained_on_is_refused_in_one_sentence(
     folder(tmp_path, "street", classes)
     with pytest.raises(DataError, match=sentence):
         prepare(read_description(describe(tmp_path, text), tmp_path))
+
+
+def test_a_description_that_is_not_utf_8_is_told(tmp_path: Path) -> None:
+    (tmp_path / "data.toml").write_bytes(ONE.encode() + b"# caf\xe9\n")
+    with pytest.raises(DataError, match="not valid TOML in UTF-8"):
+        read_description(tmp_path / "data.toml", tmp_path)
 
 
 def test_an_empty_folder_is_said_to_be_empty(tmp_path: Path) -> None:

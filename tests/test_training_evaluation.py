@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -43,6 +45,14 @@ def test_the_interval_of_a_share_is_wilsons() -> None:
 
 def test_the_temperature_undoes_what_made_a_model_too_sure() -> None:
     assert fit_temperature(outcome(3.0)) == pytest.approx(3 * fit_temperature(outcome(1.0)), rel=1e-3)
+
+
+@pytest.mark.parametrize("scale", [0.05, 1, 5, 30])
+def test_the_temperature_of_photos_that_are_all_right_ends_somewhere(scale: float) -> None:
+    right = outcome(1.0, photos=50)
+    certain = replace(right, logits=(scale * 9 * np.eye(len(right.classes))[right.targets]).astype(np.float32))
+    assert 0.2 <= fit_temperature(certain) <= 1
+    assert fit_temperature(replace(right, logits=np.zeros_like(right.logits))) <= 10
 
 
 def test_calibration_lowers_the_error_on_photos_it_was_not_fitted_on() -> None:

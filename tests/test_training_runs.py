@@ -10,9 +10,11 @@ import subprocess
 import sys
 import time
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from urllib.error import URLError
 
+import click
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -20,12 +22,16 @@ import h5py  # noqa: E402
 from click.testing import CliRunner, Result  # noqa: E402
 from torchvision.models import DenseNet, densenet121  # noqa: E402
 
+import export.card  # noqa: E402
+import export.plot  # noqa: E402
+import export.sensitivity  # noqa: E402
+import training.pace  # noqa: E402
 from tests.drawn import a_picture, save  # noqa: E402
 from training.__main__ import main as training_command  # noqa: E402
 from training.errors import CheckpointError, DataError  # noqa: E402
 from training.imagenet import from_keras  # noqa: E402
 from training.models import Student, load_checkpoint  # noqa: E402
-from training.prepare import Photo, Split, save_split  # noqa: E402
+from training.prepare import Photo, Split, load_split, save_split  # noqa: E402
 from training.processes import Processes  # noqa: E402
 from training.start import begin  # noqa: E402
 
@@ -125,6 +131,7 @@ def test_a_batch_that_cannot_be_dealt_out_evenly_is_refused() -> None:
 
 def test_a_full_disk_is_told_and_nothing_that_was_saved_is_lost(tmp_path: Path) -> None:
     where, run = prepared(tmp_path, "run"), tmp_path / "run"
+    (run / "log.jsonl").touch()
     (run / "model.pt").write_bytes(b"the earlier model")
     (run / "model.pt.part").symlink_to("/dev/full")
     full = start(run, where)
@@ -154,6 +161,80 @@ def test_a_run_is_not_mixed_with_another_recipe_and_restart_keeps_its_files(tmp_
     recipe = json.loads(load_checkpoint(run / "model.pt")["recipe"])
     assert (recipe["learning_rate"], recipe["seed"]) == (1e-4, 3)
     assert [epoch for epoch, _ in losses(run)] == [1, 2]
+
+    (run / "teacher-0.pt").write_bytes(b"an earlier teacher")
+    assert in_process(*fast(run, where), "--restart").exit_code == 0
+    assert (run / "earlier-2-teacher-0.pt").read_bytes() == b"an earlier teacher"
+    assert (run / "earlier-model.pt").read_bytes() == earlier
+
+
+def test_a_model_that_no_training_here_made_is_kept_with_what_was_measured_of_it(tmp_path: Path) -> None:
+    where, run = prepared(tmp_path, "run"), tmp_path / "run"
+    for name in ("model.pt", "evaluation.json"):
+        (run / name).write_text(f"an average's {name}")
+    assert in_process(*fast(run, where)).exit_code == 0
+    assert {path.name: path.read_text() for path in run.glob("earlier-*")} == {
+        "earlier-model.pt": "an average's model.pt",
+        "earlier-evaluation.json": "an average's evaluation.json",
+    }
+
+
+def test_a_training_does_not_go_on_with_another_split(tmp_path: Path) -> None:
+    where, run = prepared(tmp_path, "run"), tmp_path / "run"
+    assert in_process(*fast(run, where)).exit_code == 0
+    split = load_split(run / "split.json")
+    swapped = [replace(photo, part="val" if photo.part == "train" else "train") for photo in split.photos]
+    save_split(replace(split, photos=tuple(swapped)), run / "split.json")
+    refused = in_process(*fast(run, where))
+    assert isinstance(refused.exception, CheckpointError)
+    assert "was begun with other photos: bring back the split of then" in str(refused.exception)
+
+
+def test_the_same_seed_fits_the_same_teacher_and_other_photos_do_not_keep_it(tmp_path: Path) -> None:
+    where = prepared(tmp_path, "one", "two")
+    (tmp_path / "best.json").write_text(json.dumps({"values": {"distillation": 0.5}}))
+    for name in ("one", "two"):
+        torch.rand(1)
+        command = [*fast(tmp_path / name, where), "--tuned", str(tmp_path / "best.json"), "--seed", "5"]
+        assert in_process(*command).exit_code == 0
+    one, two = (
+        torch.load(tmp_path / name / "teacher-0.pt", weights_only=True)["state_dict"] for name in ("one", "two")
+    )
+    assert all(torch.equal(value, two[key]) for key, value in one.items())
+    split = load_split(tmp_path / "one" / "split.json")
+    save_split(replace(split, photos=split.photos[:-1]), tmp_path / "one" / "split.json")
+    (tmp_path / "one" / "last.pt").unlink()
+    refused = in_process(*fast(tmp_path / "one", where), "--tuned", str(tmp_path / "best.json"), "--seed", "5")
+    assert isinstance(refused.exception, CheckpointError)
+    assert "teacher-0.pt was made of other photos: begin anew with --restart" in str(refused.exception)
+
+
+def test_a_run_that_holds_out_nothing_is_told_before_it_is_measured(tmp_path: Path) -> None:
+    where, run = prepared(tmp_path, "run"), tmp_path / "run"
+    split = load_split(run / "split.json")
+    save_split(replace(split, photos=tuple(split.part("train"))), run / "split.json")
+    assert in_process(*fast(run, where)).exit_code == 0
+    for command, says in (("evaluate", "no photos to measure on"), ("seed", "holds out no photos")):
+        refused = in_process(command, "--run", str(run))
+        assert isinstance(refused.exception, DataError) and says in str(refused.exception)
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "says"),
+    [
+        (export.card.main, ["none.onnx"], "There is no model at none.onnx"),
+        (export.sensitivity.main, ["--bundle", "none.onnx"], "There is no model at none.onnx"),
+        (export.plot.main, [__file__], "is not what `pilah bench --json` prints"),
+        (training.pace.main, ["--batch", "0"], "0 is not in the range x>=2"),
+        (training_command, ["prepare", "--data", ".", "--seed", "-1"], "-1 is not in the range x>=0"),
+        (training_command, ["augment", "--strength", "-1"], "-1.0 is not in the range"),
+    ],
+)
+def test_commands_beside_the_chain_say_what_is_wrong_in_one_sentence(
+    command: click.Command, arguments: list[str], says: str
+) -> None:
+    refused = CliRunner().invoke(command, arguments)
+    assert refused.exit_code in (1, 2) and says in refused.output
 
 
 def test_a_broken_last_checkpoint_is_told_in_one_sentence(tmp_path: Path) -> None:

@@ -49,9 +49,10 @@ def test_a_study_goes_on_and_saves_its_winning_values(tmp_path: Path) -> None:
 
 
 def test_values_of_no_study_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "best.json").write_text('{"values": {"courage": 1}}')
-    with pytest.raises(DataError, match="holds no winning values"):
-        with_tuned(TINY, tmp_path / "best.json")
+    for told in ('{"values": {"courage": 1}}', '{"values": {"learning_rate": "fast"}}', '{"values": 7}', "[]"):
+        (tmp_path / "best.json").write_text(told)
+        with pytest.raises(DataError, match="holds no winning values"):
+            with_tuned(TINY, tmp_path / "best.json")
     (tmp_path / "study.db").write_bytes(b"no database, but long enough to be taken for one" * 40)
     with pytest.raises(DataError, match="no study that can go on"):
         open_study(tmp_path)

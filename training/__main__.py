@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shlex
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -53,7 +54,11 @@ def main() -> None:
 @main.command("prepare")
 @_with_data
 @run_option
-@click.option("--seed", default=0, show_default=True)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option(
+    "--like", type=click.Path(path_type=Path), default=None, metavar="SPLIT",
+    help="An earlier split.json: its photos keep their parts, so that models of before are measured fairly.",
+)  # fmt: skip
 @click.option("--rendered", type=click.Path(path_type=Path), default=None, help="Folder made by training.render.")
 @click.option("--per-class", type=click.IntRange(2), default=None, help="Keep only so many photos of a class and part.")
 @click.option(
@@ -61,8 +66,8 @@ def main() -> None:
     help="Share that is not trained on; a smaller one, of the same seed, lies within a larger one.",
 )  # fmt: skip
 def prepare_command(
-    data: Path, description: Path, folder: Path, seed: int, rendered: Path | None, per_class: int | None,
-    held_out: float,
+    data: Path, description: Path, folder: Path, seed: int, like: Path | None, rendered: Path | None,
+    per_class: int | None, held_out: float,
 ) -> None:  # fmt: skip
     """Check all photos, find near-duplicates, split, and write it down; a split that exists is reused."""
     path = folder / "split.json"
@@ -73,19 +78,20 @@ def prepare_command(
         described = read_description(description, data)
         if rendered is not None:
             described = described.with_source(rendered_source(rendered))
-        split = prepare(described, seed, held_out, progress=lambda x: tqdm(x, desc="checking"))
+        before = None if like is None else load_split(like)
+        split = prepare(described, seed, held_out, lambda x: tqdm(x, desc="checking"), before)
         split = split if per_class is None else split.thinned(per_class)
-        save_split(split, path)
         sheet = contact_sheet(split.photos)
         write_atomically(folder / "contact-sheet.jpg", lambda partial: sheet.save(partial, "JPEG"))
         write_text(folder / "licences.json", json.dumps({s.name: s.licence for s in described.source}))
+        save_split(split, path)
     click.echo(table(split))
 
 
 @main.command("augment")
 @run_option
-@click.option("--size", default=160, show_default=True, help="Side of a view in pixels.")
-@click.option("--strength", default=1.0, show_default=True)
+@click.option("--size", type=click.IntRange(32), default=160, show_default=True, help="Side of a view in pixels.")
+@click.option("--strength", type=click.FloatRange(0, 2), default=1.0, show_default=True)
 @click.option(
     "--views", type=click.Choice(list(VIEWS)), default="bin", show_default=True, help="As a recipe names them."
 )
@@ -129,7 +135,11 @@ def augment_command(folder: Path, size: int, strength: float, views: str) -> Non
 @click.option("--resume/--restart", default=True, show_default=True, help="Go on in --run, or begin anew there.")
 @click.option("--tuned", type=click.Path(path_type=Path), default=None, help="The best.json of a study.")
 @click.option(
-    "--seed", default=0, show_default=True, help="Of chance; to go on from a model, take one that it has not seen."
+    "--seed",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Of chance; to go on from a model, take one that it has not seen.",
 )
 @workers_option
 def train_command(
@@ -148,8 +158,9 @@ def train_command(
     if beside and not recipe.learns_from_teacher:
         raise DataError(f"The recipe {name} has no teacher: leave --co-teacher out, or take another recipe.")
     processes = Processes.join()
-    if not resume and processes.is_first:
-        for path in set_aside(folder):
+    is_begun = (folder / "last.pt").exists() or (folder / "log.jsonl").exists()
+    if processes.is_first and not (resume and is_begun):
+        for path in set_aside(folder, teachers=not resume):
             click.echo(f"The earlier training is kept as {path}.")
     processes.wait()
     co_teachers = [co_teacher(path, split) for path in beside]
@@ -168,6 +179,7 @@ def train_command(
         student, recipe, split.part("train"), split.part("val"), split.classes, folder, teacher=taught_by,
         source_weights={source.name: source.weight for source in described.source},
         provenance={
+            "command": f"python -m training {shlex.join(sys.argv[1:])}",
             "recipe_name": name, "seed": recipe.seed, "start": origin,
             "teachers": [f"EfficientNet-Lite{size}" for size in teachers],
             "co_teachers": [told for _, told in co_teachers],
@@ -243,7 +255,8 @@ def run() -> None:
         click.echo(f"training: {fault}", err=True)
         sys.exit(1)
     except OSError as fault:
-        click.echo(f"training: {fault.strerror or fault} ({fault.filename}); nothing that was saved is lost.", err=True)
+        where = f" ({fault.filename})" if fault.filename else ""
+        click.echo(f"training: {fault.strerror or fault}{where}; nothing that was saved is lost.", err=True)
         sys.exit(1)
 
 

@@ -20,6 +20,8 @@ from training.outcome import Outcome
 
 BINS = 15
 """Of the reliability diagram and the expected calibration error (Guo et al. 2017)."""
+TEMPERATURES = 0.2, 10.0
+"""Beyond these, a few held-out photos that are all right, or a model that knows nothing, would take it to 0 or ∞."""
 CAUTION = 0.0025
 """What the mean cost of known things may rise by, so that more of what is unknown goes to the fallback."""
 WORST_SHARE = 0.01
@@ -78,7 +80,7 @@ def fit_temperature(outcome: Outcome) -> float:
         return loss
 
     optimiser.step(closure)
-    return float(log_temperature.detach().exp())
+    return float(np.clip(float(log_temperature.detach().exp()), *TEMPERATURES))
 
 
 def expected_calibration_error(probabilities: NDArray[np.float64], targets: NDArray[np.int64]) -> float:

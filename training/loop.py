@@ -34,7 +34,7 @@ from training.log import Log
 from training.models import Explainer, Normalised, load_checkpoint
 from training.outcome import Outcome, logits_of
 from training.precision import mixed_precision
-from training.prepare import Photo
+from training.prepare import Photo, digest_of
 from training.processes import Processes
 from training.recipes import Recipe
 from training.sampling import Photos, balanced_weights, draw
@@ -43,7 +43,7 @@ MEASURED = 6
 """How often in a training the held-out photos are looked at: on a CPU a look costs as much as an epoch."""
 TOGETHER = 16
 """Batches among whose rows echoes find their company."""
-SAVED = ("last.pt", "model.pt", "log.jsonl")
+SAVED = ("last.pt", "model.pt", "log.jsonl", "evaluation.json")
 
 
 class Training:
@@ -87,6 +87,7 @@ class Training:
         self.data = Photos(photos, classes, reader_of(recipe.views))
         self.weights = balanced_weights(photos, source_weights or {})
         self.held_out = Photos(held_out, classes), held_out
+        self.digest = digest_of(photos)
         self.optimiser = torch.optim.AdamW(self._parameter_groups(), lr=recipe.learning_rate, fused=True)
         self.mix = mixing(recipe, len(classes))
         self.epoch = 0
@@ -222,8 +223,9 @@ class Training:
         write_checkpoint(self.folder / "model.pt", finished)
         projection = self.lesson.projection
         state = {
-            "recipe": recipe, "epoch": self.epoch, "step": self.step, "model": self.model.state_dict(),
-            "average": self.average.state_dict(), "optimiser": self.optimiser.state_dict(),
+            "recipe": recipe, "photos": self.digest, "epoch": self.epoch, "step": self.step,
+            "model": self.model.state_dict(), "average": self.average.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
             "projection": projection.state_dict() if projection is not None else None,
         }  # fmt: skip
         write_checkpoint(self.folder / "last.pt", state)
@@ -241,6 +243,11 @@ class Training:
             raise CheckpointError(
                 f"{self.folder} was begun with another recipe ({'; '.join(changed)}): go on with that one, or begin "
                 f"anew with --restart."
+            )
+        if state["photos"] != self.digest:
+            raise CheckpointError(
+                f"{self.folder} was begun with other photos: bring back the split of then, or begin anew with "
+                f"--restart; what was learnt from would be measured on."
             )
         try:
             self.model.load_state_dict(state["model"])
@@ -268,15 +275,28 @@ def _read_state(path: Path, device: torch.device) -> dict[str, Any]:
         raise CheckpointError(
             f"{path} cannot be read; begin anew with --restart, which keeps the old files."
         ) from fault
-    if not isinstance(state, dict) or not {"recipe", "epoch", "model", "average", "optimiser"} <= state.keys():
+    if (
+        not isinstance(state, dict)
+        or not {"recipe", "photos", "epoch", "model", "average", "optimiser"} <= state.keys()
+    ):
         raise CheckpointError(f"{path} is no checkpoint to go on from; begin anew with --restart.")
     return state
 
 
-def set_aside(folder: Path) -> list[Path]:
-    """Rename what an earlier training left in `folder`, so that a new one begins there; returns the new names."""
+def set_aside(folder: Path, teachers: bool = False) -> list[Path]:
+    """Rename what an earlier training left in `folder`, so that a new one begins there; returns the new names.
+
+    `teachers`: theirs too.
+    """
     there = [folder / name for name in SAVED if (folder / name).exists()]
-    return [path.replace(path.with_name(f"earlier-{path.name}")) for path in there]
+    there += sorted(folder.glob("teacher-*")) if teachers else []
+    free = next(prefix for prefix in _prefixes() if not any(folder.glob(f"{prefix}*")))
+    return [path.replace(path.with_name(free + path.name)) for path in there]
+
+
+def _prefixes() -> Iterator[str]:
+    yield "earlier-"
+    yield from (f"earlier-{number}-" for number in itertools.count(2))
 
 
 def mixing(recipe: Recipe, classes: int) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:

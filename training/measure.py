@@ -11,6 +11,7 @@ import torch
 
 from device.bundle import Bundle
 from device.pictures import picture_files
+from training.errors import DataError
 from training.evaluate import evaluate, in_percent, share
 from training.files import write_text
 from training.models import Normalised, Student, Teacher, load_student
@@ -37,6 +38,8 @@ def seed_command(folder: Path, views: int, workers: int) -> None:
     Where those weights cannot be had, EfficientNet-Lite0 with its own stands in.
     """
     split = load_split(folder / "split.json")
+    if not split.part("val"):
+        raise DataError(f"{folder} holds out no photos to measure on: prepare it anew, with more photos of each class.")
     torch.manual_seed(0)
     student = Student(len(split.classes))
     backbone: Normalised = student

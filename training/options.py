@@ -3,10 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
+from device.errors import PilahError
 from training.processes import quick_workers
+
+
+class Told(click.Command):
+    """A command whose faults are one sentence and exit code 1."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (PilahError, OSError) as fault:
+            raise click.ClickException(str(fault)) from fault
+
 
 run_option = click.option(
     "--run", "folder", type=click.Path(path_type=Path), default=Path("runs/default"), show_default=True,

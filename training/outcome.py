@@ -59,7 +59,12 @@ class Outcome:
 
 
 def targets_of(photos: Sequence[Photo], classes: tuple[str, ...]) -> NDArray[np.int64]:
-    """(N,) indices of the photos' materials. Raises `DataError` for a material that the model does not know."""
+    """(N,) indices of the photos' materials.
+
+    Raises `DataError` for a material that the model does not know, and where there are no photos.
+    """
+    if not photos:
+        raise DataError("The split holds no photos to measure on: prepare it anew, with more photos of each class.")
     if strange := sorted({photo.material for photo in photos} - set(classes)):
         raise DataError(
             f"The model knows no {', '.join(strange)}, only {', '.join(classes)}: measure it on its own run."

@@ -51,8 +51,10 @@ def explaining(batch: int) -> Callable[[], None]:
 
 @click.command()
 @click.option("--size", "sizes_px", multiple=True, type=click.IntRange(32), default=(96, 160), show_default=True)
-@click.option("--batch", default=32, show_default=True)
-@click.option("--rounds", default=5, show_default=True, help="Steps of each, by turns; the median counts.")
+@click.option("--batch", type=click.IntRange(2), default=32, show_default=True)
+@click.option(
+    "--rounds", type=click.IntRange(1), default=5, show_default=True, help="Steps of each, by turns; the median counts."
+)
 def main(sizes_px: tuple[int, ...], batch: int, rounds: int) -> None:
     """Time steps of both kinds of norms, and what a teacher adds, by turns, after a step to warm up."""
     columns = ("own norms", "shared norms", "shared, with teacher", f"the same, each view {ECHO} times")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 from collections import Counter, defaultdict
@@ -15,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from device.errors import PictureError
+from device.pictures import read_picture
 from training.errors import DataError
 from training.files import write_text
 from training.sources import DataDescription, Part, list_photos
@@ -41,6 +44,12 @@ class Photo:
     cluster: int
 
 
+def digest_of(photos: Iterable[Photo]) -> str:
+    """SHA-256 of photos' paths and materials, in any order."""
+    told = sorted((photo.path, photo.material) for photo in photos)
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+
+
 @dataclass(frozen=True)
 class Rejected:
     """A photo that is left out, and why."""
@@ -60,6 +69,11 @@ class Split:
     @property
     def classes(self) -> tuple[str, ...]:
         return tuple(sorted({photo.material for photo in self.photos}))
+
+    @property
+    def digest(self) -> str:
+        """Tells which photos are learnt from, and as what: the same for the same ones only."""
+        return digest_of(self.part("train"))
 
     def part(self, part: Part) -> list[Photo]:
         return [photo for photo in self.photos if photo.part == part]
@@ -82,25 +96,31 @@ def prepare(
     seed: int = 0,
     held_out: float = HELD_OUT,
     progress: Callable[[Iterable[Any]], Iterable[Any]] = iter,
+    like: Split | None = None,
 ) -> Split:
     """Check, hash, cluster and split all photos of a description.
 
     `held_out`: the share of clusters of each class and source that becomes `val`. Photos whose cluster also has a
     photo of a source that serves only `test` go nowhere else; a cluster whose photos carry different materials is
-    left out of training, since one of its labels is wrong. A test part is kept whole. Raises `DataError`.
+    left out of training, since one of its labels is wrong. A test part is kept whole. Photos of the split `like`, and
+    what resembles them, keep their part: a model that learnt from them is not measured on them. Raises `DataError`.
     """
+    known = {photo.path: photo.part for photo in like.photos} if like is not None else {}
     listed = [
         (path, source, material)
         for source in description.source
         for path, material in list_photos(source, description.materials)
     ]
+    if empty := {name for source in description.source for name in source.folders().values()} - {m for *_, m in listed}:
+        raise DataError(f"No source has a picture of {', '.join(sorted(empty))}: add some, or remove the empty folder.")
     rejected: list[Rejected] = []
     kept, hashes = [], []
     for path, source, material in progress(listed):
         checked = _check(path)
         if isinstance(checked, str):
-            rejected.append(Rejected(str(path), checked))
-            log.warning("%s is left out: %s", path, checked)
+            name = str(path).encode(errors="backslashreplace").decode()
+            rejected.append(Rejected(name, checked))
+            log.warning("%s is left out: %s", name, checked)
         else:
             kept.append((path, source, material))
             hashes.append(checked)
@@ -123,8 +143,11 @@ def prepare(
                 parts[cluster] = "test"
             continue
         allowed = set.intersection(*(set(kept[i][1].parts) for i in indices))
+        before = {known.get(str(kept[i][0])) for i in indices}
         if any(kept[i][1].parts == ("test",) for i in indices):
             parts[cluster] = "test"
+        elif "train" in before or "val" in before:
+            parts[cluster] = "train" if "train" in before else "val"
         elif allowed == {"train", "val"}:
             strata[(kept[indices[0]][1].name, kept[indices[0]][2])].append(cluster)
         else:
@@ -158,12 +181,20 @@ def _check_classes(split: Split) -> None:
 def _check(path: Path) -> int | str:
     """The photo's 64-bit perceptual hash, or why it cannot be used."""
     try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return "its name is not UTF-8"
+    try:
         with Image.open(path) as opened:
             if min(opened.size) < SMALLEST_SIDE_PX:
                 return f"it is only {opened.width}×{opened.height} px"
             image = opened.convert("RGB")
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError, SyntaxError) as fault:
         return f"it cannot be read ({fault})"
+    try:
+        read_picture(path)
+    except PictureError as fault:
+        return f"training cannot read it ({fault})"
     if np.asarray(image.convert("L"), np.float32).std() < BLANK_DEVIATION:
         return "it is blank"
     return int(str(imagehash.phash(image)), 16)

@@ -6,12 +6,12 @@ import tomllib
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from device.pictures import picture_files
 from training.errors import DataError
 
 Part = Literal["train", "val", "test"]
-PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
 
 
 class Source(BaseModel):
@@ -29,6 +29,25 @@ class Source(BaseModel):
     parts: tuple[Part, ...] = Field(default=("train", "val"), min_length=1)
     classes: dict[str, str] = {}
     weight: float = Field(default=1.0, gt=0)
+
+    @field_validator("parts")
+    @classmethod
+    def _test_stands_alone(cls, parts: tuple[Part, ...]) -> tuple[Part, ...]:
+        if "test" in parts and len(parts) > 1:
+            raise ValueError("a source that serves test serves nothing else, or what is learnt from is measured on")
+        return parts
+
+    def folders(self) -> dict[str, str]:
+        """The material of each class folder, in a fixed order; hidden folders are none. Raises `DataError`."""
+        if not self.path.is_dir():
+            raise DataError(f"Source {self.name!r}: there is no folder {self.path}.")
+        names = sorted(child.name for child in self.path.iterdir() if child.is_dir() and child.name[0] != ".")
+        if unknown := sorted(set(self.classes) - set(names)):
+            raise DataError(
+                f"Source {self.name!r}: its class map names {', '.join(unknown)}, but {self.path} "
+                f"has only {', '.join(names) or 'no folders'}."
+            )
+        return {name: material for name in names if (material := self.classes.get(name, name))}
 
 
 class DataDescription(BaseModel):
@@ -54,8 +73,8 @@ def read_description(path: Path, root: Path) -> DataDescription:
         description = DataDescription.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except OSError as fault:
         raise DataError(f"The data description {path} cannot be read: {fault.strerror}.") from fault
-    except tomllib.TOMLDecodeError as fault:
-        raise DataError(f"{path} is not valid TOML: {fault}.") from fault
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as fault:
+        raise DataError(f"{path} is not valid TOML in UTF-8: {fault}.") from fault
     except ValidationError as fault:
         wrongs = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in fault.errors())
         raise DataError(f"{path}: {wrongs}.") from fault
@@ -68,23 +87,11 @@ def read_description(path: Path, root: Path) -> DataDescription:
 
 def list_photos(source: Source, materials: tuple[str, ...] | None = None) -> list[tuple[Path, str]]:
     """All pictures of a source with their material, in a fixed order. Raises `DataError`."""
-    if not source.path.is_dir():
-        raise DataError(f"Source {source.name!r}: there is no folder {source.path}.")
-    folders = sorted(child.name for child in source.path.iterdir() if child.is_dir())
-    if unknown := sorted(set(source.classes) - set(folders)):
-        raise DataError(
-            f"Source {source.name!r}: its class map names {', '.join(unknown)}, but {source.path} "
-            f"has only {', '.join(folders) or 'no folders'}."
-        )
     photos: list[tuple[Path, str]] = []
-    for folder in folders:
-        material = source.classes.get(folder, folder)
-        if not material:
-            continue
+    for folder, material in source.folders().items():
         if materials is not None and material not in materials:
             raise DataError(f"Source {source.name!r}: {material!r} is none of the materials {', '.join(materials)}.")
-        found = sorted(p for p in (source.path / folder).rglob("*") if p.suffix.lower() in PICTURE_SUFFIXES)
-        photos += [(path, material) for path in found]
+        photos += [(path, material) for path in picture_files(source.path / folder)]
     if not photos:
         raise DataError(f"Source {source.name!r}: no picture in the class folders of {source.path}.")
     return photos

@@ -37,16 +37,20 @@ def teacher_of(folder: Path, split: Split, recipe: Recipe, size: int, workers: i
     path = _place(folder, size).with_suffix(".pt")
     teacher = Teacher(len(split.classes), size)
     if processes.is_first and not path.exists():
+        torch.manual_seed(recipe.seed + size)
         accuracy = fit_head(teacher, Photos(split.part("train"), split.classes), HEAD_PX, workers=workers)
         log.info("teacher's head: %.1f %% of its training views", 100 * accuracy)
-        write_checkpoint(path, teacher.state_dict())
+        write_checkpoint(path, {"photos": split.digest, "state_dict": teacher.state_dict()})
     processes.wait()
     try:
-        teacher.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+        teacher.load_state_dict(saved["state_dict"])
     except Exception as fault:
         raise CheckpointError(
             f"{path} is no EfficientNet-Lite{size} with {len(split.classes)} classes: remove it, and it is made anew."
         ) from fault
+    if saved["photos"] != split.digest:
+        raise CheckpointError(f"{path} was made of other photos: begin anew with --restart.")
     if recipe.teacher_epochs == 0:
         return teacher
     fine_tune(teacher, _place(folder, size), split, recipe, workers, processes)

@@ -190,6 +190,7 @@ def _plots(study: optuna.Study) -> Iterator[tuple[str, Any]]:
 def with_tuned(recipe: Recipe, path: Path) -> Recipe:
     """The recipe with the winning values of a study's `best.json`. Raises `DataError`."""
     try:
-        return replace(recipe, **json.loads(path.read_text(encoding="utf-8"))["values"])
-    except (OSError, ValueError, KeyError, TypeError) as fault:
+        values = json.loads(path.read_text(encoding="utf-8"))["values"]
+        return replace(recipe, **{key: float(value) for key, value in values.items()})
+    except (OSError, AttributeError, ValueError, KeyError, TypeError) as fault:
         raise DataError(f"{path} holds no winning values: name the best.json that `tune` wrote.") from fault

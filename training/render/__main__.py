@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from device.camera.scene import Light, Scene
 from training.files import write_atomically
+from training.options import Told
 from training.render.objects import MATERIALS, Part
 from training.render.shapes import Mesh
 from training.render.tray import crop_of
@@ -122,19 +123,25 @@ def on_tray(cutout: NDArray[np.uint8], seed: int) -> NDArray[np.uint8]:
     return crop_of(scene, thing, light, margin=chance.uniform(0.95, 1.2))
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+def _as_range(_context: click.Context, _option: click.Parameter, text: str) -> range:
+    first, _, last = text.partition(":")
+    if not (first.isdecimal() and last.isdecimal() and int(first) < int(last)):
+        raise click.BadParameter(f"{text} is no first and last + 1; write 0:3 for 0, 1 and 2.")
+    return range(int(first), int(last))
+
+
+@click.command(cls=Told, context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--material", "materials", multiple=True, type=click.Choice(list(MATERIALS)), help="Default: all.")
-@click.option("--seeds", default="0:3", show_default=True, help="First and last + 1, such as 0:3.")
+@click.option("--seeds", default="0:3", show_default=True, callback=_as_range, help="First and last + 1, such as 0:3.")
 @click.option(
     "--tray/--cutout", default=False, show_default=True, help="On a tray (JPEG), or cut out (PNG with alpha)."
 )
-@click.option("--size", default=288, show_default=True, help="Side in pixels.")
-@click.option("--samples", default=64, show_default=True, help="Paths per pixel.")
-def main(out: Path, materials: tuple[str, ...], seeds: str, tray: bool, size: int, samples: int) -> None:
+@click.option("--size", type=click.IntRange(32), default=288, show_default=True, help="Side in pixels.")
+@click.option("--samples", type=click.IntRange(1), default=64, show_default=True, help="Paths per pixel.")
+def main(out: Path, materials: tuple[str, ...], seeds: range, tray: bool, size: int, samples: int) -> None:
     """Render things into OUT/<material>/<seed>.png (or .jpg)."""
-    first, _, last = seeds.partition(":")
-    for seed in range(int(first), int(last)):
+    for seed in seeds:
         for material in materials or MATERIALS:
             cutout = make(material, seed, size, samples)
             picture = on_tray(cutout, seed) if tray else cutout
