@@ -235,6 +235,12 @@ def test_a_port_that_is_taken_is_named_with_the_setting_that_mends_it(server: Pa
         PageServer(create_app(make_bin(tmp_path)), "127.0.0.1", server.port)
 
 
+@pytest.mark.parametrize("address", ["ünïcode..de", "a\0b", "256.0.0.1"])
+def test_an_address_that_is_none_is_named_with_its_setting(tmp_path: Path, address: str) -> None:
+    with pytest.raises(PageError, match=r"page\.address"):
+        PageServer(create_app(make_bin(tmp_path)), address, 0)
+
+
 def test_closing_ends_streams_frees_the_port_and_twice_is_fine(tmp_path: Path, appliance: PlayedAppliance) -> None:
     server = PageServer(create_app(make_bin(tmp_path, appliance=appliance)), "127.0.0.1", 0)
     watcher = Watcher(server)

@@ -23,6 +23,7 @@ from device.errors import PageError
 from device.page.limits import RateLimit, client_key
 
 LETTERS_AT_LEAST = 8
+KEY_BYTES = 32
 GUESSES_OF_ONE, GUESSES_OF_ALL, GUESSES_PERIOD_S = 8, 40, 900.0
 SESSION_S = 12 * 3600
 
@@ -63,21 +64,32 @@ class Password:
 
     def _hash(self) -> str:
         try:
-            return self._file.read_text().strip() if self._file else ""
+            return self._file.read_text("ascii").strip() if self._file else ""
         except FileNotFoundError:
             return ""
+        except UnicodeDecodeError as fault:
+            raise PageError(f"{self._file} is damaged; set the password again.") from fault
         except OSError as fault:
             raise PageError(f"{self._file} cannot be read ({fault.strerror}); set the password again.") from fault
 
 
 def cookie_key(folder: Path | None) -> bytes:
-    """The key that signs cookies; made once, so that a restart logs nobody out."""
+    """The key that signs cookies; kept, so that a restart logs nobody out, and made anew where it was cut short.
+
+    Raises `PageError` where it cannot be read or kept.
+    """
+    new = secrets.token_bytes(KEY_BYTES)
     if folder is None:
-        return secrets.token_bytes(32)
+        return new
     file = folder / "cookie-key"
-    if not file.exists():
-        _write_secret(file, secrets.token_bytes(32))
-    return file.read_bytes()
+    try:
+        kept = file.read_bytes() if file.exists() else b""
+    except OSError as fault:
+        raise PageError(f"{file} cannot be read ({fault.strerror}); remove it, and it is made anew.") from fault
+    if len(kept) >= KEY_BYTES:
+        return kept
+    _write_secret(file, new)
+    return new
 
 
 def _write_secret(file: Path, content: bytes) -> None:

@@ -48,7 +48,7 @@ class PageServer:
     ...     print(server.url)
     http://localhost:8080
 
-    `port` 0 takes a free one. Raises `PageError` when the port cannot be had.
+    `port` 0 takes a free one. Raises `PageError` when the port or the address cannot be had.
     """
 
     def __init__(self, app: Flask, address: str, port: int) -> None:
@@ -57,9 +57,10 @@ class PageServer:
         self._sockets: dict[int, Any] = {}
         try:
             self._listener = _listen(address, port)
-        except OSError as fault:
+        except (OSError, TypeError) as fault:
+            # TypeError: Python's socket cannot write the address as a host name.
             raise PageError(
-                f"The page cannot listen on port {port} of {address} ({fault.strerror or fault}); "
+                f"The page cannot listen on port {port} of {address} ({getattr(fault, 'strerror', None) or fault}); "
                 f"choose another with page.port or page.address, or run with --no-page."
             ) from fault
         self.port: int = self._listener.getsockname()[1]
