@@ -155,6 +155,14 @@ def test_a_short_password_is_refused(tmp_path: Path) -> None:
         Password(tmp_path).set("1234567")
 
 
+def test_a_password_that_would_never_match_is_refused_and_the_longest_one_matches(tmp_path: Path) -> None:
+    password = Password(tmp_path)
+    with pytest.raises(PageError, match="at most 1024 characters"):
+        password.set("x" * 1025)
+    password.set("x" * 1024)
+    assert password.matches("x" * 1024)
+
+
 def test_a_restart_logs_nobody_out(bin_: Bin) -> None:
     client = browser_of(bin_)
     log_in(client)

@@ -22,7 +22,7 @@ from device.clock import Clock
 from device.errors import PageError
 from device.page.limits import RateLimit, client_key
 
-LETTERS_AT_LEAST = 8
+LETTERS_AT_LEAST, LETTERS_AT_MOST = 8, 1024
 KEY_BYTES = 32
 GUESSES_OF_ONE, GUESSES_OF_ALL, GUESSES_PERIOD_S = 8, 40, 900.0
 SESSION_S = 12 * 3600
@@ -42,9 +42,11 @@ class Password:
         self._one_at_a_time = threading.Lock()
 
     def set(self, password: str) -> None:
-        """Keep a new password; every session ends. Raises `PageError` where it is short or cannot be kept."""
+        """Keep a new password; every session ends. Raises `PageError` where its length or the disk forbids it."""
         if len(password) < LETTERS_AT_LEAST:
             raise PageError(f"A password has at least {LETTERS_AT_LEAST} characters; choose a longer one.")
+        if len(password) > LETTERS_AT_MOST:
+            raise PageError(f"A password has at most {LETTERS_AT_MOST} characters; choose a shorter one.")
         if self._file is None:
             raise PageError("This bin keeps nothing, so it cannot keep a password; give journal.path.")
         _write_secret(self._file, generate_password_hash(password, method="scrypt").encode())
@@ -56,7 +58,7 @@ class Password:
         """One check at a time, since scrypt takes 32 MB."""
         kept = self._hash()
         with self._one_at_a_time:
-            return bool(kept) and check_password_hash(kept, password[:1024])
+            return bool(kept) and check_password_hash(kept, password[:LETTERS_AT_MOST])
 
     def mark(self) -> str:
         """Tells this password from the next one, so that changing it ends every session."""
