@@ -108,8 +108,10 @@ class ListJournal:
     def thumbnail(self, drop: int) -> bytes | None:
         return photo_of(self.kept[drop].material) if drop in self.kept else None
 
-    def correct(self, drop: int, material: str) -> None:
-        self.kept[drop] = replace(self.kept[drop], corrected=material)
+    def correct(self, drop: int, material: str) -> bool:
+        if drop in self.kept:
+            self.kept[drop] = replace(self.kept[drop], corrected=material)
+        return drop in self.kept
 
     def keep_photo(self, encoded: bytes, material: str) -> None:
         self.photos.append((material, encoded))

@@ -101,6 +101,21 @@ def test_a_filter_that_means_nothing_is_left_out(bin_: Bin, query: str) -> None:
     assert create_app(bin_).test_client().get(f"/history{query}").status_code == 200
 
 
+ENDLESS = 10**20
+
+
+@pytest.mark.parametrize("query", ["to=9999-12-31", "to=0001-01-01", f"before={ENDLESS}", f"before=-{ENDLESS}"])
+def test_days_and_numbers_that_no_drop_has_are_answered_as_the_nearest(tmp_path: Path, query: str) -> None:
+    client = create_app(make_bin(tmp_path, journal=Journal(tmp_path / "journal.db"))).test_client()
+    for path in ("/history", "/history.csv"):
+        assert client.get(f"{path}?{query}").status_code == 200
+
+
+def test_all_drops_since_ever_are_asked_for_by_the_first_and_the_last_day(bin_: Bin) -> None:
+    rows = rows_of(create_app(bin_).test_client(), "?from=0001-01-01&to=9999-12-31")
+    assert [row["id"] for row in rows] == ["4", "3", "2", "1"]
+
+
 def test_a_long_history_is_written_whole_a_page_at_a_time(tmp_path: Path) -> None:
     many = ListJournal([drop(number, "metal") for number in range(1, 1202)])
     client = create_app(make_bin(tmp_path, journal=many, clock=ManualClock(wall_s=NOON_S))).test_client()
@@ -124,6 +139,16 @@ def test_unsure_drops_are_asked_about_first_and_one_tap_corrects_one(bin_: Bin, 
     client.post("/teach/drops/3", data={"material": "plastic", "csrf_token": token})
     assert journal.kept[3].corrected == "plastic"
     assert "/teach/drops/3.jpg" not in client.get("/teach").text
+
+
+@pytest.mark.parametrize("number", [77, ENDLESS])
+def test_a_drop_that_is_not_in_the_history_is_not_found(tmp_path: Path, number: int) -> None:
+    journal = Journal(tmp_path / "journal.db")
+    journal.open()
+    client, token = owner_of(make_bin(tmp_path, journal=journal))
+    assert client.get(f"/teach/drops/{number}.jpg").status_code == 404
+    taught = client.post(f"/teach/drops/{number}", data={"material": "glass", "csrf_token": token})
+    assert taught.status_code == 404
 
 
 def test_a_material_that_the_model_does_not_know_is_refused(bin_: Bin, journal: ListJournal) -> None:

@@ -58,7 +58,9 @@ class Journal(Protocol):
         """A JPEG."""
         ...
 
-    def correct(self, drop: int, material: str) -> None: ...
+    def correct(self, drop: int, material: str) -> bool:
+        """Whether there is such a drop."""
+        ...
 
     def keep_photo(self, encoded: bytes, material: str) -> None:
         """Keep an asked photo for training: JPEG, under its right material."""
