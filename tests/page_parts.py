@@ -42,7 +42,7 @@ def make_bin(folder: Path, config: Config | None = None, with_password: bool = T
         policy=Policy(config.materials, config.decision.fallback, contract.thresholds, contract.cost_matrix),
         open_classifier=lambda: Classifier(bundle),
         state=state,
-        **{"clock": ManualClock(), **parts},
+        **{"clock": ManualClock(), "saved_config": lambda: config, **parts},
     )
 
 

@@ -197,14 +197,52 @@ def test_an_empty_threshold_gives_way_to_the_model_s_own(tmp_path: Path) -> None
 def test_a_saved_setting_stands_in_the_file_beside_its_comments(tmp_path: Path) -> None:
     file = tmp_path / "pilah.toml"
     file.write_text("# my bin\n[decision]\nconfidence = 0.5 # as tried\n")
-    config = read_config(file)
-    client, token = owner_of(make_bin(tmp_path, config=config, edit_config=partial(edit_config, file)))
+    client, token = owner_of(bin_with(file))
     client.post("/health/settings", data={"decision.confidence": "0.8", "csrf_token": token})
     assert file.read_text() == "# my bin\n[decision]\nconfidence = 0.8 # as tried\n"
     wrong = client.post("/health/settings", data={"decision.confidence": "8", "csrf_token": token})
     assert wrong.status_code == 400
     assert "decision.confidence" in wrong.text
     assert read_config(file).decision.confidence == 0.8
+
+
+def test_a_saved_setting_is_shown_and_can_be_taken_back_before_the_bin_starts_again(tmp_path: Path) -> None:
+    file = tmp_path / "pilah.toml"
+    file.write_text("[journal]\nthumbnails = false\n")
+    client, token = owner_of(bin_with(file))
+    page = client.post(
+        "/health/settings",
+        data={"decision.confidence": "0.9", "decision.fallback": "reuse", "csrf_token": token},
+        follow_redirects=True,
+    ).text
+    assert 'name="decision.confidence" value="0.9"' in page
+    assert '<option value="reuse" selected>' in page.split('name="decision.fallback"')[1].split("</select>")[0]
+    client.post(
+        "/health/settings",
+        data={"decision.confidence": "", "decision.fallback": "residual", "csrf_token": token},
+    )
+    assert read_config(file) == Config()
+
+
+def test_a_file_that_went_wrong_meanwhile_is_told_and_hides_no_page(tmp_path: Path) -> None:
+    file = tmp_path / "pilah.toml"
+    file.write_text("")
+    client, token = owner_of(bin_with(file))
+    file.write_text("[decision]\nconfidence = 8\n")
+    assert client.get("/health").status_code == 200
+    answer = client.post("/health/settings", data={"decision.confidence": "0.9", "csrf_token": token})
+    assert answer.status_code == 400
+    assert "decision.confidence = 8" in answer.text
+
+
+def bin_with(file: Path) -> Bin:
+    """A bin that runs with what the file says now, whatever is saved in it later."""
+    return make_bin(
+        file.parent,
+        config=read_config(file),
+        saved_config=partial(read_config, file),
+        edit_config=partial(edit_config, file),
+    )
 
 
 def test_what_the_configuration_refuses_is_shown_in_its_own_words(tmp_path: Path) -> None:
