@@ -10,6 +10,8 @@ from datetime import datetime
 from typing import Any, Protocol
 
 ROWS = 500
+NUMBER_AT_MOST = 2**63 - 1
+"""Of a drop: SQLite counts no further."""
 
 
 @dataclass(frozen=True)

@@ -120,11 +120,10 @@ class Journal:
             database.execute("DELETE FROM thumbnails WHERE drop_id <= ?", (number - self._drops_at_most,))
         return number
 
-    def correct(self, drop: int, material: str) -> None:
-        """Note what a drop really was."""
+    def correct(self, drop: int, material: str) -> bool:
+        """Note what a drop really was. Returns whether there is such a drop; it may have made room for newer ones."""
         with self._writing() as database:
-            if not database.execute("UPDATE drops SET corrected = ? WHERE id = ?", (material, drop)).rowcount:
-                raise JournalError(f"The history has no drop {drop}; it may have made room for newer ones.")
+            return database.execute("UPDATE drops SET corrected = ? WHERE id = ?", (material, drop)).rowcount > 0
 
     def keep_photo(self, encoded: bytes, material: str) -> None:
         """Keep an asked photo for training: JPEG, under its right material."""

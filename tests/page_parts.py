@@ -42,7 +42,7 @@ def make_bin(folder: Path, config: Config | None = None, with_password: bool = T
         policy=Policy(config.materials, config.decision.fallback, contract.thresholds, contract.cost_matrix),
         open_classifier=lambda: Classifier(bundle),
         state=state,
-        **{"clock": ManualClock(), **parts},
+        **{"clock": ManualClock(), "saved_config": lambda: config, **parts},
     )
 
 
@@ -108,8 +108,10 @@ class ListJournal:
     def thumbnail(self, drop: int) -> bytes | None:
         return photo_of(self.kept[drop].material) if drop in self.kept else None
 
-    def correct(self, drop: int, material: str) -> None:
-        self.kept[drop] = replace(self.kept[drop], corrected=material)
+    def correct(self, drop: int, material: str) -> bool:
+        if drop in self.kept:
+            self.kept[drop] = replace(self.kept[drop], corrected=material)
+        return drop in self.kept
 
     def keep_photo(self, encoded: bytes, material: str) -> None:
         self.photos.append((material, encoded))

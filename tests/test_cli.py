@@ -128,6 +128,17 @@ def test_run_sorts_where_no_history_can_be_kept(photos: Path, model: Path, tmp_p
     assert len([line for line in told if line["event"] == "decision"]) == 2
 
 
+def test_run_sorts_where_the_page_cannot_be_served(
+    photos: Path, model: Path, tmp_path: Path, state_of_its_own: Path
+) -> None:
+    (state_of_its_own / "owner-password").write_bytes(b"\xff\xfe")
+    (tmp_path / "bin.toml").write_text(QUICK)
+    done = run(tmp_path, photos, model, "--drops", "1", "--page")
+    assert done.returncode == 0, done.stderr
+    assert "owner-password is damaged; set the password again." in done.stderr
+    assert "drop 1: organic" in done.stdout
+
+
 def test_run_tells_people_what_it_does_in_a_calm_line_each(photos: Path, model: Path, tmp_path: Path) -> None:
     (tmp_path / "bin.toml").write_text(QUICK)
     done = run(tmp_path, photos, model, "--drops", "1")

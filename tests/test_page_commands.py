@@ -32,8 +32,9 @@ def test_the_owner_sets_a_password_on_the_device(config: Path, tmp_path: Path) -
     assert Password(tmp_path / "state").matches("a good password")
 
 
-def test_a_short_password_changes_nothing(config: Path, tmp_path: Path) -> None:
-    result = CliRunner().invoke(cli, ["page", "set-password", "--config", str(config)], input="short\nshort\n")
+@pytest.mark.parametrize("typed", ["short", "x" * 1025])
+def test_a_short_or_endless_password_changes_nothing(config: Path, tmp_path: Path, typed: str) -> None:
+    result = CliRunner().invoke(cli, ["page", "set-password", "--config", str(config)], input=f"{typed}\n{typed}\n")
     assert isinstance(result.exception, PageError)
     assert not Password(tmp_path / "state").is_set()
 

@@ -101,6 +101,21 @@ def test_a_filter_that_means_nothing_is_left_out(bin_: Bin, query: str) -> None:
     assert create_app(bin_).test_client().get(f"/history{query}").status_code == 200
 
 
+ENDLESS = 10**20
+
+
+@pytest.mark.parametrize("query", ["to=9999-12-31", "to=0001-01-01", f"before={ENDLESS}", f"before=-{ENDLESS}"])
+def test_days_and_numbers_that_no_drop_has_are_answered_as_the_nearest(tmp_path: Path, query: str) -> None:
+    client = create_app(make_bin(tmp_path, journal=Journal(tmp_path / "journal.db"))).test_client()
+    for path in ("/history", "/history.csv"):
+        assert client.get(f"{path}?{query}").status_code == 200
+
+
+def test_all_drops_since_ever_are_asked_for_by_the_first_and_the_last_day(bin_: Bin) -> None:
+    rows = rows_of(create_app(bin_).test_client(), "?from=0001-01-01&to=9999-12-31")
+    assert [row["id"] for row in rows] == ["4", "3", "2", "1"]
+
+
 def test_a_long_history_is_written_whole_a_page_at_a_time(tmp_path: Path) -> None:
     many = ListJournal([drop(number, "metal") for number in range(1, 1202)])
     client = create_app(make_bin(tmp_path, journal=many, clock=ManualClock(wall_s=NOON_S))).test_client()
@@ -124,6 +139,16 @@ def test_unsure_drops_are_asked_about_first_and_one_tap_corrects_one(bin_: Bin, 
     client.post("/teach/drops/3", data={"material": "plastic", "csrf_token": token})
     assert journal.kept[3].corrected == "plastic"
     assert "/teach/drops/3.jpg" not in client.get("/teach").text
+
+
+@pytest.mark.parametrize("number", [77, ENDLESS])
+def test_a_drop_that_is_not_in_the_history_is_not_found(tmp_path: Path, number: int) -> None:
+    journal = Journal(tmp_path / "journal.db")
+    journal.open()
+    client, token = owner_of(make_bin(tmp_path, journal=journal))
+    assert client.get(f"/teach/drops/{number}.jpg").status_code == 404
+    taught = client.post(f"/teach/drops/{number}", data={"material": "glass", "csrf_token": token})
+    assert taught.status_code == 404
 
 
 def test_a_material_that_the_model_does_not_know_is_refused(bin_: Bin, journal: ListJournal) -> None:
@@ -172,14 +197,52 @@ def test_an_empty_threshold_gives_way_to_the_model_s_own(tmp_path: Path) -> None
 def test_a_saved_setting_stands_in_the_file_beside_its_comments(tmp_path: Path) -> None:
     file = tmp_path / "pilah.toml"
     file.write_text("# my bin\n[decision]\nconfidence = 0.5 # as tried\n")
-    config = read_config(file)
-    client, token = owner_of(make_bin(tmp_path, config=config, edit_config=partial(edit_config, file)))
+    client, token = owner_of(bin_with(file))
     client.post("/health/settings", data={"decision.confidence": "0.8", "csrf_token": token})
     assert file.read_text() == "# my bin\n[decision]\nconfidence = 0.8 # as tried\n"
     wrong = client.post("/health/settings", data={"decision.confidence": "8", "csrf_token": token})
     assert wrong.status_code == 400
     assert "decision.confidence" in wrong.text
     assert read_config(file).decision.confidence == 0.8
+
+
+def test_a_saved_setting_is_shown_and_can_be_taken_back_before_the_bin_starts_again(tmp_path: Path) -> None:
+    file = tmp_path / "pilah.toml"
+    file.write_text("[journal]\nthumbnails = false\n")
+    client, token = owner_of(bin_with(file))
+    page = client.post(
+        "/health/settings",
+        data={"decision.confidence": "0.9", "decision.fallback": "reuse", "csrf_token": token},
+        follow_redirects=True,
+    ).text
+    assert 'name="decision.confidence" value="0.9"' in page
+    assert '<option value="reuse" selected>' in page.split('name="decision.fallback"')[1].split("</select>")[0]
+    client.post(
+        "/health/settings",
+        data={"decision.confidence": "", "decision.fallback": "residual", "csrf_token": token},
+    )
+    assert read_config(file) == Config()
+
+
+def test_a_file_that_went_wrong_meanwhile_is_told_and_hides_no_page(tmp_path: Path) -> None:
+    file = tmp_path / "pilah.toml"
+    file.write_text("")
+    client, token = owner_of(bin_with(file))
+    file.write_text("[decision]\nconfidence = 8\n")
+    assert client.get("/health").status_code == 200
+    answer = client.post("/health/settings", data={"decision.confidence": "0.9", "csrf_token": token})
+    assert answer.status_code == 400
+    assert "decision.confidence = 8" in answer.text
+
+
+def bin_with(file: Path) -> Bin:
+    """A bin that runs with what the file says now, whatever is saved in it later."""
+    return make_bin(
+        file.parent,
+        config=read_config(file),
+        saved_config=partial(read_config, file),
+        edit_config=partial(edit_config, file),
+    )
 
 
 def test_what_the_configuration_refuses_is_shown_in_its_own_words(tmp_path: Path) -> None:

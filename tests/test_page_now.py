@@ -15,16 +15,17 @@ import pytest
 
 from device.clock import ManualClock
 from device.config import Config
+from device.drops import Drop
 from device.errors import PageError
 from device.events import DecisionEvent, FaultEvent, LidEvent, StateEvent
 from device.page.app import create_app
 from device.page.ask import BYTES_AT_MOST
 from device.page.now import STREAMS_AT_MOST
-from device.page.server import PageServer
+from device.page.server import WORKERS, PageServer
 from device.page.stream import TrayPicture
 from device.page.uploads import BODIES_BYTES_AT_MOST
 from tests.bundles import plain
-from tests.page_parts import PlayedAppliance, make_bin, photo_of
+from tests.page_parts import ListJournal, PlayedAppliance, make_bin, photo_of
 
 
 @pytest.fixture
@@ -141,6 +142,25 @@ def test_a_watcher_who_never_reads_holds_nobody_up(server: PageServer, appliance
     other.leave()
 
 
+def test_clients_that_never_read_take_the_page_from_nobody_for_long(
+    tmp_path: Path, appliance: PlayedAppliance, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("device.page.server.UNREAD_AT_MOST_S", 0.5)
+    monkeypatch.setattr("device.page.server.STREAMS_AT_MOST", 0)
+    drops = [Drop(number, 0.0, "x" * 200_000, "residual", 0.9, "sure") for number in range(50)]
+    bin_ = make_bin(tmp_path, appliance=appliance, journal=ListJournal(drops))
+    with PageServer(create_app(bin_), "127.0.0.1", 0) as server:
+        deaf = [socket.socket() for _ in range(WORKERS)]
+        for client in deaf:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
+            client.connect(("127.0.0.1", server.port))
+            client.sendall(b"GET /history.csv?from=1970-01-01 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert get(server, "/api/now").status == 200
+        for client in deaf:
+            client.close()
+    assert "Traceback" not in caplog.text
+
+
 def test_the_bin_s_own_paths_are_nobody_s_business(server: PageServer, appliance: PlayedAppliance) -> None:
     decided = DecisionEvent(1.0, 1, "glass", "recyclable", 0.9, "sure", 3, 100.0, file="/home/owner/glass.jpg")
     appliance.tell(decided)
@@ -233,6 +253,12 @@ def test_two_hundred_photos_at_once_are_answered_or_told_to_wait_and_nothing_is_
 def test_a_port_that_is_taken_is_named_with_the_setting_that_mends_it(server: PageServer, tmp_path: Path) -> None:
     with pytest.raises(PageError, match=rf"port {server.port} .*page\.port"):
         PageServer(create_app(make_bin(tmp_path)), "127.0.0.1", server.port)
+
+
+@pytest.mark.parametrize("address", ["ünïcode..de", "a\0b", "256.0.0.1"])
+def test_an_address_that_is_none_is_named_with_its_setting(tmp_path: Path, address: str) -> None:
+    with pytest.raises(PageError, match=r"page\.address"):
+        PageServer(create_app(make_bin(tmp_path)), address, 0)
 
 
 def test_closing_ends_streams_frees_the_port_and_twice_is_fine(tmp_path: Path, appliance: PlayedAppliance) -> None:

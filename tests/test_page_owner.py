@@ -12,7 +12,7 @@ from device.config import Config, PageSection
 from device.errors import PageError
 from device.page.app import create_app
 from device.page.bin import Bin
-from device.page.owner import GUESSES_OF_ALL, GUESSES_OF_ONE, Password
+from device.page.owner import GUESSES_OF_ALL, GUESSES_OF_ONE, Password, cookie_key
 from device.page.server import address_of
 from device.requests import Maintenance, OpenLid
 from tests.page_parts import PASSWORD, ListJournal, PlayedAppliance, make_bin
@@ -155,6 +155,14 @@ def test_a_short_password_is_refused(tmp_path: Path) -> None:
         Password(tmp_path).set("1234567")
 
 
+def test_a_password_that_would_never_match_is_refused_and_the_longest_one_matches(tmp_path: Path) -> None:
+    password = Password(tmp_path)
+    with pytest.raises(PageError, match="at most 1024 characters"):
+        password.set("x" * 1025)
+    password.set("x" * 1024)
+    assert password.matches("x" * 1024)
+
+
 def test_a_restart_logs_nobody_out(bin_: Bin) -> None:
     client = browser_of(bin_)
     log_in(client)
@@ -162,6 +170,22 @@ def test_a_restart_logs_nobody_out(bin_: Bin) -> None:
     again = browser_of(bin_)
     again.set_cookie("pilah", cookie)
     assert again.get("/teach").status_code == 200
+
+
+def test_a_key_that_was_cut_short_is_made_anew(bin_: Bin) -> None:
+    key = bin_.state / "cookie-key"
+    for rest in (b"", b"x" * 31):
+        key.write_bytes(rest)
+        assert log_in(browser_of(bin_)) == 302
+        assert len(key.read_bytes()) == 32
+
+
+@pytest.mark.parametrize("name", ["owner-password", "cookie-key"])
+def test_a_secret_that_cannot_be_read_is_told_with_its_mend(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    with pytest.raises(PageError, match=rf"{name} cannot be read \(Is a directory\); (set|remove)"):
+        address_of(PageSection(), tmp_path)
+        cookie_key(tmp_path)
 
 
 def test_the_cookie_is_for_this_page_only_and_for_no_script(client: FlaskClient) -> None:

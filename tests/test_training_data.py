@@ -135,6 +135,10 @@ def test_photos_of_an_earlier_split_keep_their_parts_and_so_does_what_resembles_
     assert moved[0] > 0 and moved[1] == 0
     assert after[str(tmp_path / "a bin/glass/seen.jpg")] == "val"
     assert sum(part == "val" for path, part in after.items() if "a bin" in path) == 9
+    shutil.move(tmp_path / "street", tmp_path / "road")
+    description = read_description(describe(tmp_path, ONE.replace('path = "street"', 'path = "road"')), tmp_path)
+    with pytest.raises(DataError, match="No photo of the earlier split is among these"):
+        prepare(description, like=before)
 
 
 def test_a_split_that_was_not_finished_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

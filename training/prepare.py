@@ -105,7 +105,7 @@ def prepare(
     left out of training, since one of its labels is wrong. A test part is kept whole. Photos of the split `like`, and
     what resembles them, keep their part: a model that learnt from them is not measured on them. Raises `DataError`.
     """
-    known = {photo.path: photo.part for photo in like.photos} if like is not None else {}
+    known = {Path(photo.path).absolute(): photo.part for photo in like.photos} if like is not None else {}
     listed = [
         (path, source, material)
         for source in description.source
@@ -126,6 +126,8 @@ def prepare(
             hashes.append(checked)
     if not kept:
         raise DataError("No usable photo in any source.")
+    if known and not any(path.absolute() in known for path, *_ in kept):
+        raise DataError("No photo of the earlier split is among these: name the folder that it was made from.")
     clusters = cluster_hashes(np.array(hashes, dtype=np.uint64))
     members: dict[int, list[int]] = defaultdict(list)
     for index, cluster in enumerate(clusters):
@@ -143,7 +145,7 @@ def prepare(
                 parts[cluster] = "test"
             continue
         allowed = set.intersection(*(set(kept[i][1].parts) for i in indices))
-        before = {known.get(str(kept[i][0])) for i in indices}
+        before = {known.get(kept[i][0].absolute()) for i in indices}
         if any(kept[i][1].parts == ("test",) for i in indices):
             parts[cluster] = "test"
         elif "train" in before or "val" in before:

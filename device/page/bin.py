@@ -58,7 +58,9 @@ class Journal(Protocol):
         """A JPEG."""
         ...
 
-    def correct(self, drop: int, material: str) -> None: ...
+    def correct(self, drop: int, material: str) -> bool:
+        """Whether there is such a drop."""
+        ...
 
     def keep_photo(self, encoded: bytes, material: str) -> None:
         """Keep an asked photo for training: JPEG, under its right material."""
@@ -69,7 +71,8 @@ class Journal(Protocol):
 class Bin:
     """One bin as the page knows it.
 
-    `open_classifier` is called once, when the first photo is asked about, in the page's own thread; `state`: the
+    `open_classifier` is called once, when the first photo is asked about, in the page's own thread; `saved_config`:
+    reads what the configuration file says by now, for the next start (raises `ConfigError`); `state`: the
     folder that keeps the owner's password and the cookies' key, None keeps nothing; `appliance`: None on a workstation
     that has no bin, and then there is no `journal` either; `diagnose`: what the
     doctor finds; `edit_config`: writes dotted keys into the configuration file once it has checked the whole of it
@@ -80,6 +83,7 @@ class Bin:
     contract: Contract
     policy: Policy
     open_classifier: Callable[[], Classifier]
+    saved_config: Callable[[], Config]
     state: Path | None = None
     appliance: Appliance | None = None
     journal: Journal | None = None

@@ -73,6 +73,7 @@ def bin_of(
         contract=contract,
         policy=policy_of(config, contract),
         open_classifier=lambda: Classifier(Bundle.open(path, threads=1)),
+        saved_config=partial(read_config, config_file),
         state=state_folder(config),
         appliance=appliance,
         journal=journal,

@@ -6,6 +6,7 @@ from flask import Blueprint, Flask, abort, flash, redirect, render_template, req
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 
+from device.config import Config
 from device.errors import ConfigError
 from device.events import FaultEvent, StateEvent
 from device.page.bin import Appliance, Bin, the_bin
@@ -34,9 +35,18 @@ def _render(bin_: Bin, status: int = 200) -> ResponseReturnValue:
         contract=bin_.contract,
         faults=[event.message for event in events if isinstance(event, FaultEvent) and not event.is_over],
         checks=bin_.diagnose() if is_owner() else (),
+        saved=_saved(bin_) if is_owner() else None,
         state=state,
     )
     return page, status
+
+
+def _saved(bin_: Bin) -> Config:
+    """The settings in use stand in for a file that is wrong, of which the doctor tells."""
+    try:
+        return bin_.saved_config()
+    except ConfigError:
+        return bin_.config
 
 
 @health.post("/health/maintenance")
@@ -65,7 +75,7 @@ def settings() -> ResponseReturnValue:
     if bin_.edit_config is None:
         abort(404)
     try:
-        changes = _changes(bin_)
+        changes = _changes(bin_.saved_config())
         if changes:
             bin_.edit_config(changes)
             flash(_("Saved; the bin follows it from its next start."))
@@ -77,24 +87,24 @@ def settings() -> ResponseReturnValue:
     return redirect(url_for("health.page"))
 
 
-def _changes(bin_: Bin) -> dict[str, object]:
-    """Dotted key → value of what differs from the settings in use; None takes a key out of the file.
+def _changes(saved: Config) -> dict[str, object]:
+    """Dotted key → value of what differs from the saved settings; None takes a key out of the file.
 
     A mapping is written whole, since a file that names some materials must name them all. Raises `ConfigError` for
     what is no number.
     """
     form = {key: value.strip() for key, value in request.form.items()}
-    config, changes = bin_.config, dict[str, object]()
+    changes = dict[str, object]()
     if "decision.confidence" in form:
         confidence = _number("decision.confidence", form["decision.confidence"])
-        if confidence != config.decision.confidence:
+        if confidence != saved.decision.confidence:
             changes["decision.confidence"] = confidence
-    if form.get("decision.fallback", config.decision.fallback) != config.decision.fallback:
+    if form.get("decision.fallback", saved.decision.fallback) != saved.decision.fallback:
         changes["decision.fallback"] = form["decision.fallback"]
-    mapping = {name: form.get(f"materials.{name}", to) for name, to in config.materials.items()}
-    if mapping != dict(config.materials):
+    mapping = {name: form.get(f"materials.{name}", to) for name, to in saved.materials.items()}
+    if mapping != dict(saved.materials):
         changes.update({f"materials.{name}": to for name, to in mapping.items()})
-    if (thumbnails := form.get("journal.thumbnails") == "yes") != config.journal.thumbnails:
+    if (thumbnails := form.get("journal.thumbnails") == "yes") != saved.journal.thumbnails:
         changes["journal.thumbnails"] = thumbnails
     return changes
 

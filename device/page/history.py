@@ -9,7 +9,7 @@ from flask import Blueprint, Flask, Response, render_template, request
 from flask.typing import ResponseReturnValue
 from flask_babel import format_datetime
 
-from device.drops import Search, all_drops, csv_lines
+from device.drops import NUMBER_AT_MOST, Search, all_drops, csv_lines
 from device.page import words
 from device.page.bin import Bin, Journal, the_bin
 from device.page.estimate import saving
@@ -17,6 +17,8 @@ from device.page.estimate import saving
 DAYS_AT_FIRST = 14
 DAYS_IN_CHART = 92
 ROWS = 50
+FIRST_DAY, LAST_DAY = date(1970, 1, 1), date(9999, 1, 1)
+"""Far enough from the first and the last day that Python knows, whatever is added and whatever the time zone."""
 
 history = Blueprint("history", __name__)
 
@@ -34,7 +36,7 @@ def page() -> ResponseReturnValue:
     total = sum(number for *_, number in counts)
     unsure = sum(number for _, _, verdict, number in counts if verdict != "sure")
     organic = sum(number for _, compartment, _, number in counts if compartment == "organic")
-    drops = _journal().drops(search, ROWS + 1, request.args.get("before", type=int))
+    drops = _journal().drops(search, ROWS + 1, request.args.get("before", type=_number))
     return render_template(
         "history.html",
         first=first,
@@ -62,8 +64,8 @@ def table() -> ResponseReturnValue:
 def _search() -> tuple[Search, date, date]:
     """What the visitor asks for; a value that means nothing is left out."""
     today = datetime.fromtimestamp(the_bin().clock.wall()).date()
-    last = request.args.get("to", today, date.fromisoformat)
-    first = min(last, request.args.get("from", last - timedelta(days=DAYS_AT_FIRST - 1), date.fromisoformat))
+    last = request.args.get("to", today, _day)
+    first = min(last, request.args.get("from", last - timedelta(days=DAYS_AT_FIRST - 1), _day))
     compartment, verdict = request.args.get("compartment"), request.args.get("verdict")
     search = Search(
         since_s=_midnight_s(first),
@@ -72,6 +74,16 @@ def _search() -> tuple[Search, date, date]:
         verdict=verdict if verdict in ("sure", "unsure", "unknown") else None,
     )
     return search, first, last
+
+
+def _day(text: str) -> date:
+    """The day, or the nearest one that can be asked for. Raises `ValueError` for what is no day."""
+    return min(max(date.fromisoformat(text), FIRST_DAY), LAST_DAY)
+
+
+def _number(text: str) -> int:
+    """The number, or the nearest one that a drop can have. Raises `ValueError` for what is no number."""
+    return min(max(int(text), 0), NUMBER_AT_MOST)
 
 
 def _midnight_s(day: date) -> float:

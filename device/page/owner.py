@@ -22,7 +22,8 @@ from device.clock import Clock
 from device.errors import PageError
 from device.page.limits import RateLimit, client_key
 
-LETTERS_AT_LEAST = 8
+LETTERS_AT_LEAST, LETTERS_AT_MOST = 8, 1024
+KEY_BYTES = 32
 GUESSES_OF_ONE, GUESSES_OF_ALL, GUESSES_PERIOD_S = 8, 40, 900.0
 SESSION_S = 12 * 3600
 
@@ -41,9 +42,11 @@ class Password:
         self._one_at_a_time = threading.Lock()
 
     def set(self, password: str) -> None:
-        """Keep a new password; every session ends. Raises `PageError` where it is short or cannot be kept."""
+        """Keep a new password; every session ends. Raises `PageError` where its length or the disk forbids it."""
         if len(password) < LETTERS_AT_LEAST:
             raise PageError(f"A password has at least {LETTERS_AT_LEAST} characters; choose a longer one.")
+        if len(password) > LETTERS_AT_MOST:
+            raise PageError(f"A password has at most {LETTERS_AT_MOST} characters; choose a shorter one.")
         if self._file is None:
             raise PageError("This bin keeps nothing, so it cannot keep a password; give journal.path.")
         _write_secret(self._file, generate_password_hash(password, method="scrypt").encode())
@@ -55,7 +58,7 @@ class Password:
         """One check at a time, since scrypt takes 32 MB."""
         kept = self._hash()
         with self._one_at_a_time:
-            return bool(kept) and check_password_hash(kept, password[:1024])
+            return bool(kept) and check_password_hash(kept, password[:LETTERS_AT_MOST])
 
     def mark(self) -> str:
         """Tells this password from the next one, so that changing it ends every session."""
@@ -63,21 +66,32 @@ class Password:
 
     def _hash(self) -> str:
         try:
-            return self._file.read_text().strip() if self._file else ""
+            return self._file.read_text("ascii").strip() if self._file else ""
         except FileNotFoundError:
             return ""
+        except UnicodeDecodeError as fault:
+            raise PageError(f"{self._file} is damaged; set the password again.") from fault
         except OSError as fault:
             raise PageError(f"{self._file} cannot be read ({fault.strerror}); set the password again.") from fault
 
 
 def cookie_key(folder: Path | None) -> bytes:
-    """The key that signs cookies; made once, so that a restart logs nobody out."""
+    """The key that signs cookies; kept, so that a restart logs nobody out, and made anew where it was cut short.
+
+    Raises `PageError` where it cannot be read or kept.
+    """
+    new = secrets.token_bytes(KEY_BYTES)
     if folder is None:
-        return secrets.token_bytes(32)
+        return new
     file = folder / "cookie-key"
-    if not file.exists():
-        _write_secret(file, secrets.token_bytes(32))
-    return file.read_bytes()
+    try:
+        kept = file.read_bytes() if file.exists() else b""
+    except OSError as fault:
+        raise PageError(f"{file} cannot be read ({fault.strerror}); remove it, and it is made anew.") from fault
+    if len(kept) >= KEY_BYTES:
+        return kept
+    _write_secret(file, new)
+    return new
 
 
 def _write_secret(file: Path, content: bytes) -> None:

@@ -25,6 +25,8 @@ WORKERS = 8
 """Threads beyond the watchers', for everything else."""
 CONNECTIONS_AT_MOST = 128
 SILENT_AT_MOST_S = 30
+UNREAD_AT_MOST_S = 10
+"""Linux hangs up on a client that takes nothing of what is sent for so long, and its thread is free again."""
 UNSENT_BYTES_AT_MOST = 64 * 1024
 """A watcher that does not read holds back its own thread after this much, and nothing else."""
 ENDS_WITHIN_S = 2
@@ -48,7 +50,7 @@ class PageServer:
     ...     print(server.url)
     http://localhost:8080
 
-    `port` 0 takes a free one. Raises `PageError` when the port cannot be had.
+    `port` 0 takes a free one. Raises `PageError` when the port or the address cannot be had.
     """
 
     def __init__(self, app: Flask, address: str, port: int) -> None:
@@ -57,11 +59,14 @@ class PageServer:
         self._sockets: dict[int, Any] = {}
         try:
             self._listener = _listen(address, port)
-        except OSError as fault:
+        except (OSError, TypeError) as fault:
+            # TypeError: Python's socket cannot write the address as a host name.
             raise PageError(
-                f"The page cannot listen on port {port} of {address} ({fault.strerror or fault}); "
+                f"The page cannot listen on port {port} of {address} ({getattr(fault, 'strerror', None) or fault}); "
                 f"choose another with page.port or page.address, or run with --no-page."
             ) from fault
+        if sys.platform == "linux":  # accepted connections inherit it
+            self._listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(UNREAD_AT_MOST_S * 1000))
         self.port: int = self._listener.getsockname()[1]
         self.url = f"http://{'localhost' if address in ('*', '127.0.0.1') else address}:{self.port}"
         self._serving = threading.Event()
@@ -101,6 +106,7 @@ class PageServer:
             max_request_body_size=BYTES_AT_MOST,
             outbuf_high_watermark=UNSENT_BYTES_AT_MOST,
             channel_timeout=SILENT_AT_MOST_S,
+            log_socket_errors=False,
             trusted_proxy="127.0.0.1",
             trusted_proxy_headers={"x-forwarded-for", "x-forwarded-proto"},
             ident=None,

@@ -6,12 +6,14 @@ from flask import Blueprint, Flask, Response, abort, current_app, flash, redirec
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 
+from device.drops import NUMBER_AT_MOST
 from device.errors import PictureError
 from device.page.ask import Asker, picture_sentence
 from device.page.bin import Bin, Journal, the_bin
 from device.page.owner import owner_only
 
 CARDS = 24
+DROP = f"/teach/drops/<int(max={NUMBER_AT_MOST}):drop>"
 
 teach = Blueprint("teach", __name__)
 
@@ -29,7 +31,7 @@ def page() -> ResponseReturnValue:
     )
 
 
-@teach.get("/teach/drops/<int:drop>.jpg")
+@teach.get(f"{DROP}.jpg")
 @owner_only
 def thumbnail(drop: int) -> ResponseReturnValue:
     picture = _journal().thumbnail(drop)
@@ -41,10 +43,11 @@ def thumbnail(drop: int) -> ResponseReturnValue:
     return response
 
 
-@teach.post("/teach/drops/<int:drop>")
+@teach.post(DROP)
 @owner_only
 def teach_drop(drop: int) -> ResponseReturnValue:
-    _journal().correct(drop, _material())
+    if not _journal().correct(drop, _material()):
+        abort(404)
     if request.accept_mimetypes.accept_html:
         flash(_("Saved. Thank you!"))
         return redirect(url_for("teach.page"))
