@@ -97,6 +97,7 @@ def test_a_file_that_leaves_the_lids_to_the_defaults_gets_them_all(tmp_path: Pat
         (("servo", "cellar"), "it has organic, recyclable"),
         (("tray", "--camera", "telescope"), "There is no camera 'telescope'"),
         (("tray", "--config", "/none.toml"), "pilah config init"),
+        (("tray", "--config", "/" + 100 * "long"), "longlong: File name too long."),
     ],
 )
 def test_what_cannot_be_calibrated_is_told_in_a_sentence(config: Path, words: tuple[str, ...], says: str) -> None:
