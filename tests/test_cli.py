@@ -248,6 +248,7 @@ def test_a_reader_of_classify_that_goes_away_is_no_fault_to_talk_about(photos: P
         (["run", "--camera", "images:{tmp}/none"], "There is no folder {tmp}/none"),
         (["run", "--camera", "video:{tmp}/none.mp4"], "none.mp4"),
         (["run", "--camera", "webcam:63"], "63"),
+        (["run", "--camera", "webcam:99999999999"], "There is no camera 'webcam:99999999999'"),
         (["run", "--camera", "telescope"], "There is no camera 'telescope'"),
         (["run", "--config", "{tmp}/unknown.toml"], "materials.glass = 'cellar': is no compartment of this bin"),
         (["run", "--config", "{tmp}/twice.toml"], "GPIO12 is compartments.residual.servo_pin already"),
