@@ -91,6 +91,16 @@ def test_a_broken_picture_among_good_ones_is_told_and_the_others_are_named(photo
     assert "a1.jpg is truncated" in done.stderr
 
 
+def test_an_empty_folder_among_good_pictures_is_told_and_they_are_named(
+    photos: Path, model: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "empty").mkdir()
+    done = pilah("classify", tmp_path / "empty", photos / "a.png", "--model", model, "--json")
+    assert done.returncode == 1
+    assert [line["material"] for line in lines(done.stdout)] == ["organic"]
+    assert done.stderr == f"pilah: The folder {tmp_path / 'empty'} holds no picture (JPEG, PNG or WebP).\n"
+
+
 def test_run_sorts_a_folder_and_ends_after_so_many_drops(photos: Path, model: Path, tmp_path: Path) -> None:
     (tmp_path / "bin.toml").write_text(QUICK)
     done = run(tmp_path, photos, model, "--drops", "2", "--json")
