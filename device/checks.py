@@ -145,7 +145,7 @@ def _faults(bin_: Running, part: str) -> list[str]:
 def disk(config: Config) -> str:
     """Whether there is room, and leave, to write the history."""
     folder = state_folder(config)
-    there = next(one for one in (folder.absolute(), *folder.absolute().parents) if one.exists())
+    there = next(one for one in (folder.absolute(), *folder.absolute().parents) if os.access(one, os.F_OK))
     if not os.access(there, os.W_OK):
         raise JournalError(f"{there} cannot be written by {_user()}: change its owner, or remount the card writable.")
     free = shutil.disk_usage(there).free

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
+from numpy.typing import NDArray
 
 from device.config import read_config
 from device.decision import decide
@@ -16,8 +17,6 @@ from device.errors import PictureError
 from device.evidence import policy_of
 from device.model import open_classifier
 from device.pictures import picture_files, read_picture
-
-log = logging.getLogger(__name__)
 
 
 @click.command()
@@ -31,12 +30,9 @@ def classify(pictures: tuple[Path, ...], config_file: Path | None, model: Path |
     classifier = open_classifier(config, model)
     policy = policy_of(config, classifier.bundle.contract)
     unread = 0
-    for file in _files(pictures):
-        try:
-            picture = read_picture(file)
-        except PictureError as fault:
+    for file, picture in _read(pictures):
+        if picture is None:
             unread += 1
-            click.echo(f"pilah: {fault}", err=True)
             continue
         decision = decide([classifier.observe(picture)], policy)
         told: dict[str, Any] = {
@@ -52,16 +48,24 @@ def classify(pictures: tuple[Path, ...], config_file: Path | None, model: Path |
         raise click.exceptions.Exit(1)
 
 
-def _files(pictures: tuple[Path, ...]) -> Iterator[Path]:
-    """Raises `PictureError` for a folder without pictures."""
-    for path in pictures:
-        if not path.is_dir():
-            yield path
-            continue
-        files = picture_files(path)
-        if not files:
-            raise PictureError(f"The folder {path} holds no picture (JPEG, PNG or WebP).")
-        yield from files
+def _read(paths: Iterable[Path]) -> Iterator[tuple[Path, NDArray[np.uint8] | None]]:
+    """Each file with its picture, those below a folder included; None, and a sentence, for what gives no picture."""
+    for path in paths:
+        try:
+            if path.is_dir():
+                yield from _read(_files_below(path))
+            else:
+                yield path, read_picture(path)
+        except (PictureError, OSError) as fault:
+            click.echo(f"pilah: {fault}", err=True)
+            yield path, None
+
+
+def _files_below(folder: Path) -> list[Path]:
+    """Raises `PictureError` where there is none."""
+    if files := picture_files(folder):
+        return files
+    raise PictureError(f"The folder {folder} holds no picture (JPEG, PNG or WebP).")
 
 
 def _sentence(told: dict[str, Any]) -> str:

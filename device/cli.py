@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import io
 import logging
 import os
 import sys
@@ -59,6 +60,7 @@ def cli() -> None:
 
 def main() -> NoReturn:
     """Run a command; a fault is one sentence on standard error and exit code 1, wrong usage is 2."""
+    _mend_streams()
     try:
         code = cli.main(prog_name="pilah", standalone_mode=False) or 0
         sys.stdout.flush()
@@ -74,7 +76,22 @@ def main() -> NoReturn:
         # Whoever read the output has gone; the interpreter would complain about it once more on its way out.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
+    except OSError as fault:
+        # Whoever works on files words their faults; what is left is a path that cannot be looked at, and printing.
+        with contextlib.suppress(OSError):
+            click.echo(f"pilah: {fault.filename or 'standard output'}: {fault.strerror or fault}.", err=True)
+        code = 1
     _leave(code)
+
+
+def _mend_streams() -> None:
+    """Let nothing that is printed end a command: not a stream that was closed, whose place the next file would take,
+    and not a character that the terminal or a file name's encoding does not have."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
 
 
 def _leave(code: int) -> NoReturn:

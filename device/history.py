@@ -19,7 +19,7 @@ from device.drops import Drop, Search, all_drops, csv_lines, local_time
 from device.journal import Journal
 
 DAYS = 14
-_SPAN = re.compile(r"(\d+)\s*([mhdw])")
+_SPAN = re.compile(r"(\d{1,9})\s*([mhdw])")
 _SECONDS = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _BLOCKS = "█▓▒░#=+o"
 """One for each compartment: without colours they tell the parts of a bar apart."""

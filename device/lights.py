@@ -62,7 +62,8 @@ class Lights:
     """The LEDs of the lids, those of the bin, and its buzzer; each is optional.
 
     Wire each LED through 330 Ω from its GPIO pin to GND, an active buzzer from `buzzer_pin` to GND (through a
-    transistor where it draws more than 16 mA). A light that cannot be driven costs a line in the log, never a drop.
+    transistor where it draws more than 16 mA). A light that cannot be driven costs one line in the log until it works
+    again, never a drop.
 
     >>> from gpiozero.pins.mock import MockFactory
     >>> pins = MockFactory()
@@ -83,6 +84,7 @@ class Lights:
     def __init__(self, config: Config, pins: Any) -> None:
         """Raises `LidError` where a pin is in use."""
         self._shown: dict[str, bool] = {}
+        self._broken: set[str] = set()
         self._lights: dict[str, OutputDevice] = {}
         with contextlib.ExitStack() as opened, pin_faults("The lights cannot use their pins: {}."):
             for key, pin in _pins(config).items():
@@ -98,22 +100,25 @@ class Lights:
         for key, light in self._lights.items():
             if self._shown.get(key, False) != states[key]:
                 self._shown[key] = states[key]
-                _switch(key, light, states[key])
+                self._switch(key, light, states[key])
 
     def close(self) -> None:
         """Switch all off and let go of the pins, which may keep their level; doing it twice is fine."""
         for key, light in self._lights.items():
-            _switch(key, light, False)
+            self._switch(key, light, False)
         self._lights.clear()
         self._devices.close()
 
-
-def _switch(key: str, light: OutputDevice, is_on: bool) -> None:
-    try:
-        with pin_faults(f"The light {key} cannot be driven ({{}})."):
-            light.value = is_on
-    except LidError as fault:
-        log.warning("%s", fault)
+    def _switch(self, key: str, light: OutputDevice, is_on: bool) -> None:
+        try:
+            with pin_faults(f"The light {key} cannot be driven ({{}})."):
+                light.value = is_on
+        except LidError as fault:
+            if key not in self._broken:
+                log.warning("%s", fault)
+            self._broken.add(key)
+        else:
+            self._broken.discard(key)
 
 
 def _pins(config: Config) -> dict[str, int]:

@@ -152,12 +152,19 @@ class _Printer:
         while True:
             is_last = self._is_ending.is_set()
             lines = [line for event in self._subscription.take(0.1) if (line := _line(event, self._as_json))]
-            unsent = "".join(f"{line}\n" for line in lines).encode()
+            unsent = "".join(f"{line}\n" for line in lines).encode(errors="replace")
             try:
                 while unsent:
                     unsent = unsent[os.write(out, unsent) :]
-            except OSError:
+            except BrokenPipeError:
                 self._stop.ask()
+                return
+            except OSError as fault:
+                log.error(
+                    "Nothing is printed any more (standard output: %s); the bin sorts on. Start it anew once that is "
+                    "mended.",
+                    fault.strerror or fault,
+                )
                 return
             if is_last and not lines:
                 return

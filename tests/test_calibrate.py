@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
+import signal
 import subprocess
 import sys
 import time
@@ -20,6 +22,21 @@ from device.config import CompartmentSection, RegionSection, preset_text, read_c
 
 KEYS = st.sampled_from([*"ltrb0co<>[]+-xt", "left", "right", "up", "down", "\x1b"])
 ENDS_WITHIN_S = 30
+WATCHED = """
+import json, pathlib, sys
+from device.calibrate import commands
+from device.cli import cli
+from device.pins import open_pins
+
+pins = open_pins("mock")
+servo = pins.pin(12)
+commands.open_pins = lambda _: pins
+try:
+    cli.main(["calibrate", *sys.argv[2:]], standalone_mode=False)
+finally:
+    pathlib.Path(sys.argv[1]).write_text(json.dumps([state.state for state in servo.states]))
+"""
+"""`pilah calibrate`, which writes in the end what the servo of organic was sent."""
 
 
 @pytest.fixture
@@ -66,6 +83,51 @@ def test_leaving_changes_nothing(config: Path) -> None:
     assert config.read_text() == preset_text()
 
 
+def sent_to_the_servo(config: Path, keys: str, *signals: signal.Signals, hangs_up: bool = False) -> list[float]:
+    """The pulses while keys turn it to 20°, and then signals, or a terminal that goes away, end that."""
+    sent = config.with_name("sent.json")
+    command = [sys.executable, "-c", WATCHED, str(sent), "servo", "organic", "--config", str(config), "--pins", "mock"]
+    ours, its = pty.openpty()
+    with subprocess.Popen(command, stdin=its, stdout=its, stderr=subprocess.DEVNULL) as process:
+        os.close(its)
+        shown = b""
+        while b"q leave" not in shown:
+            shown += os.read(ours, 65536)
+        os.write(ours, keys.encode())
+        while "angle 20°" not in shown.decode(errors="replace"):
+            shown += os.read(ours, 65536)
+        if hangs_up:
+            os.close(ours)
+        for number in signals:
+            process.send_signal(number)
+            time.sleep(0.05)
+        process.wait(ENDS_WITHIN_S)
+    if not hangs_up:
+        os.close(ours)
+    return [pulse for pulse in json.loads(sent.read_text()) if pulse]
+
+
+@pytest.mark.parametrize(
+    ("keys", "signals"),
+    [
+        ("]]", [signal.SIGINT]),
+        ("]]", [signal.SIGTERM]),
+        ("]]", [signal.SIGHUP, signal.SIGHUP]),
+        ("]]q", [signal.SIGHUP]),
+    ],
+)
+def test_a_signal_leaves_no_lid_open(config: Path, keys: str, signals: list[signal.Signals]) -> None:
+    pulses = sent_to_the_servo(config, keys, *signals)
+    assert max(pulses) > pulses[0], "it was open"
+    assert pulses[-1] == pulses[0], "it is closed"
+    assert config.read_text() == preset_text()
+
+
+def test_what_was_saved_is_written_though_the_terminal_is_closed_meanwhile(config: Path) -> None:
+    sent_to_the_servo(config, "]o]s", hangs_up=True)
+    assert read_config(config).compartments["organic"].open_deg == 10
+
+
 def test_the_tray_s_edges_are_moved_over_the_picture_and_saved(config: Path) -> None:
     code, shown = at_a_terminal("]]b\x1b[As", "tray", "--config", config, "--camera", "simulated")
     assert code == 0, shown
@@ -97,6 +159,7 @@ def test_a_file_that_leaves_the_lids_to_the_defaults_gets_them_all(tmp_path: Pat
         (("servo", "cellar"), "it has organic, recyclable"),
         (("tray", "--camera", "telescope"), "There is no camera 'telescope'"),
         (("tray", "--config", "/none.toml"), "pilah config init"),
+        (("tray", "--config", "/" + 100 * "long"), "longlong: File name too long."),
     ],
 )
 def test_what_cannot_be_calibrated_is_told_in_a_sentence(config: Path, words: tuple[str, ...], says: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -43,10 +44,10 @@ def photos(tmp_path: Path) -> Path:
     return folder
 
 
-def pilah(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*PILAH, *map(str, arguments)], capture_output=True, text=True, timeout=TIMEOUT_S, check=False
-    )
+def pilah(*arguments: object, into: str = "") -> subprocess.CompletedProcess[str]:
+    """`into`: where a shell sends the output, as in >/dev/full."""
+    command = ["sh", "-c", f'exec "$@" {into}', "sh", *PILAH, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
 
 
 def lines(output: str) -> list[dict[str, Any]]:
@@ -88,6 +89,16 @@ def test_a_broken_picture_among_good_ones_is_told_and_the_others_are_named(photo
     assert len(lines(done.stdout)) == 3
     assert done.stderr.count("\n") == 1
     assert "a1.jpg is truncated" in done.stderr
+
+
+def test_an_empty_folder_among_good_pictures_is_told_and_they_are_named(
+    photos: Path, model: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "empty").mkdir()
+    done = pilah("classify", tmp_path / "empty", photos / "a.png", "--model", model, "--json")
+    assert done.returncode == 1
+    assert [line["material"] for line in lines(done.stdout)] == ["organic"]
+    assert done.stderr == f"pilah: The folder {tmp_path / 'empty'} holds no picture (JPEG, PNG or WebP).\n"
 
 
 def test_run_sorts_a_folder_and_ends_after_so_many_drops(photos: Path, model: Path, tmp_path: Path) -> None:
@@ -137,6 +148,46 @@ def test_run_sorts_where_the_page_cannot_be_served(
     assert done.returncode == 0, done.stderr
     assert "owner-password is damaged; set the password again." in done.stderr
     assert "drop 1: organic" in done.stdout
+
+
+@pytest.mark.parametrize(("into", "complaints"), [(">/dev/full", 1), (">&-", 0)])
+def test_run_sorts_where_nothing_can_be_printed(
+    photos: Path, model: Path, tmp_path: Path, state_of_its_own: Path, into: str, complaints: int
+) -> None:
+    (tmp_path / "bin.toml").write_text(QUICK)
+    done = run(tmp_path, photos, model, "--drops", "2", into=into)
+    assert done.returncode == 0, done.stderr
+    assert len(Journal(state_of_its_own / "journal.db").drops(Search(), 10)) == 2
+    assert done.stderr.count("Nothing is printed any more") == complaints
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("command", ["run", "classify"])
+def test_a_file_name_that_no_encoding_has_is_printed_all_the_same(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "utf-8:strict")
+    (tmp_path / "bin.toml").write_text(QUICK)
+    (tmp_path / "photos").mkdir()
+    file = tmp_path / "photos" / os.fsdecode(b"bad\xff.png")
+    file.write_bytes(cv2.imencode(".png", plain("glass", 240, 320)[:, :, ::-1])[1].tobytes())
+    if command == "run":
+        done = run(tmp_path, file.parent, model, "--drops", "1")
+    else:
+        done = pilah("classify", file, "--model", model)
+    assert done.returncode == 0, done.stderr
+    assert "glass" in done.stdout and "bad?.png" in done.stdout
+    assert "Traceback" not in done.stderr
+
+
+def test_output_that_the_card_has_no_room_for_is_told_in_a_sentence() -> None:
+    done = pilah("config", "show", into=">/dev/full")
+    assert (done.returncode, done.stderr) == (1, "pilah: standard output: No space left on device.\n")
+
+
+def test_output_that_was_closed_is_no_fault_to_talk_about() -> None:
+    done = pilah("config", "show", into=">&-")
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_run_tells_people_what_it_does_in_a_calm_line_each(photos: Path, model: Path, tmp_path: Path) -> None:
@@ -218,6 +269,7 @@ def test_a_reader_of_classify_that_goes_away_is_no_fault_to_talk_about(photos: P
         (["run", "--camera", "images:{tmp}/none"], "There is no folder {tmp}/none"),
         (["run", "--camera", "video:{tmp}/none.mp4"], "none.mp4"),
         (["run", "--camera", "webcam:63"], "63"),
+        (["run", "--camera", "webcam:99999999999"], "There is no camera 'webcam:99999999999'"),
         (["run", "--camera", "telescope"], "There is no camera 'telescope'"),
         (["run", "--config", "{tmp}/unknown.toml"], "materials.glass = 'cellar': is no compartment of this bin"),
         (["run", "--config", "{tmp}/twice.toml"], "GPIO12 is compartments.residual.servo_pin already"),
@@ -259,7 +311,7 @@ def test_wrong_usage_ends_with_2(arguments: list[str]) -> None:
     assert "Usage: pilah" in done.stderr
 
 
-def run(folder: Path, photos: Path, model: Path, *more: str) -> subprocess.CompletedProcess[str]:
+def run(folder: Path, photos: Path, model: Path, *more: str, into: str = "") -> subprocess.CompletedProcess[str]:
     return pilah(
         "run",
         "--no-page",
@@ -272,6 +324,7 @@ def run(folder: Path, photos: Path, model: Path, *more: str) -> subprocess.Compl
         "--config",
         folder / "bin.toml",
         *more,
+        into=into,
     )
 
 

@@ -48,6 +48,19 @@ def test_check_lists_everything_that_is_wrong_at_once(tmp_path: Path) -> None:
     assert "There is no configuration" in str(pilah("config", "check", tmp_path / "none.toml").exception)
 
 
+@pytest.mark.parametrize("text", [f"a = {'9' * 5000}", f"a = 0x{'F' * 5000}", f"a = {'[' * 5000}{']' * 5000}"])
+def test_what_python_itself_refuses_to_read_is_told_in_a_sentence(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "pilah.toml"
+    file.write_text(text)
+    refused = pilah("config", "check", file).exception
+    assert isinstance(refused, ConfigError) and "thousands of digits" in str(refused)
+
+
+def test_a_place_that_cannot_be_looked_at_is_told_by_init(tmp_path: Path) -> None:
+    refused = pilah("config", "init", tmp_path / ("long" * 100)).exception
+    assert isinstance(refused, ConfigError) and "cannot be written: File name too long" in str(refused)
+
+
 def test_show_prints_what_is_in_force_as_a_file_that_says_the_same(tmp_path: Path) -> None:
     file = tmp_path / "pilah.toml"
     file.write_text("[camera]\nrate_hz = 10.0\n")

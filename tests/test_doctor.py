@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from tests.bundles import write_bundle
 from tests.page_parts import PlayedAppliance
 
 CHECKS = ["configuration", "model", "camera", "pins", "permissions", "disk", "history", "clock", "board"]
+NOBODY = 65534
 
 
 def doctor(tmp_path: Path, *words: object) -> tuple[int, dict[str, Any]]:
@@ -104,6 +106,21 @@ def test_a_card_without_room_is_ill(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(checks, "FREE_BYTES", 10**18)
     check = look_at("disk", lambda: checks.disk(config))
     assert not check.is_ok and "remove something" in check.says
+
+
+def test_a_folder_that_one_may_not_search_is_ill(tmp_path: Path) -> None:
+    folder = tmp_path / "closed"
+    config = Config(journal=JournalSection(path=folder / "deep" / "journal.db"))
+    folder.mkdir(mode=0)
+    is_root = os.geteuid() == 0
+    if is_root:  # who may search everything
+        os.setresuid(NOBODY, NOBODY, 0)
+    try:
+        check = look_at("disk", lambda: checks.disk(config))
+    finally:
+        if is_root:
+            os.setresuid(0, 0, 0)
+    assert not check.is_ok and "change its owner" in check.says
 
 
 def test_a_clock_behind_the_history_is_wrong(tmp_path: Path) -> None:

@@ -58,6 +58,13 @@ def test_since_leaves_out_what_is_older(since: str, number: int) -> None:
     assert len(pilah("history", "--since", since, "--json").output.splitlines()) == number
 
 
+@pytest.mark.parametrize("command", ["history", "stats"])
+def test_a_span_longer_than_time_is_wrong_usage(command: str) -> None:
+    result = pilah(command, "--since", f"{'9' * 400}w")
+    assert result.exit_code == 2
+    assert "neither a span" in result.output
+
+
 @pytest.mark.usefixtures("journal")
 def test_programs_read_lines_of_json_or_csv() -> None:
     drops = [json.loads(line) for line in pilah("history", "--json").output.splitlines()]

@@ -87,6 +87,24 @@ def test_a_light_that_cannot_be_driven_stops_nothing(monkeypatch: pytest.MonkeyP
     panel.tick("thinking", 0.0, CLOSED, is_faulty=False, now_s=0.0)
 
 
+def test_a_light_that_cannot_be_driven_is_told_once_until_it_works_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    pins, lids = MockFactory(), {**CLOSED, "organic": "fault"}
+    panel = Lights(Config(), pins)
+
+    def blink(times: int) -> None:
+        for beat in range(times):
+            panel.tick("idle", 0.0, lids, is_faulty=True, now_s=beat * BLINK_S)
+
+    for _ in range(2):
+        with monkeypatch.context() as broken:
+            broken.setattr(MockPin, "_set_state", _refuse)
+            blink(20)
+        blink(2)
+    assert [record.message for record in caplog.records] == ["The light lid organic cannot be driven (I/O error)."] * 2
+
+
 def test_a_pin_that_is_in_use_is_refused() -> None:
     pins = MockFactory()
     first = Lights(CONFIG, pins)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import Any, NoReturn
 
 import click
 import cv2
@@ -33,12 +35,27 @@ SETTLES_S = 0.3
 DARK, BRIGHT = 50.0, 205.0
 WEBCAMS = 4
 OUTLINE = (255, 64, 64)
+_ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @click.group()
 def calibrate() -> None:
     """Find angles, tray and focus at a terminal, and write them into the configuration (the old one is kept)."""
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    for number in _ENDINGS:
+        signal.signal(number, _end)
+
+
+def _end(_number: int, _frame: FrameType | None) -> NoReturn:
+    """SIGTERM and a terminal that is closed end a command as Ctrl-C does."""
+    _end_no_more()
+    raise KeyboardInterrupt
+
+
+def _end_no_more() -> None:
+    """Let no signal stop a lid on its way home: a closed terminal sends more than one."""
+    for number in _ENDINGS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 _config = click.option("--config", "config_file", type=click.Path(path_type=Path), help="The configuration to change.")
@@ -90,7 +107,10 @@ def servo(compartment: str | None, config_file: Path | None, pins: PinKind | Non
         open_servo(lid, factory) as driven,
     ):
         try:
-            dial = _turn_by_hand(terminal, driven, name, ServoDial(lid, lid.closed_deg), clock)
+            try:
+                dial = _turn_by_hand(terminal, driven, name, ServoDial(lid, lid.closed_deg), clock)
+            finally:
+                _end_no_more()  # in a block of its own: a signal may come before this has taken effect
         finally:
             _sweep(driven, (dial or ServoDial(lid, lid.closed_deg)).settings.closed_deg, lid.speed_deg_per_s, clock)
             clock.sleep(SETTLES_S)

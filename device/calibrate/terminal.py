@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import select
@@ -47,8 +48,9 @@ class Terminal:
         return self
 
     def __exit__(self, *_: object) -> None:
-        termios.tcsetattr(self._input, termios.TCSADRAIN, self._before)
-        click.echo("\x1b[?25h")
+        with contextlib.suppress(termios.error, OSError):  # a terminal that was closed needs no putting back
+            termios.tcsetattr(self._input, termios.TCSADRAIN, self._before)
+            click.echo("\x1b[?25h")
 
     def key(self, timeout_s: float) -> str | None:
         """The next key, an arrow by its name; None where none is pressed in time."""

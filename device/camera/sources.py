@@ -11,6 +11,8 @@ from device.errors import CameraError
 from device.pins import is_raspberry_pi
 
 KINDS = "auto, picamera2, webcam[:N], video:FILE, images:DIR, simulated"
+WEBCAM_DIGITS = 3
+"""Linux has no /dev/video256."""
 
 
 def open_source(spec: str, settings: CameraSection, clock: Clock, seed: int = 0) -> FrameSource:
@@ -31,7 +33,7 @@ def open_source(spec: str, settings: CameraSection, clock: Clock, seed: int = 0)
             from device.camera.picamera import PiCamera
 
             return PiCamera(settings, clock)
-        case ("webcam", number) if number.isdecimal() or not number:
+        case ("webcam", number) if not number or (number.isdecimal() and len(number) <= WEBCAM_DIGITS):
             from device.camera.webcam import Webcam
 
             return Webcam(int(number or 0), settings, clock)

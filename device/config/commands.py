@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import click
@@ -44,7 +45,7 @@ def show(file: Path | None, as_json: bool) -> None:
 def init(file: Path | None, preset: str, force: bool) -> None:
     """Write a configuration with every setting and its comment, to start from."""
     path = file or DEFAULT_PATH
-    if path.exists() and not force:
+    if os.access(path, os.F_OK) and not force:
         raise ConfigError(f"{path} is there already; --force replaces it and keeps it as {path.name}.previous.")
     write_config(path, preset_text(preset))
     click.echo(

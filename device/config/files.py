@@ -44,6 +44,16 @@ def config_path(path: Path | None = None) -> Path | None:
 def parse_config(text: str, name: str) -> Config:
     """The settings that a TOML text gives; `name` stands in messages. Raises `ConfigError`, a line for each wrong."""
     try:
+        return _parse(text, name)
+    except (ValueError, RecursionError) as fault:
+        # Python reads and shows no longer numbers, and goes no deeper.
+        raise ConfigError(
+            f"{name} holds a number of thousands of digits, or hundreds of brackets in one another; take it out."
+        ) from fault
+
+
+def _parse(text: str, name: str) -> Config:
+    try:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as fault:
         raise ConfigError(f"{name} is not valid TOML: {fault}.") from fault
