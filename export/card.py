@@ -31,7 +31,7 @@ def tables(contract: Contract) -> Iterator[str]:
     yield (
         f"Version `{contract.version}`, temperature {contract.temperature:.3f}, thresholds: confidence "
         f"{contract.thresholds.confidence}, energy {'none' if energy is None else energy}; expected calibration error "
-        f"(15 bins, cross-fitted) {contract.provenance.get('expected_calibration_error')}."
+        f"of the float model (15 bins, cross-fitted) {contract.provenance.get('expected_calibration_error')}."
     )
 
 

@@ -18,6 +18,9 @@ COMMAND        = $(DESTDIR)/usr/local/bin/pilah
 IS_LIVE        = [ -z "$(DESTDIR)" ] && [ -d /run/systemd/system ]
 LGPIO         := lgpio>=0.2.2.0,<0.3
 
+HAS_PRESET = [ -e device/config/presets/$(PRESET).toml ] \
+	  || { echo "PRESET is one of $(basename $(notdir $(wildcard device/config/presets/*.toml))), not $(PRESET)."; exit 1; }
+
 .PHONY: install install-program install-service uninstall wheels
 
 install: install-program install-service ## put Pilah on this machine as a service (WHEELS=dir: offline; PRESET=; DESTDIR=)
@@ -29,6 +32,7 @@ install: install-program install-service ## put Pilah on this machine as a servi
 # A venv belongs to one Python: after an upgrade of the system it is made anew. What pip wrote for DESTDIR is then
 # made to name the place where it will lie. The system's numpy stays, because its picamera2 was compiled against it.
 install-program:
+	@$(HAS_PRESET)
 	@[ -n "$(DESTDIR)" ] || [ "$$(id -u)" = 0 ] || { echo "Run as root: sudo make install"; exit 1; }
 	@[ -z "$(WHEELS)" ] || ls $(WHEELS)/pilah-*.whl >/dev/null 2>&1 \
 	  || { echo "There is no wheel of Pilah in $(WHEELS); make the folder with: make wheels WHEELS=$(WHEELS)"; exit 1; }
@@ -63,6 +67,7 @@ export SYSTEM_NUMPY
 
 # A configuration that is there is never touched; tmpfiles copies the factory's where there is none.
 install-service:
+	@$(HAS_PRESET)
 	@install -D -m 644 systemd/pilah.service $(UNIT)
 	@install -D -m 644 systemd/pilah.sysusers $(SYSUSERS)
 	@install -D -m 644 systemd/pilah.tmpfiles $(TMPFILES)
@@ -81,7 +86,8 @@ uninstall: ## take the service off this machine; configuration and history stay
 	@rm -rf $(ROOT_VENV)
 	@rm -f $(UNIT) $(SYSUSERS) $(TMPFILES) $(UDEV_RULES) $(COMMAND) $(FACTORY)
 	@if $(IS_LIVE); then systemctl daemon-reload; fi
-	@echo "Uninstalled; configuration (/etc/pilah) and history (/var/lib/pilah) stay."
+	@rmdir --ignore-fail-on-non-empty $(dir $(FACTORY)) 2>/dev/null || true
+	@echo "Uninstalled; configuration (/etc/pilah), history (/var/lib/pilah) and the user pilah, whose they are, stay."
 
 # For another machine, FOR names its release and ARCH its processor; numpy is the one that its picamera2 wants. pip takes
 # what an x86 needs along where it runs on one; a Pi would not install it.

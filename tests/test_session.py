@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +26,14 @@ INTEL_OF_2017 = "model name\t: Intel(R) Core(TM) i5-8250U\nflags\t\t: fpu sse4_1
 ZEN_5 = "model name\t: AMD Ryzen AI 9 HX 370\nflags\t\t: fpu sse4_1 avx avx2 fma avx_vnni\n"
 XEON = "model name\t: Intel(R) Xeon(R) Gold 6330\nflags\t\t: fpu avx2 avx512f avx512_vnni\n"
 PI_4 = "processor\t: 0\nFeatures\t: fp asimd evtstrm crc32 cpuid\n"
+
+
+def test_nothing_is_kept_or_told_about_who_uses_a_bundle(tmp_path: Path) -> None:
+    model, home = write_bundle(tmp_path / "model.onnx"), tmp_path / "home"
+    code = "import sys; from pathlib import Path; from device.bundle import Bundle; Bundle.open(Path(sys.argv[1]))"
+    env = {key: value for key, value in os.environ.items() if key != "ORT_DISABLE_TELEMETRY"} | {"HOME": str(home)}
+    subprocess.run([sys.executable, "-c", code, model], env=env, check=True)
+    assert not home.exists()
 
 
 @pytest.mark.parametrize(

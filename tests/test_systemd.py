@@ -104,6 +104,13 @@ def install(root: Path, wheels: Path) -> None:
     assert said.returncode == 0, said.stdout + said.stderr
 
 
+def test_a_layout_that_there_is_not_is_told_before_anything_is_installed(tmp_path: Path) -> None:
+    said = run("make", "install", f"DESTDIR={tmp_path / 'root'}", "PRESET=nosuch")
+    assert said.returncode != 0
+    assert "PRESET is one of " in said.stdout and "three-lids" in said.stdout and "not nosuch" in said.stdout
+    assert not (tmp_path / "root").exists()
+
+
 def test_what_is_installed_names_the_place_where_it_will_lie(installed: Path) -> None:
     assert (installed / "opt/pilah/bin/pilah").read_text().startswith("#!/opt/pilah/bin/python")
     assert "include-system-site-packages = true" in (installed / "opt/pilah/pyvenv.cfg").read_text()
