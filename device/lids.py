@@ -93,6 +93,7 @@ class Lid:
         self._speed_deg_per_s = settings.speed_deg_per_s
         self._retries = 0
         self._is_trusted = False
+        self._is_known = False
         with contextlib.ExitStack() as opened, pin_faults(f"The lid {name} cannot use its pins: {{}}."):
             self._servo = opened.enter_context(open_servo(settings, pins))
             self._switch = _input(settings.switch_pin, pins, opened)
@@ -111,6 +112,7 @@ class Lid:
 
     def home(self, now_s: float) -> None:
         """Send the pulses of the closed position straight away: a lid that is closed does not stir."""
+        self._is_known = True
         self._last_deg = self.settings.closed_deg
         self._begin(self.settings.closed_deg, now_s)
         self._motion = Motion(self.settings.closed_deg, self.settings.closed_deg, now_s, HOMES_S - SETTLE_S)
@@ -125,9 +127,11 @@ class Lid:
     def close(self, now_s: float, within_s: float | None = None) -> None:
         """Begin to close, also from a fault; a lid that closes or is closed goes on as it is.
 
-        `within_s`: close at once, faster than usual where that is needed, and trust the lid to arrive.
+        `within_s`: close at once, faster than usual where that is needed, and trust the lid to arrive; one that was
+        never sent home may stand anywhere, so it is sent too.
         """
-        if self.state == "closed" or (self.state == "closing" and within_s is None):
+        is_wanted = within_s is not None and (self.state == "closing" or not self._is_known)
+        if self.state in ("closed", "closing") and not is_wanted:
             return
         if within_s is not None:
             way_deg = abs(self._last_deg - self.settings.closed_deg)

@@ -104,7 +104,8 @@ class Sorter:
         if state in ("closed", "fault"):
             situation = replace(situation, unclosed=situation.unclosed - {compartment}, free_since_s=now_s)
         if state == "closed":
-            situation = replace(situation, out_of_service=situation.out_of_service - {compartment})
+            to_mend = tuple(name for name in situation.to_mend if name != compartment)
+            situation = replace(situation, out_of_service=situation.out_of_service - {compartment}, to_mend=to_mend)
         if state == "fault":
             broken = situation.out_of_service | {compartment}
             situation = replace(situation, out_of_service=broken, mends_at_s=now_s + MENDS_AFTER_S)

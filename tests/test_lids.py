@@ -219,6 +219,13 @@ def test_all_lids_close_in_time_on_the_way_out_however_slow_they_are() -> None:
         assert pulses_ms(pins, 12)[-1] == pulses_ms(pins, 13)[-1] == 1.5
 
 
+def test_a_lid_that_was_not_yet_sent_home_is_sent_on_the_way_out() -> None:
+    pins, clock = mock_pins(), ManualClock()
+    with make_lid(pins) as lid:
+        close_all([lid], clock.now, clock.sleep, within_s=0.8)
+        assert lid.state == "closed" and 1.5 in pulses_ms(pins, 12)
+
+
 def test_a_button_tells_whether_the_lid_is_held() -> None:
     pins = mock_pins()
     with make_lid(pins, button_pin=BUTTON) as lid:

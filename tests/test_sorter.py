@@ -280,6 +280,23 @@ def test_evidence_is_thrown_away_when_the_camera_is_lost() -> None:
     assert bin_.asked_for(Open) == []
 
 
+def test_a_lid_that_the_owner_closed_meanwhile_needs_no_mending() -> None:
+    bin_ = Bin()
+    for lid in ("organic", "recyclable"):
+        bin_.tell(OpenLid(lid))
+        bin_.lid_arrives(fails=True)
+    bin_.wait(MENDS_AFTER_S)
+    assert bin_.lids["organic"] == "closing", "the first is tried again"
+    bin_.tell(OpenLid("recyclable"))
+    bin_.lid_arrives()
+    bin_.lid_arrives()
+    bin_.wait(LIDS["recyclable"].hold_s)
+    bin_.lid_arrives()
+    assert set(bin_.lids.values()) == {"closed"} and bin_.situation.out_of_service == frozenset()
+    bin_.drop(1)
+    assert bin_.announced == [1]
+
+
 def test_a_pressed_button_holds_its_lid_open_but_not_for_ever() -> None:
     bin_ = Bin()
     bin_.tell(Pressed(frozenset({"organic"})))
