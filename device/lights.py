@@ -37,16 +37,17 @@ _COLOURS: Mapping[Signal, tuple[bool, bool, bool]] = {
 }
 
 
-def lit(signal: Signal, since_s: float, is_faulty: bool, now_s: float) -> dict[str, bool]:
+def lit(signal: Signal, since_s: float, fault_for_s: float | None, now_s: float) -> dict[str, bool]:
     """Which of the bin's own lights are on, `since_s` after the signal began; pure.
 
-    `is_faulty`: something is out of order although the bin goes on; the fault's light then blinks beside the signal.
+    `fault_for_s`: for how long something has been out of order although the bin goes on, or None; the fault's light
+    then blinks beside the signal.
     """
     blink = int(now_s / BLINK_S) % 2 == 0
-    is_faulty = is_faulty or signal == "fault"
+    is_faulty = fault_for_s is not None or signal == "fault"
     colour = _COLOURS["fault" if is_faulty and signal == "idle" else signal]
     shown = blink if is_faulty and signal in ("idle", "fault") else True
-    beep = int(since_s / BEEP_S)
+    beeps = [_beeps(since_s, _BEEPS.get(signal, 0)), fault_for_s is not None and _beeps(fault_for_s, _BEEPS["fault"])]
     return {
         "thinking": signal == "thinking",
         "unsure": signal == "unsure",
@@ -54,8 +55,13 @@ def lit(signal: Signal, since_s: float, is_faulty: bool, now_s: float) -> dict[s
         "red": colour[0] and shown,
         "green": colour[1] and shown,
         "blue": colour[2] and shown,
-        "buzzer": beep % 2 == 0 and beep // 2 < _BEEPS.get(signal, 0),
+        "buzzer": any(beeps),
     }
+
+
+def _beeps(since_s: float, times: int) -> bool:
+    beep = int(since_s / BEEP_S)
+    return beep % 2 == 0 and beep // 2 < times
 
 
 class Lights:
@@ -85,6 +91,7 @@ class Lights:
         """Raises `LidError` where a pin is in use."""
         self._shown: dict[str, bool] = {}
         self._broken: set[str] = set()
+        self._faulty_since_s: float | None = None
         self._lights: dict[str, OutputDevice] = {}
         with contextlib.ExitStack() as opened, pin_faults("The lights cannot use their pins: {}."):
             for key, pin in _pins(config).items():
@@ -93,13 +100,17 @@ class Lights:
 
     def tick(self, signal: Signal, since_s: float, lids: Mapping[str, LidState], is_faulty: bool, now_s: float) -> None:
         """Show what is so now; only what has changed is written. `since_s`: how long the signal has been shown."""
-        states = lit(signal, since_s, is_faulty, now_s)
+        if not is_faulty:
+            self._faulty_since_s = None
+        elif self._faulty_since_s is None:
+            self._faulty_since_s = now_s
+        fault_for_s = None if self._faulty_since_s is None else now_s - self._faulty_since_s
+        states = lit(signal, since_s, fault_for_s, now_s)
         blink = int(now_s / BLINK_S) % 2 == 0
         for compartment, state in lids.items():
             states[f"lid {compartment}"] = blink if state == "fault" else state != "closed"
         for key, light in self._lights.items():
             if self._shown.get(key, False) != states[key]:
-                self._shown[key] = states[key]
                 self._switch(key, light, states[key])
 
     def close(self) -> None:
@@ -118,6 +129,7 @@ class Lights:
                 log.warning("%s", fault)
             self._broken.add(key)
         else:
+            self._shown[key] = is_on
             self._broken.discard(key)
 
 

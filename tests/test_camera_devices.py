@@ -107,6 +107,12 @@ def test_a_webcam_gives_rgb_holds_its_exposure_after_settling_and_tells_when_it_
     assert capture.properties[cv2.CAP_PROP_AUTO_EXPOSURE] == 1
     assert capture.properties[cv2.CAP_PROP_EXPOSURE] == 157.0 and capture.properties[cv2.CAP_PROP_AUTO_WB] == 0
 
+    again: Any = FakeCapture(0)
+    again.properties = capture.properties
+    monkeypatch.setattr(webcam.cv2, "VideoCapture", lambda _: again)
+    Webcam(0, SETTINGS, clock)
+    assert again.properties[cv2.CAP_PROP_AUTO_EXPOSURE] == 3 and again.properties[cv2.CAP_PROP_AUTO_WB] == 1
+
     capture.is_plugged_in = False
     with pytest.raises(CameraError, match="still plugged in"):
         camera.read()
@@ -202,6 +208,11 @@ def test_the_pis_camera_gives_both_streams_in_rgb_and_returns_each_request(picam
     assert frame.small is not None and frame.small.shape == (240, 320, 3)
     assert np.abs(frame.small[9, 9].astype(int) - ORANGE).max() < 8
     assert camera._camera.out == 0
+
+
+def test_the_pis_camera_gives_frames_that_are_smaller_than_its_small_ones(picamera2: Any) -> None:
+    frame = PiCamera(CameraSection(width=160, height=120), ManualClock()).read()
+    assert frame.small is not None and frame.small.shape == frame.pixels.shape == (120, 160, 3)
 
 
 def test_the_pis_camera_holds_exposure_and_white_balance_once_they_have_settled(picamera2: Any) -> None:

@@ -68,16 +68,35 @@ def test_a_faulty_lid_s_led_blinks() -> None:
 
 def test_unsure_beeps_once_and_a_fault_three_times() -> None:
     def beeps(signal: Signal) -> int:
-        sounds = [lit(signal, beat * BEEP_S + 0.01, False, 0.0)["buzzer"] for beat in range(20)]
+        sounds = [lit(signal, beat * BEEP_S + 0.01, None, 0.0)["buzzer"] for beat in range(20)]
         return sum(now and not before for before, now in zip([False, *sounds], sounds, strict=False))
 
     assert (beeps("idle"), beeps("here"), beeps("unsure"), beeps("fault")) == (0, 0, 1, 3)
 
 
+def test_a_fault_beeps_three_times_as_it_begins_and_not_while_it_stands() -> None:
+    pins = MockFactory()
+    panel = Lights(CONFIG, pins)
+    for beat in range(40):
+        panel.tick("here", 60.0 + beat * BEEP_S, CLOSED, is_faulty=2 <= beat < 30, now_s=(beat + 0.01) * BEEP_S)
+    assert [state.state for state in pins.pin(PINS["buzzer"]).states] == [0, 1, 0, 1, 0, 1, 0]
+
+
+def test_a_light_that_could_not_be_driven_once_is_right_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    pins = MockFactory()
+    panel = Lights(CONFIG, pins)
+    panel.tick("thinking", 0.0, CLOSED, is_faulty=False, now_s=0.0)
+    with monkeypatch.context() as broken:
+        broken.setattr(MockPin, "_set_state", _refuse)
+        panel.tick("idle", 0.0, CLOSED, is_faulty=False, now_s=0.1)
+    panel.tick("idle", 0.0, CLOSED, is_faulty=False, now_s=0.2)
+    assert shown(pins) == set()
+
+
 def test_a_standing_fault_still_blinks_while_the_bin_sorts() -> None:
-    assert lit("here", 0.0, True, 0.0)["fault"]
-    assert not lit("here", 0.0, True, BLINK_S)["fault"]
-    assert lit("here", 0.0, True, BLINK_S)["green"]
+    assert lit("here", 0.0, 0.0, 0.0)["fault"]
+    assert not lit("here", 0.0, 0.0, BLINK_S)["fault"]
+    assert lit("here", 0.0, 0.0, BLINK_S)["green"]
 
 
 def test_a_light_that_cannot_be_driven_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

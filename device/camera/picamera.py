@@ -52,13 +52,14 @@ class PiCamera:
             ) from fault
         self._clock = clock
         self._camera: Any = None
+        self._small = (min(SMALL[0], settings.width), min(SMALL[1], settings.height))
         try:
             self._camera = Picamera2()
             period_us = round(1_000_000 / settings.rate_hz)
             self._camera.configure(
                 self._camera.create_video_configuration(
                     main={"size": (settings.width, settings.height), "format": "BGR888"},
-                    lores={"size": SMALL, "format": "YUV420"},
+                    lores={"size": self._small, "format": "YUV420"},
                     controls={"FrameDurationLimits": (period_us, period_us)},
                 )
             )
@@ -80,7 +81,7 @@ class PiCamera:
         try:
             # libcamera names formats from the last byte to the first: BGR888 lies in memory as red, green, blue.
             pixels = np.asarray(request.make_array("main"), np.uint8)
-            small = _rgb(np.asarray(request.make_array("lores"), np.uint8))
+            small = _rgb(np.asarray(request.make_array("lores"), np.uint8), self._small[0])
             metadata = request.get_metadata()
         finally:
             request.release()
@@ -100,6 +101,6 @@ class PiCamera:
                 camera.close()
 
 
-def _rgb(planes: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """(3/2·h, stride) planes of YUV420 → (h, w, 3) RGB."""
-    return np.ascontiguousarray(cv2.cvtColor(planes, cv2.COLOR_YUV2RGB_I420)[:, : SMALL[0]], dtype=np.uint8)
+def _rgb(planes: NDArray[np.uint8], width: int) -> NDArray[np.uint8]:
+    """(3/2·h, stride) planes of YUV420 → (h, width, 3) RGB."""
+    return np.ascontiguousarray(cv2.cvtColor(planes, cv2.COLOR_YUV2RGB_I420)[:, :width], dtype=np.uint8)

@@ -7,12 +7,9 @@ from pathlib import Path
 from device.camera import FrameSource
 from device.clock import Clock
 from device.config import CameraSection
+from device.config.schema import SOURCES, is_source
 from device.errors import CameraError
 from device.pins import is_raspberry_pi
-
-KINDS = "auto, picamera2, webcam[:N], video:FILE, images:DIR, simulated"
-WEBCAM_DIGITS = 3
-"""Linux has no /dev/video256."""
 
 
 def open_source(spec: str, settings: CameraSection, clock: Clock, seed: int = 0) -> FrameSource:
@@ -33,7 +30,7 @@ def open_source(spec: str, settings: CameraSection, clock: Clock, seed: int = 0)
             from device.camera.picamera import PiCamera
 
             return PiCamera(settings, clock)
-        case ("webcam", number) if not number or (number.isdecimal() and len(number) <= WEBCAM_DIGITS):
+        case ("webcam", number) if is_source(spec):
             from device.camera.webcam import Webcam
 
             return Webcam(int(number or 0), settings, clock)
@@ -49,4 +46,4 @@ def open_source(spec: str, settings: CameraSection, clock: Clock, seed: int = 0)
             from device.camera.simulated import SimulatedTray
 
             return SimulatedTray(settings, clock, seed=seed)
-    raise CameraError(f"There is no camera {spec!r}; camera.source may be one of {KINDS}.")
+    raise CameraError(f"There is no camera {spec!r}; camera.source may be one of {SOURCES}.")

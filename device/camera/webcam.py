@@ -12,8 +12,8 @@ from device.errors import CameraError
 
 SETTLES_S = 1.0
 """Time that a camera takes to find its exposure and white balance, which then stay as they are."""
-_MANUAL_EXPOSURE = 1
-"""What V4L2 calls V4L2_EXPOSURE_MANUAL; OpenCV hands the number on."""
+_MANUAL_EXPOSURE, _AUTO_EXPOSURE = 1, 3
+"""What V4L2 calls V4L2_EXPOSURE_MANUAL and V4L2_EXPOSURE_APERTURE_PRIORITY; OpenCV hands the numbers on."""
 
 
 class Webcam:
@@ -43,6 +43,9 @@ class Webcam:
         self._capture.set(cv2.CAP_PROP_FRAME_HEIGHT, settings.height)
         self._capture.set(cv2.CAP_PROP_FPS, settings.rate_hz)
         self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
+        # The camera keeps what an earlier start has held.
+        self._capture.set(cv2.CAP_PROP_AUTO_EXPOSURE, _AUTO_EXPOSURE)
+        self._capture.set(cv2.CAP_PROP_AUTO_WB, 1)
         self._settled_s: float | None = clock.now() + SETTLES_S
 
     def read(self) -> Frame:

@@ -5,6 +5,7 @@ What each key means stands in `default.toml`, beside this file.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -53,10 +54,20 @@ class RegionSection(Section):
         ]
 
 
+SOURCES = "auto, picamera2, webcam[:N], video:FILE, images:DIR, simulated"
+_SOURCE = re.compile(r"auto|picamera2|webcam(:[0-9]{0,3})?|(video|images):.+|simulated", re.DOTALL)
+"""Linux has no /dev/video256."""
+
+
+def is_source(text: str) -> bool:
+    """Whether `text` names a frame source; whether that is there is another question."""
+    return _SOURCE.fullmatch(text) is not None
+
+
 class CameraSection(Section):
     source: str = "auto"
-    width: Whole = Field(default=640, ge=160, le=4096)
-    height: Whole = Field(default=480, ge=120, le=4096)
+    width: Whole = Field(default=640, ge=160, le=4096, multiple_of=2)
+    height: Whole = Field(default=480, ge=120, le=4096, multiple_of=2)
     rate_hz: Number = Field(default=15.0, ge=1, le=60)
     lost_after_s: Number = Field(default=3.0, ge=0.5, le=60)
     reopen_after_s: Number = Field(default=1.0, ge=0.1, le=60)
@@ -66,14 +77,20 @@ class CameraSection(Section):
 
     @classmethod
     def disagreements(cls, values: Mapping[str, Any]) -> list[Wrong]:
-        return list(must_reach(values, "reopen_at_most_s", "reopen_after_s"))
+        wrongs = list(must_reach(values, "reopen_at_most_s", "reopen_after_s"))
+        if not is_source(values["source"]):
+            wrongs.append(Wrong(("source",), values["source"], f"must be one of {SOURCES}"))
+        if (two_frames_s := 2 / values["rate_hz"]) > values["lost_after_s"]:
+            told = f"must be at least the time of two frames at rate_hz, {two_frames_s:.2g} s"
+            wrongs.append(Wrong(("lost_after_s",), values["lost_after_s"], told))
+        return wrongs
 
 
 class PresenceSection(Section):
     still_s: Seconds = 0.25
     smallest_area: Fraction = 0.005
     clear_s: Seconds = 0.4
-    forgotten_s: Seconds = 120.0
+    forgotten_s: Number = Field(default=120.0, ge=5, le=3600)
 
 
 class DecisionSection(Section):
