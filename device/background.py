@@ -114,7 +114,7 @@ class Background:
         noise = self._bounded(_noise(rest[::SPARSE, ::SPARSE]))
         self._mask = _outlined(rest, noise)
         area = cv2.countNonZero(self._mask) / (WIDTH * HEIGHT)
-        if area < self._smallest_area:
+        if area == 0 or area < self._smallest_area:
             self._noise += (noise - self._noise) / 10
             self._mean += light + rest * np.float32(min(1.0, elapsed_s / ADAPTS_OVER_S))
             return Measurement(motion=motion)

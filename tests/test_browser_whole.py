@@ -96,10 +96,8 @@ def test_a_drop_is_watched_corrected_and_found_in_the_exported_folder(
         assert visitor.complaints == []
         browser.close()
     subprocess.run(pilah("export-corrections", tmp_path / "taught", "--config", config), check=True)
-    assert sorted(str(file.relative_to(tmp_path / "taught")) for file in (tmp_path / "taught").rglob("*.jpg")) == [
-        "metal/photo-1.jpg",
-        f"textile/drop-{number}.jpg",
-    ]
+    taught = sorted(str(file.relative_to(tmp_path / "taught")) for file in (tmp_path / "taught").rglob("*.jpg"))
+    assert [name.rpartition("-")[0] for name in taught] == ["metal/photo-1", f"textile/drop-{number}"]
 
 
 def _watch_a_drop(visitor: Visitor) -> None:

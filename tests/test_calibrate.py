@@ -186,6 +186,14 @@ def test_no_keys_make_settings_that_the_configuration_would_refuse(keys: list[st
     assert RegionSection.model_validate(region.region.model_dump()) == region.region
 
 
+def test_a_region_that_is_as_narrow_as_can_be_at_the_edge_stays_one() -> None:
+    for left, keys in ((0.0, ["l", "right"]), (0.0, ["l", "left"]), (0.899, ["r", "left"]), (0.899, ["r", "right"])):
+        dial = RegionDial(RegionSection(left=left, right=round(left + 0.101, 3)))
+        for key in keys:
+            dial = dial.press(key)
+        RegionSection.model_validate(dial.region.model_dump())
+
+
 def test_a_picture_fits_its_place_and_keeps_its_colours() -> None:
     pixels = np.zeros((480, 640, 3), np.uint8)
     pixels[:240] = (255, 0, 0)

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from device.cli import cli
-from device.config import PRESETS, read_config
+from device.config import PRESETS, edit_config, read_config
 from device.errors import ConfigError
 
 
@@ -46,6 +46,28 @@ def test_check_lists_everything_that_is_wrong_at_once(tmp_path: Path) -> None:
     assert "camera.rate_hz = 0" in wrong
     assert "did you mean width?" in wrong
     assert "There is no configuration" in str(pilah("config", "check", tmp_path / "none.toml").exception)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('camera.source = "wbcam:0"', "camera.source = 'wbcam:0': must be one of auto, picamera2, webcam"),
+        ("camera.width = 641", "camera.width = 641: input should be a multiple of 2"),
+        ("camera.rate_hz = 1.0\ncamera.lost_after_s = 0.5", "at least the time of two frames at rate_hz, 2 s"),
+        ("presence.forgotten_s = 0.0", "presence.forgotten_s = 0.0: input should be greater than or equal to 5"),
+    ],
+)
+def test_check_refuses_what_the_bin_could_not_run_with(tmp_path: Path, text: str, says: str) -> None:
+    (tmp_path / "pilah.toml").write_text(text)
+    refused = pilah("config", "check", tmp_path / "pilah.toml").exception
+    assert isinstance(refused, ConfigError) and says in str(refused)
+
+
+def test_a_setting_is_written_into_a_table_of_one_line(tmp_path: Path) -> None:
+    file = tmp_path / "pilah.toml"
+    file.write_text('camera = { source = "simulated" }  # the one here\n')
+    edit_config(file, {"camera.region.left": 0.1})
+    assert read_config(file).camera.region.left == 0.1 and "# the one here" in file.read_text()
 
 
 @pytest.mark.parametrize("text", [f"a = {'9' * 5000}", f"a = 0x{'F' * 5000}", f"a = {'[' * 5000}{']' * 5000}"])

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from device.background import Measurement
+from device.background import Background, Measurement, levels
 from device.camera import Frame
 from device.camera.simulated import SimulatedTray, TrayLife
 from device.clock import ManualClock
@@ -55,6 +55,14 @@ def bench_with(folder: Path, life: TrayLife, seed: int = 0) -> Bench:
     clock = ManualClock()
     tray = SimulatedTray(CameraSection(), clock, seed=seed, samples=samples(folder), life=life)
     return Bench(tray, clock, Presence(SETTINGS, WHOLE))
+
+
+def test_a_tray_of_which_every_bit_counts_still_follows_the_light() -> None:
+    background, dark = Background(smallest_area=0.0), levels(np.full((480, 640, 3), 100, np.uint8))
+    background.learn(dark)
+    for level in range(100, 60, -1):
+        seen = background.measure(levels(np.full((480, 640, 3), level, np.uint8)), elapsed_s=5.0)
+        assert seen == Measurement(motion=seen.motion)
 
 
 def test_a_thing_arrives_lies_still_and_leaves_when_a_lid_opens(bench: Bench) -> None:

@@ -79,10 +79,10 @@ class RegionDial:
     def _moved(self, by: float) -> RegionDial:
         region = self.region
         low, high = {
-            "left": (0.0, region.right - NARROWEST),
-            "top": (0.0, region.bottom - NARROWEST),
-            "right": (region.left + NARROWEST, 1.0),
-            "bottom": (region.top + NARROWEST, 1.0),
+            "left": (0.0, max(0.0, region.right - NARROWEST)),
+            "top": (0.0, max(0.0, region.bottom - NARROWEST)),
+            "right": (min(1.0, region.left + NARROWEST), 1.0),
+            "bottom": (min(1.0, region.top + NARROWEST), 1.0),
         }[self.edge]
         value = round(min(max(getattr(region, self.edge) + by, low), high), 3)
         return replace(self, region=region.model_copy(update={self.edge: value}))
