@@ -137,7 +137,7 @@ def install(app: Flask, folder: Path | None, clock: Clock) -> None:
         SECRET_KEY=cookie_key(folder),
         SESSION_COOKIE_NAME="pilah",
         SESSION_COOKIE_HTTPONLY=True,
-        SESSION_COOKIE_SAMESITE="Strict",
+        SESSION_COOKIE_SAMESITE="Lax",
         PERMANENT_SESSION_LIFETIME=SESSION_S,
     )
     app.session_interface = _SecureWhereHttps()
