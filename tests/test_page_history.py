@@ -303,3 +303,17 @@ def test_a_history_that_cannot_be_read_is_told_on_the_page(tmp_path: Path) -> No
     answer = client.get("/history")
     assert answer.status_code == 503
     assert "The history cannot be used now" in answer.text
+
+
+@pytest.mark.parametrize("language", ["en", "id"])
+def test_a_threshold_of_many_decimals_stays_as_it_is_when_another_setting_is_saved(
+    tmp_path: Path, language: str
+) -> None:
+    written: list[object] = []
+    config = Config.model_validate({"decision": {"confidence": 0.87654321}})
+    client, token = owner_of(make_bin(tmp_path, config=config, edit_config=written.append))
+    page = client.get("/health", headers={"Accept-Language": language}).text
+    [shown] = re.findall('name="decision.confidence" value="([^"]+)"', page)
+    form = {"decision.confidence": shown, "decision.fallback": "reuse", "csrf_token": token}
+    client.post("/health/settings", data=form)
+    assert written == [{"decision.fallback": "reuse"}]
