@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -75,9 +76,13 @@ def rows_of(client: FlaskClient, query: str = "") -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(client.get(f"/history.csv{query}").text)))
 
 
+def chart_of(page: str) -> Any:
+    return json.loads(page.split('id="chart-values">')[1].split("</script>")[0])
+
+
 def test_the_last_two_weeks_are_shown_first_as_counts_a_chart_and_a_table(bin_: Bin) -> None:
     page = create_app(bin_).test_client().get("/history").text
-    chart = json.loads(page.split('id="chart-values">')[1].split("</script>")[0])
+    chart = chart_of(page)
     assert len(chart["days"]) == 14
     assert {one["label"]: sum(one["values"]) for one in chart["series"]} == {
         "Organic": 1,
@@ -317,3 +322,20 @@ def test_a_threshold_of_many_decimals_stays_as_it_is_when_another_setting_is_sav
     form = {"decision.confidence": shown, "decision.fallback": "reuse", "csrf_token": token}
     client.post("/health/settings", data=form)
     assert written == [{"decision.fallback": "reuse"}]
+
+
+def test_drops_of_a_lid_that_is_gone_are_drawn_and_can_be_asked_for(bin_: Bin, journal: ListJournal) -> None:
+    journal.kept[5] = replace(drop(5, "glass"), compartment="bottles")
+    client = create_app(bin_).test_client()
+    page = client.get("/history").text
+    assert sum(next(one["values"] for one in chart_of(page)["series"] if one["label"] == "Bottles")[-1:]) == 1
+    assert '<option value="bottles"' in page
+    assert [row["id"] for row in rows_of(client, "?compartment=bottles")] == ["5"]
+    assert chart_of(client.get("/history?compartment=bottles").text)["series"][-1]["label"] == "Bottles"
+
+
+def test_a_chart_that_leaves_out_days_says_so(bin_: Bin) -> None:
+    client = create_app(bin_).test_client()
+    sentence = "shows the last 92 days only"
+    assert sentence in client.get("/history?from=2026-01-01").text
+    assert sentence not in client.get("/history").text
