@@ -339,3 +339,12 @@ def test_a_chart_that_leaves_out_days_says_so(bin_: Bin) -> None:
     sentence = "shows the last 92 days only"
     assert sentence in client.get("/history?from=2026-01-01").text
     assert sentence not in client.get("/history").text
+
+
+def test_a_drop_that_an_older_model_judged_is_offered_the_materials_of_this_one(
+    bin_: Bin, journal: ListJournal
+) -> None:
+    journal.kept = {1: replace(drop(1, "glass"), probabilities={"ceramic": 0.6, "wood": 0.3, "glass": 0.1})}
+    offered = re.findall(r'name="material" value="(\w+)"', owner_of(bin_)[0].get("/teach").text)
+    assert offered[:2] == ["wood", "glass"], "the likeliest first"
+    assert set(offered) == set(bin_.contract.classes)
