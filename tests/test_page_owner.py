@@ -246,3 +246,11 @@ def test_a_wrong_setting_is_told_as_the_file_s_checker_says_it_and_changes_nothi
 def test_a_link_from_another_site_finds_the_owner_logged_in(client: FlaskClient) -> None:
     log_in(client)
     assert client.get_cookie("pilah").same_site == "Lax", "a stricter cookie stays at home, and a new one replaces it"
+
+
+def test_a_script_is_asked_for_at_each_visit_and_sent_when_it_has_changed(client: FlaskClient) -> None:
+    sent = client.get("/static/health.js")
+    assert sent.cache_control.no_cache
+    assert sent.cache_control.max_age is None
+    again = client.get("/static/health.js", headers={"If-None-Match": sent.headers["ETag"]})
+    assert (again.status_code, again.data) == (304, b"")

@@ -47,7 +47,7 @@ HEADERS = {
 def create_app(bin_: Bin) -> Flask:
     """The page of one bin as a WSGI application; it binds nothing and loads no model yet."""
     app = Flask("device.page")
-    app.config.update(MAX_CONTENT_LENGTH=ask.BYTES_AT_MOST, MAX_FORM_PARTS=100, SEND_FILE_MAX_AGE_DEFAULT=3600)
+    app.config.update(MAX_CONTENT_LENGTH=ask.BYTES_AT_MOST, MAX_FORM_PARTS=100)
     app.config["WTF_CSRF_TIME_LIMIT"] = None
     app.extensions["pilah-bin"] = bin_
     app.extensions["pilah-closing"] = threading.Event()
