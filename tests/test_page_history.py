@@ -348,3 +348,12 @@ def test_a_drop_that_an_older_model_judged_is_offered_the_materials_of_this_one(
     offered = re.findall(r'name="material" value="(\w+)"', owner_of(bin_)[0].get("/teach").text)
     assert offered[:2] == ["wood", "glass"], "the likeliest first"
     assert set(offered) == set(bin_.contract.classes)
+
+
+@pytest.mark.parametrize("query", ["endpoint=x", "_method=POST", "_external=1", "_anchor=x"])
+def test_what_a_link_to_the_history_adds_changes_nothing(tmp_path: Path, query: str) -> None:
+    many = ListJournal([drop(number, "metal") for number in range(1, 60)])
+    client = create_app(make_bin(tmp_path, journal=many, clock=ManualClock(wall_s=NOON_S))).test_client()
+    page = client.get(f"/history?from=2026-06-01&verdict=sure&{query}").text
+    assert 'href="/history.csv?from=2026-06-01&amp;verdict=sure"' in page
+    assert 'href="/history?before=10&amp;from=2026-06-01&amp;verdict=sure"' in page

@@ -23,6 +23,7 @@ COLOURS_OF_THE_PAST = "#8d8d8d", "#b0a8b9", "#a3b18a"
 """For the chart, of compartments that the configuration does not know any more."""
 FIRST_DAY, LAST_DAY = date(1970, 1, 1), date(9999, 1, 1)
 """Far enough from the first and the last day that Python knows, whatever is added and whatever the time zone."""
+FILTER = ("from", "to", "compartment", "verdict")
 
 history = Blueprint("history", __name__)
 
@@ -46,6 +47,7 @@ def page() -> ResponseReturnValue:
         first=first,
         last=last,
         search=search,
+        asked={name: request.args[name] for name in FILTER if name in request.args},
         total=total,
         unsure_share=unsure / total if total else 0.0,
         saving=saving(organic),
