@@ -357,3 +357,20 @@ def test_what_a_link_to_the_history_adds_changes_nothing(tmp_path: Path, query: 
     page = client.get(f"/history?from=2026-06-01&verdict=sure&{query}").text
     assert 'href="/history.csv?from=2026-06-01&amp;verdict=sure"' in page
     assert 'href="/history?before=10&amp;from=2026-06-01&amp;verdict=sure"' in page
+
+
+def test_a_refused_setting_leaves_the_other_edits_in_the_form(tmp_path: Path) -> None:
+    file = tmp_path / "pilah.toml"
+    file.write_text("")
+    client, token = owner_of(bin_with(file))
+    edits = {"decision.fallback": "reuse", "materials.wood": "organic", "journal.thumbnails": "yes"}
+    form = {"decision.confidence": "8", **edits, "csrf_token": token}
+    page = client.post("/health/settings", data=form).text
+    assert 'name="decision.confidence" value="8"' in page
+    for name, compartment in (("decision.fallback", "reuse"), ("materials.wood", "organic")):
+        assert f'<option value="{compartment}" selected>' in page.split(f'name="{name}"')[1].split("</select>")[0]
+    assert 'name="journal.thumbnails" value="yes" checked' in page
+
+
+def test_a_refused_form_that_is_loaded_again_is_the_page(bin_: Bin) -> None:
+    assert owner_of(bin_)[0].get("/health/settings").headers["Location"] == "/health"

@@ -124,7 +124,6 @@ def _what_templates_know() -> dict[str, Any]:
         "material_word": words.material_word,
         "verdict_word": words.verdict_word,
         "number": words.number,
-        "exact": words.exact,
         "percent": words.percent,
         "split_word": words.split_word,
         "script_words": words.script_words(),
