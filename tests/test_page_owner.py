@@ -254,3 +254,9 @@ def test_a_script_is_asked_for_at_each_visit_and_sent_when_it_has_changed(client
     assert sent.cache_control.max_age is None
     again = client.get("/static/health.js", headers={"If-None-Match": sent.headers["ETag"]})
     assert (again.status_code, again.data) == (304, b"")
+
+
+def test_a_form_in_another_tab_is_still_good_after_the_login(client: FlaskClient) -> None:
+    token = token_of(client, "/history")
+    log_in(client)
+    assert client.post("/logout", data={"csrf_token": token}).status_code == 302

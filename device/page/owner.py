@@ -26,6 +26,8 @@ LETTERS_AT_LEAST, LETTERS_AT_MOST = 8, 1024
 KEY_BYTES = 32
 GUESSES_OF_ONE, GUESSES_OF_ALL, GUESSES_PERIOD_S = 8, 40, 900.0
 SESSION_S = 12 * 3600
+KEPT_AT_LOGIN = ("language", "csrf_token")
+"""The token, so that forms which other tabs have open stay good."""
 
 owner = Blueprint("owner", __name__)
 _P = ParamSpec("_P")
@@ -185,12 +187,11 @@ def login() -> ResponseReturnValue:
         flash(_("This is not the password."), "wrong")
         return render_template("login.html", has_password=password().is_set()), 403
     limits.forgive(client)
-    chosen = session.get("language")
+    kept = {name: session[name] for name in KEPT_AT_LOGIN if name in session}
     session.clear()
+    session.update(kept)
     session.permanent = True
     session["owner"] = password().mark()
-    if chosen:
-        session["language"] = chosen
     return redirect(url_for(_page_after_login()))
 
 
