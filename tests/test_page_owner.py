@@ -260,3 +260,22 @@ def test_a_form_in_another_tab_is_still_good_after_the_login(client: FlaskClient
     token = token_of(client, "/history")
     log_in(client)
     assert client.post("/logout", data={"csrf_token": token}).status_code == 302
+
+
+@pytest.mark.parametrize(
+    "place", ["/history?from=2026-01-01&verdict=sure", "/login?next=teach.page", "/health/settings"]
+)
+def test_whoever_switches_the_language_stays_where_they_are_and_keeps_it(client: FlaskClient, place: str) -> None:
+    form = {"language": "id", "csrf_token": token_of(client)}
+    answer = client.post("/language", data=form, headers={"Referer": f"http://localhost{place}"})
+    assert answer.headers["Location"] == place
+    assert client.get_cookie("pilah").expires is not None, "kept when the browser is closed"
+
+
+@pytest.mark.parametrize(
+    "referer",
+    ["https://evil.example/history", "http://localhost//evil.example", "http://localhost/logout", "http://[", "x"],
+)
+def test_a_switch_of_language_leads_nobody_away(client: FlaskClient, referer: str) -> None:
+    form = {"language": "id", "csrf_token": token_of(client)}
+    assert client.post("/language", data=form, headers={"Referer": referer}).headers["Location"] == "/"

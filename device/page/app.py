@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 from flask import Flask, Response, current_app, make_response, redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
@@ -77,8 +78,20 @@ def home() -> ResponseReturnValue:
 def choose_language() -> ResponseReturnValue:
     if (chosen := request.form.get("language")) in words.LANGUAGES:
         session["language"] = chosen
-    endpoint = request.form.get("page", "")
-    return redirect(url_for(endpoint if endpoint in _pages() else "home"))
+        session.permanent = True
+    return redirect(_place_before())
+
+
+def _place_before() -> str:
+    """Where the visitor came from, with what was asked there, if that is a page of this bin; else the start."""
+    try:
+        place = urlsplit(request.referrer or "")
+        if place.netloc == request.host:
+            current_app.url_map.bind(request.host).match(place.path, "GET")
+            return urlunsplit(("", "", place.path, place.query, ""))
+    except (ValueError, HTTPException):
+        pass
+    return url_for("home")
 
 
 def compartment_colours() -> ResponseReturnValue:
