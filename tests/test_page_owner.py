@@ -279,3 +279,12 @@ def test_whoever_switches_the_language_stays_where_they_are_and_keeps_it(client:
 def test_a_switch_of_language_leads_nobody_away(client: FlaskClient, referer: str) -> None:
     form = {"language": "id", "csrf_token": token_of(client)}
     assert client.post("/language", data=form, headers={"Referer": referer}).headers["Location"] == "/"
+
+
+def test_one_minute_to_wait_is_told_as_one(client: FlaskClient, bin_: Bin) -> None:
+    for _ in range(GUESSES_OF_ONE):
+        log_in(client, "guess")
+    bin_.clock.sleep(14 * 60)
+    form = {"password": "guess", "csrf_token": token_of(client)}
+    assert "Wait 1 minute." in client.post("/login", data=form).text
+    assert "Tunggu 1 menit." in client.post("/login", data=form, headers={"Accept-Language": "id"}).text

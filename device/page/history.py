@@ -14,7 +14,7 @@ from flask_babel import format_datetime
 from device.drops import NUMBER_AT_MOST, Search, all_drops, csv_lines
 from device.page import words
 from device.page.bin import Bin, Journal, the_bin
-from device.page.estimate import saving
+from device.page.estimate import ORGANIC_DROP_KG, saving
 
 DAYS_AT_FIRST = 14
 DAYS_IN_CHART = 92
@@ -51,6 +51,7 @@ def page() -> ResponseReturnValue:
         total=total,
         unsure_share=unsure / total if total else 0.0,
         saving=saving(organic),
+        drop_kg=words.exact(ORGANIC_DROP_KG),
         chart=_chart(counts, compartments, first, last),
         days_in_chart=DAYS_IN_CHART,
         is_whole=(last - first).days < DAYS_IN_CHART,

@@ -15,6 +15,7 @@ from flask import Blueprint, Flask, current_app, flash, redirect, render_templat
 from flask.sessions import SecureCookieSessionInterface
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
+from flask_babel import ngettext
 from werkzeug.exceptions import Unauthorized
 from werkzeug.security import check_password_hash, generate_password_hash
 
@@ -181,7 +182,8 @@ def login() -> ResponseReturnValue:
     limits: LoginLimits = current_app.extensions["pilah-login-limits"]
     if wait_s := limits.wait_s(client):
         minutes = max(1, round(wait_s / 60))
-        flash(_("Too many tries. Wait %(minutes)s minutes.", minutes=minutes), "wrong")
+        sentence = ngettext("Too many tries. Wait %(num)s minute.", "Too many tries. Wait %(num)s minutes.", minutes)
+        flash(sentence, "wrong")
         return render_template("login.html", has_password=True), 429, {"Retry-After": str(round(wait_s) or 1)}
     if not password().matches(request.form.get("password", "")):
         flash(_("This is not the password."), "wrong")
