@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -75,9 +76,13 @@ def rows_of(client: FlaskClient, query: str = "") -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(client.get(f"/history.csv{query}").text)))
 
 
+def chart_of(page: str) -> Any:
+    return json.loads(page.split('id="chart-values">')[1].split("</script>")[0])
+
+
 def test_the_last_two_weeks_are_shown_first_as_counts_a_chart_and_a_table(bin_: Bin) -> None:
     page = create_app(bin_).test_client().get("/history").text
-    chart = json.loads(page.split('id="chart-values">')[1].split("</script>")[0])
+    chart = chart_of(page)
     assert len(chart["days"]) == 14
     assert {one["label"]: sum(one["values"]) for one in chart["series"]} == {
         "Organic": 1,
@@ -285,8 +290,13 @@ def test_every_sentence_of_the_page_has_an_indonesian_one_and_the_compiled_catal
     folder = Path(device.page.__file__).parent / "translations/id/LC_MESSAGES"
     written = read_po((folder / "messages.po").open("rb"))
     compiled = read_mo((folder / "messages.mo").open("rb"))
-    assert {m.id: m.string for m in compiled if m.id} == {m.id: m.string for m in written if m.id}
-    assert all(m.string for m in written if m.id)
+
+    def forms(text: Any) -> tuple[str, ...]:
+        return (text,) if isinstance(text, str) else tuple(text)
+
+    said = {forms(m.id): forms(m.string) for m in written if m.id}
+    assert {forms(m.id): forms(m.string) for m in compiled if m.id} == said
+    assert all(all(sentences) for sentences in said.values())
 
 
 def test_no_sentence_was_added_without_its_translation() -> None:
@@ -303,3 +313,78 @@ def test_a_history_that_cannot_be_read_is_told_on_the_page(tmp_path: Path) -> No
     answer = client.get("/history")
     assert answer.status_code == 503
     assert "The history cannot be used now" in answer.text
+
+
+@pytest.mark.parametrize("language", ["en", "id"])
+def test_a_threshold_of_many_decimals_stays_as_it_is_when_another_setting_is_saved(
+    tmp_path: Path, language: str
+) -> None:
+    written: list[object] = []
+    config = Config.model_validate({"decision": {"confidence": 0.87654321}})
+    client, token = owner_of(make_bin(tmp_path, config=config, edit_config=written.append))
+    page = client.get("/health", headers={"Accept-Language": language}).text
+    [shown] = re.findall('name="decision.confidence" value="([^"]+)"', page)
+    form = {"decision.confidence": shown, "decision.fallback": "reuse", "csrf_token": token}
+    client.post("/health/settings", data=form)
+    assert written == [{"decision.fallback": "reuse"}]
+
+
+def test_drops_of_a_lid_that_is_gone_are_drawn_and_can_be_asked_for(bin_: Bin, journal: ListJournal) -> None:
+    journal.kept[5] = replace(drop(5, "glass"), compartment="bottles")
+    client = create_app(bin_).test_client()
+    page = client.get("/history").text
+    assert sum(next(one["values"] for one in chart_of(page)["series"] if one["label"] == "Bottles")[-1:]) == 1
+    assert '<option value="bottles"' in page
+    assert [row["id"] for row in rows_of(client, "?compartment=bottles")] == ["5"]
+    assert chart_of(client.get("/history?compartment=bottles").text)["series"][-1]["label"] == "Bottles"
+
+
+def test_a_chart_that_leaves_out_days_says_so(bin_: Bin) -> None:
+    client = create_app(bin_).test_client()
+    sentence = "shows the last 92 days only"
+    assert sentence in client.get("/history?from=2026-01-01").text
+    assert sentence not in client.get("/history").text
+
+
+def test_a_drop_that_an_older_model_judged_is_offered_the_materials_of_this_one(
+    bin_: Bin, journal: ListJournal
+) -> None:
+    journal.kept = {1: replace(drop(1, "glass"), probabilities={"ceramic": 0.6, "wood": 0.3, "glass": 0.1})}
+    offered = re.findall(r'name="material" value="(\w+)"', owner_of(bin_)[0].get("/teach").text)
+    assert offered[:2] == ["wood", "glass"], "the likeliest first"
+    assert set(offered) == set(bin_.contract.classes)
+
+
+@pytest.mark.parametrize("query", ["endpoint=x", "_method=POST", "_external=1", "_anchor=x"])
+def test_what_a_link_to_the_history_adds_changes_nothing(tmp_path: Path, query: str) -> None:
+    many = ListJournal([drop(number, "metal") for number in range(1, 60)])
+    client = create_app(make_bin(tmp_path, journal=many, clock=ManualClock(wall_s=NOON_S))).test_client()
+    page = client.get(f"/history?from=2026-06-01&verdict=sure&{query}").text
+    assert 'href="/history.csv?from=2026-06-01&amp;verdict=sure"' in page
+    assert 'href="/history?before=10&amp;from=2026-06-01&amp;verdict=sure"' in page
+
+
+def test_a_refused_setting_leaves_the_other_edits_in_the_form(tmp_path: Path) -> None:
+    file = tmp_path / "pilah.toml"
+    file.write_text("")
+    client, token = owner_of(bin_with(file))
+    edits = {"decision.fallback": "reuse", "materials.wood": "organic", "journal.thumbnails": "yes"}
+    form = {"decision.confidence": "8", **edits, "csrf_token": token}
+    page = client.post("/health/settings", data=form).text
+    assert 'name="decision.confidence" value="8"' in page
+    for name, compartment in (("decision.fallback", "reuse"), ("materials.wood", "organic")):
+        assert f'<option value="{compartment}" selected>' in page.split(f'name="{name}"')[1].split("</select>")[0]
+    assert 'name="journal.thumbnails" value="yes" checked' in page
+
+
+def test_a_refused_form_that_is_loaded_again_is_the_page(bin_: Bin) -> None:
+    assert owner_of(bin_)[0].get("/health/settings").headers["Location"] == "/health"
+
+
+def test_numbers_are_told_as_the_visitor_s_language_writes_them(tmp_path: Path) -> None:
+    one = make_bin(tmp_path, journal=ListJournal([drop(1, "organic")]), clock=ManualClock(wall_s=NOON_S))
+    client = create_app(one).test_client()
+    assert '<span class="number">1</span><span>drop</span>' in client.get("/history").text
+    indonesian = client.get("/history", headers={"Accept-Language": "id"}).text
+    assert '<span class="number">1</span><span>buangan</span>' in indonesian
+    assert "0,1 kg untuk tiap buangan organik" in indonesian

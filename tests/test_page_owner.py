@@ -192,7 +192,6 @@ def test_the_cookie_is_for_this_page_only_and_for_no_script(client: FlaskClient)
     token = token_of(client)
     cookie = client.post("/login", data={"password": PASSWORD, "csrf_token": token}).headers["Set-Cookie"]
     assert "HttpOnly" in cookie
-    assert "SameSite=Strict" in cookie
     secure = client.post("/login", data={"password": PASSWORD, "csrf_token": token}, base_url="https://localhost")
     assert secure.status_code == 400 or "Secure" in secure.headers["Set-Cookie"]
 
@@ -242,3 +241,50 @@ def test_a_wrong_setting_is_told_as_the_file_s_checker_says_it_and_changes_nothi
     response = client.post("/health/settings", data=form)
     assert response.status_code == 400
     assert "decision.confidence" in response.text
+
+
+def test_a_link_from_another_site_finds_the_owner_logged_in(client: FlaskClient) -> None:
+    log_in(client)
+    assert client.get_cookie("pilah").same_site == "Lax", "a stricter cookie stays at home, and a new one replaces it"
+
+
+def test_a_script_is_asked_for_at_each_visit_and_sent_when_it_has_changed(client: FlaskClient) -> None:
+    sent = client.get("/static/health.js")
+    assert sent.cache_control.no_cache
+    assert sent.cache_control.max_age is None
+    again = client.get("/static/health.js", headers={"If-None-Match": sent.headers["ETag"]})
+    assert (again.status_code, again.data) == (304, b"")
+
+
+def test_a_form_in_another_tab_is_still_good_after_the_login(client: FlaskClient) -> None:
+    token = token_of(client, "/history")
+    log_in(client)
+    assert client.post("/logout", data={"csrf_token": token}).status_code == 302
+
+
+@pytest.mark.parametrize(
+    "place", ["/history?from=2026-01-01&verdict=sure", "/login?next=teach.page", "/health/settings"]
+)
+def test_whoever_switches_the_language_stays_where_they_are_and_keeps_it(client: FlaskClient, place: str) -> None:
+    form = {"language": "id", "csrf_token": token_of(client)}
+    answer = client.post("/language", data=form, headers={"Referer": f"http://localhost{place}"})
+    assert answer.headers["Location"] == place
+    assert client.get_cookie("pilah").expires is not None, "kept when the browser is closed"
+
+
+@pytest.mark.parametrize(
+    "referer",
+    ["https://evil.example/history", "http://localhost//evil.example", "http://localhost/logout", "http://[", "x"],
+)
+def test_a_switch_of_language_leads_nobody_away(client: FlaskClient, referer: str) -> None:
+    form = {"language": "id", "csrf_token": token_of(client)}
+    assert client.post("/language", data=form, headers={"Referer": referer}).headers["Location"] == "/"
+
+
+def test_one_minute_to_wait_is_told_as_one(client: FlaskClient, bin_: Bin) -> None:
+    for _ in range(GUESSES_OF_ONE):
+        log_in(client, "guess")
+    bin_.clock.sleep(14 * 60)
+    form = {"password": "guess", "csrf_token": token_of(client)}
+    assert "Wait 1 minute." in client.post("/login", data=form).text
+    assert "Tunggu 1 menit." in client.post("/login", data=form, headers={"Accept-Language": "id"}).text

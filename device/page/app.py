@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 from flask import Flask, Response, current_app, make_response, redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
@@ -47,7 +48,7 @@ HEADERS = {
 def create_app(bin_: Bin) -> Flask:
     """The page of one bin as a WSGI application; it binds nothing and loads no model yet."""
     app = Flask("device.page")
-    app.config.update(MAX_CONTENT_LENGTH=ask.BYTES_AT_MOST, MAX_FORM_PARTS=100, SEND_FILE_MAX_AGE_DEFAULT=3600)
+    app.config.update(MAX_CONTENT_LENGTH=ask.BYTES_AT_MOST, MAX_FORM_PARTS=100)
     app.config["WTF_CSRF_TIME_LIMIT"] = None
     app.extensions["pilah-bin"] = bin_
     app.extensions["pilah-closing"] = threading.Event()
@@ -77,8 +78,20 @@ def home() -> ResponseReturnValue:
 def choose_language() -> ResponseReturnValue:
     if (chosen := request.form.get("language")) in words.LANGUAGES:
         session["language"] = chosen
-    endpoint = request.form.get("page", "")
-    return redirect(url_for(endpoint if endpoint in _pages() else "home"))
+        session.permanent = True
+    return redirect(_place_before())
+
+
+def _place_before() -> str:
+    """Where the visitor came from, with what was asked there, if that is a page of this bin; else the start."""
+    try:
+        place = urlsplit(request.referrer or "")
+        if place.netloc == request.host:
+            current_app.url_map.bind(request.host).match(place.path, "GET")
+            return urlunsplit(("", "", place.path, place.query, ""))
+    except (ValueError, HTTPException):
+        pass
+    return url_for("home")
 
 
 def compartment_colours() -> ResponseReturnValue:

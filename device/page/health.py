@@ -11,6 +11,7 @@ from device.errors import ConfigError
 from device.events import FaultEvent, StateEvent
 from device.page.bin import Appliance, Bin, the_bin
 from device.page.owner import is_owner, owner_only
+from device.page.words import exact
 from device.requests import CloseLid, Maintenance, OpenLid
 
 health = Blueprint("health", __name__)
@@ -28,6 +29,7 @@ def page() -> ResponseReturnValue:
 
 def _render(bin_: Bin, status: int = 200) -> ResponseReturnValue:
     events = bin_.appliance.snapshot() if bin_.appliance else []
+    saved = _saved(bin_) if is_owner() else None
     state = next((event.state for event in events if isinstance(event, StateEvent)), None)
     page = render_template(
         "health.html",
@@ -35,7 +37,8 @@ def _render(bin_: Bin, status: int = 200) -> ResponseReturnValue:
         contract=bin_.contract,
         faults=[event.message for event in events if isinstance(event, FaultEvent) and not event.is_over],
         checks=bin_.diagnose() if is_owner() else (),
-        saved=_saved(bin_) if is_owner() else None,
+        saved=saved,
+        shown=_shown(saved) if saved else None,
         state=state,
     )
     return page, status
@@ -47,6 +50,19 @@ def _saved(bin_: Bin) -> Config:
         return bin_.saved_config()
     except ConfigError:
         return bin_.config
+
+
+def _shown(saved: Config) -> dict[str, str]:
+    """What stands in the form of settings: what is saved, or what was just sent and refused."""
+    confidence = saved.decision.confidence
+    values = {
+        "decision.confidence": "" if confidence is None else exact(confidence),
+        "decision.fallback": saved.decision.fallback,
+        **{f"materials.{name}": to for name, to in saved.materials.items()},
+    }
+    if request.method == "POST":
+        return {**values, **request.form.to_dict()}
+    return {**values, "journal.thumbnails": "yes" if saved.journal.thumbnails else ""}
 
 
 @health.post("/health/maintenance")
@@ -65,6 +81,12 @@ def lid() -> ResponseReturnValue:
         abort(400)
     _appliance().request(OpenLid(compartment) if request.form.get("move") == "open" else CloseLid(compartment))
     return _done()
+
+
+@health.get("/health/settings")
+def settings_page() -> ResponseReturnValue:
+    """Where a browser asks once more for the answer to a refused form."""
+    return redirect(url_for("health.page"))
 
 
 @health.post("/health/settings")

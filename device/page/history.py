@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, datetime, timedelta
+from itertools import cycle
 from typing import Any
 
 from flask import Blueprint, Flask, Response, render_template, request
@@ -12,13 +14,16 @@ from flask_babel import format_datetime
 from device.drops import NUMBER_AT_MOST, Search, all_drops, csv_lines
 from device.page import words
 from device.page.bin import Bin, Journal, the_bin
-from device.page.estimate import saving
+from device.page.estimate import ORGANIC_DROP_KG, saving
 
 DAYS_AT_FIRST = 14
 DAYS_IN_CHART = 92
 ROWS = 50
+COLOURS_OF_THE_PAST = "#8d8d8d", "#b0a8b9", "#a3b18a"
+"""For the chart, of compartments that the configuration does not know any more."""
 FIRST_DAY, LAST_DAY = date(1970, 1, 1), date(9999, 1, 1)
 """Far enough from the first and the last day that Python knows, whatever is added and whatever the time zone."""
+FILTER = ("from", "to", "compartment", "verdict")
 
 history = Blueprint("history", __name__)
 
@@ -31,7 +36,7 @@ def install(app: Flask, bin_: Bin) -> None:
 
 @history.get("/history")
 def page() -> ResponseReturnValue:
-    search, first, last = _search()
+    search, first, last, compartments = _search()
     counts = _journal().counts(search)
     total = sum(number for *_, number in counts)
     unsure = sum(number for _, _, verdict, number in counts if verdict != "sure")
@@ -42,38 +47,47 @@ def page() -> ResponseReturnValue:
         first=first,
         last=last,
         search=search,
+        asked={name: request.args[name] for name in FILTER if name in request.args},
         total=total,
         unsure_share=unsure / total if total else 0.0,
         saving=saving(organic),
-        chart=_chart(counts, first, last),
+        drop_kg=words.exact(ORGANIC_DROP_KG),
+        chart=_chart(counts, compartments, first, last),
+        days_in_chart=DAYS_IN_CHART,
+        is_whole=(last - first).days < DAYS_IN_CHART,
         drops=drops[:ROWS],
         older=drops[ROWS - 1].id if len(drops) > ROWS else None,
-        compartments=the_bin().config.compartments,
+        compartments=compartments,
     )
 
 
 @history.get("/history.csv")
 def table() -> ResponseReturnValue:
     """The drops that the filter leaves, newest first; written as they are read."""
-    search, first, last = _search()
+    search, first, last, _ = _search()
     response = Response(csv_lines(all_drops(_journal(), search)), mimetype="text/csv")
     response.headers["Content-Disposition"] = f'attachment; filename="pilah-{first}-{last}.csv"'
     return response
 
 
-def _search() -> tuple[Search, date, date]:
-    """What the visitor asks for; a value that means nothing is left out."""
+def _search() -> tuple[Search, date, date, list[str]]:
+    """What the visitor asks for, its first and last day, and all compartments of that time.
+
+    A value that means nothing is left out.
+    """
     today = datetime.fromtimestamp(the_bin().clock.wall()).date()
     last = request.args.get("to", today, _day)
     first = min(last, request.args.get("from", last - timedelta(days=DAYS_AT_FIRST - 1), _day))
     compartment, verdict = request.args.get("compartment"), request.args.get("verdict")
-    search = Search(
-        since_s=_midnight_s(first),
-        until_s=_midnight_s(last + timedelta(days=1)),
-        compartment=compartment if compartment in the_bin().config.compartments else None,
+    days = Search(_midnight_s(first), _midnight_s(last + timedelta(days=1)))
+    past = sorted(name for _, name, *_ in _journal().counts(days))
+    compartments = list(dict.fromkeys([*the_bin().config.compartments, *past]))
+    search = replace(
+        days,
+        compartment=compartment if compartment in compartments else None,
         verdict=verdict if verdict in ("sure", "unsure", "unknown") else None,
     )
-    return search, first, last
+    return search, first, last, compartments
 
 
 def _day(text: str) -> date:
@@ -90,21 +104,24 @@ def _midnight_s(day: date) -> float:
     return datetime(day.year, day.month, day.day).timestamp()
 
 
-def _chart(counts: list[tuple[date, str, str, int]], first: date, last: date) -> dict[str, Any]:
+def _chart(
+    counts: list[tuple[date, str, str, int]], compartments: list[str], first: date, last: date
+) -> dict[str, Any]:
     """Drops per day and compartment, for the script that draws them and for the table beside it."""
     first = max(first, last - timedelta(days=DAYS_IN_CHART - 1))
     days = [first + timedelta(days=number) for number in range((last - first).days + 1)]
-    numbers = {(day, name): 0 for day in days for name in the_bin().config.compartments}
+    numbers = {(day, name): 0 for day in days for name in compartments}
     for day, name, _, number in counts:
         if (day, name) in numbers:
             numbers[day, name] += number
+    configured, past = the_bin().config.compartments, cycle(COLOURS_OF_THE_PAST)
     series = [
         {
             "label": words.compartment_word(name),
-            "colour": compartment.colour,
+            "colour": configured[name].colour if name in configured else next(past),
             "values": [numbers[day, name] for day in days],
         }
-        for name, compartment in the_bin().config.compartments.items()
+        for name in compartments
     ]
     return {"days": [day.isoformat() for day in days], "series": series}
 

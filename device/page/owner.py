@@ -15,6 +15,7 @@ from flask import Blueprint, Flask, current_app, flash, redirect, render_templat
 from flask.sessions import SecureCookieSessionInterface
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
+from flask_babel import ngettext
 from werkzeug.exceptions import Unauthorized
 from werkzeug.security import check_password_hash, generate_password_hash
 
@@ -26,6 +27,8 @@ LETTERS_AT_LEAST, LETTERS_AT_MOST = 8, 1024
 KEY_BYTES = 32
 GUESSES_OF_ONE, GUESSES_OF_ALL, GUESSES_PERIOD_S = 8, 40, 900.0
 SESSION_S = 12 * 3600
+KEPT_AT_LOGIN = ("language", "csrf_token")
+"""The token, so that forms which other tabs have open stay good."""
 
 owner = Blueprint("owner", __name__)
 _P = ParamSpec("_P")
@@ -137,7 +140,7 @@ def install(app: Flask, folder: Path | None, clock: Clock) -> None:
         SECRET_KEY=cookie_key(folder),
         SESSION_COOKIE_NAME="pilah",
         SESSION_COOKIE_HTTPONLY=True,
-        SESSION_COOKIE_SAMESITE="Strict",
+        SESSION_COOKIE_SAMESITE="Lax",
         PERMANENT_SESSION_LIFETIME=SESSION_S,
     )
     app.session_interface = _SecureWhereHttps()
@@ -179,18 +182,18 @@ def login() -> ResponseReturnValue:
     limits: LoginLimits = current_app.extensions["pilah-login-limits"]
     if wait_s := limits.wait_s(client):
         minutes = max(1, round(wait_s / 60))
-        flash(_("Too many tries. Wait %(minutes)s minutes.", minutes=minutes), "wrong")
+        sentence = ngettext("Too many tries. Wait %(num)s minute.", "Too many tries. Wait %(num)s minutes.", minutes)
+        flash(sentence, "wrong")
         return render_template("login.html", has_password=True), 429, {"Retry-After": str(round(wait_s) or 1)}
     if not password().matches(request.form.get("password", "")):
         flash(_("This is not the password."), "wrong")
         return render_template("login.html", has_password=password().is_set()), 403
     limits.forgive(client)
-    chosen = session.get("language")
+    kept = {name: session[name] for name in KEPT_AT_LOGIN if name in session}
     session.clear()
+    session.update(kept)
     session.permanent = True
     session["owner"] = password().mark()
-    if chosen:
-        session["language"] = chosen
     return redirect(url_for(_page_after_login()))
 
 

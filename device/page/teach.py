@@ -6,7 +6,7 @@ from flask import Blueprint, Flask, Response, abort, current_app, flash, redirec
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 
-from device.drops import NUMBER_AT_MOST
+from device.drops import NUMBER_AT_MOST, Drop
 from device.errors import PictureError
 from device.page.ask import Asker, picture_sentence
 from device.page.bin import Bin, Journal, the_bin
@@ -27,8 +27,16 @@ def install(app: Flask, bin_: Bin) -> None:
 @owner_only
 def page() -> ResponseReturnValue:
     return render_template(
-        "teach.html", drops=_journal().to_teach(CARDS), keeps_thumbnails=the_bin().config.journal.thumbnails
+        "teach.html",
+        drops=_journal().to_teach(CARDS),
+        likeliest_first=_likeliest_first,
+        keeps_thumbnails=the_bin().config.journal.thumbnails,
     )
+
+
+def _likeliest_first(drop: Drop) -> list[str]:
+    """The materials of the model in use, whatever model judged the drop."""
+    return sorted(the_bin().contract.classes, key=lambda name: -drop.probabilities.get(name, 0.0))
 
 
 @teach.get(f"{DROP}.jpg")

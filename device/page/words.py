@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from babel import numbers
 from flask import request, session
 from flask_babel import format_decimal, format_percent, get_locale
 from flask_babel import gettext as _
@@ -72,6 +73,11 @@ def verdict_word(verdict: str) -> str:
 def number(value: float, decimals: int = 0) -> str:
     """A number as it is written in the visitor's language."""
     return str(format_decimal(value, "0." + "0" * decimals if decimals else "0"))
+
+
+def exact(value: float) -> str:
+    """A number with all its decimals, so that it is still the same one when it is typed back."""
+    return numbers.format_decimal(value, locale=get_locale(), decimal_quantization=False)
 
 
 def percent(share: float, decimals: int = 0) -> str:
