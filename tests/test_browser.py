@@ -33,6 +33,12 @@ SIZE_OF_PICTURE = """async (src) => {
     await picture.decode();
     return [picture.naturalWidth, picture.naturalHeight];
 }"""
+LOOKS = """looks => {
+    Object.defineProperty(document, "hidden", { value: !looks, configurable: true });
+    document.dispatchEvent(new Event("visibilitychange"));
+}"""
+KEEPS_STREAMS = """window.streams = [];
+EventSource = class extends EventSource { constructor(...how) { super(...how); streams.push(this); } };"""
 PAGES = ["/now", "/ask", "/teach", "/history", "/health", "/login", "/nowhere", "/offline"]
 
 
@@ -169,6 +175,55 @@ def test_the_owner_moves_a_lid_in_maintenance(visitor: Visitor, bin_: Bin) -> No
     assert bin_.appliance.requests == [Maintenance(True), OpenLid("organic")]
     bin_.appliance.tell(LidEvent(time.time(), "organic", "open"))
     visitor.tab.locator(".by-hand li", has_text="Organic").get_by_text("open", exact=True).wait_for()
+
+
+@pytest.fixture
+def owner(chromium: Any, server: PageServer) -> Iterator[Visitor]:
+    """The owner at Health, who may meet faults."""
+    owner = Visitor(chromium, server.url, PHONE)
+    owner.log_in()
+    owner.tab.goto("/health")
+    yield owner
+    owner.tab.context.close()
+
+
+@pytest.fixture
+def no_stream_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("device.page.now.STREAMS_AT_MOST", 0)
+
+
+def test_an_owner_without_a_place_in_the_stream_sees_the_lids_all_the_same(
+    no_stream_place: None, owner: Visitor, bin_: Bin
+) -> None:
+    owner.tab.get_by_role("button", name="Start maintenance").click()
+    bin_.appliance.tell(StateEvent(time.time(), "maintenance"))
+    owner.tab.get_by_role("button", name="End maintenance").wait_for()
+    bin_.appliance.tell(LidEvent(time.time(), "organic", "open"))
+    owner.tab.locator(".by-hand li", has_text="Organic").get_by_text("open", exact=True).wait_for()
+
+
+def test_an_owner_whose_session_is_over_is_asked_to_log_in_before_a_lid_moves(owner: Visitor) -> None:
+    owner.tab.context.clear_cookies()
+    owner.tab.get_by_role("button", name="Start maintenance").click()
+    owner.tab.locator("main").get_by_role("link", name="Log in").wait_for()
+
+
+def test_an_owner_is_told_when_the_bin_is_out_of_reach_of_a_lid_s_button(owner: Visitor) -> None:
+    owner.tab.evaluate("navigator.serviceWorker.ready.then(() => true)")
+    owner.tab.context.set_offline(True)
+    owner.tab.get_by_role("button", name="Start maintenance").click()
+    owner.tab.get_by_role("heading", name="The bin cannot be reached").wait_for()
+
+
+@pytest.mark.parametrize("path", ["/now", "/health"])
+def test_who_does_not_look_leaves_the_place_in_the_stream_to_another(owner: Visitor, path: str) -> None:
+    owner.tab.add_init_script(KEEPS_STREAMS)
+    owner.tab.goto(path)
+    owner.tab.wait_for_function("() => streams.length === 1 && streams[0].readyState === EventSource.OPEN")
+    owner.tab.evaluate(LOOKS, False)
+    assert owner.tab.evaluate("streams[0].readyState === EventSource.CLOSED")
+    owner.tab.evaluate(LOOKS, True)
+    owner.tab.wait_for_function("() => streams.length === 2 && streams[1].readyState === EventSource.OPEN")
 
 
 def test_a_resident_switches_to_indonesian_and_it_stays(visitor: Visitor) -> None:

@@ -1,4 +1,5 @@
 // Health: lids move without a reload, and show what they do; without this script the forms do the same with one.
+import { watch } from "./watch.js";
 import { words } from "./words.js";
 
 const lids = document.getElementById("lids");
@@ -17,14 +18,13 @@ function heed(event) {
 }
 
 if (lids) {
-  const source = new EventSource(lids.dataset.events);
-  source.addEventListener("message", (message) => heed(JSON.parse(message.data)));
-  addEventListener("pagehide", () => source.close(), { once: true });
+  watch(lids.dataset, heed);
+  const reload = () => location.reload();
   for (const form of lids.querySelectorAll("form.move")) {
     form.addEventListener("submit", (event) => {
       event.preventDefault();
       fetch(form.action, { method: "POST", body: new FormData(form, event.submitter), headers: { Accept: "application/json" } })
-        .then((response) => { if (response.status === 401) location.reload(); }, () => {});
+        .then((response) => { if (!response.ok) reload(); }, reload);
     });
   }
 }
