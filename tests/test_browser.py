@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 from device.checks import Check
 from device.clock import SystemClock
-from device.config import Config
+from device.config import CompartmentSection, Config
 from device.drops import Drop
 from device.events import DecisionEvent, LidEvent, SignalEvent, StateEvent
 from device.page.app import create_app
@@ -105,6 +106,24 @@ def test_a_visitor_watches_a_drop_and_sees_the_lid_open(visitor: Visitor, bin_: 
 def _lid_box(visitor: Visitor) -> float:
     height: float = visitor.tab.locator(".lid").nth(1).bounding_box()["height"]
     return height
+
+
+def test_a_kiosk_shows_the_new_lids_after_the_bin_has_started_anew_with_others(chromium: Any, bin_: Bin) -> None:
+    with PageServer(create_app(bin_), "127.0.0.1", 0) as server:
+        kiosk = Visitor(chromium, server.url, KIOSK)
+        kiosk.tab.goto("/")
+        kiosk.tab.get_by_text("Ready. Lay something on the tray.").wait_for()
+    with PageServer(create_app(replace(bin_, config=_labelled("Kitchen waste"))), "127.0.0.1", server.port):
+        kiosk.tab.locator(".lids").get_by_text("Kitchen waste").first.wait_for()
+        kiosk.tab.context.close()
+
+
+def _labelled(label: str, more: int = 0) -> Config:
+    """The usual compartments and some more, all with this label."""
+    names = [*Config().compartments, *(f"more_{number}" for number in range(more))]
+    return Config(
+        compartments={name: CompartmentSection(servo_pin=pin, label={"en": label}) for pin, name in enumerate(names, 4)}
+    )
 
 
 def test_a_resident_asks_about_several_photos_and_reads_where_they_go(visitor: Visitor) -> None:

@@ -22,6 +22,9 @@ const follow = {
     for (const event of events) hear(event, false);
     if (isAsked) askForTray();
   },
+  start(event) {
+    if (event.start !== stage.dataset.start) location.reload();
+  },
   state(event) {
     state = event.state;
     $("state").textContent = words[state] ?? state;
