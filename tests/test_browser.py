@@ -34,6 +34,10 @@ SIZE_OF_PICTURE = """async (src) => {
     await picture.decode();
     return [picture.naturalWidth, picture.naturalHeight];
 }"""
+STICKS_OUT = """[...document.querySelectorAll(".card *")].filter((one) => {
+    const edge = one.closest(".card").getBoundingClientRect().right;
+    return one.getBoundingClientRect().right > edge && !one.closest(".scroll, .out-of-sight");
+}).map((one) => one.outerHTML.slice(0, 80))"""
 LOOKS = """looks => {
     Object.defineProperty(document, "hidden", { value: !looks, configurable: true });
     document.dispatchEvent(new Event("visibilitychange"));
@@ -296,6 +300,22 @@ def test_the_page_fits_the_pi_s_own_small_screen_with_all_lids_in_sight(
     box = tab.locator(".lids").bounding_box()
     assert box["y"] + box["height"] <= 480
     tab.close()
+
+
+@pytest.mark.parametrize(("width", "lids"), [(320, 5), (360, 6), (800, 8)])
+def test_many_lids_with_long_names_fit_every_page(chromium: Any, bin_: Bin, width: int, lids: int) -> None:
+    bin_.appliance.tell(DecisionEvent(1.0, 1, "organic", "organic", 0.9, "sure", 3, 400.0, {"organic": 0.9}))
+    labelled = replace(bin_, config=_labelled("Biodegradable kitchen and garden waste", lids - 4))
+    with PageServer(create_app(labelled), "127.0.0.1", 0) as server:
+        visitor = Visitor(chromium, server.url, {"width": width, "height": 480})
+        visitor.log_in()
+        for path in PAGES[:6]:
+            visitor.tab.goto(path)
+            if path == "/now":
+                visitor.tab.locator("#decision").wait_for()
+            assert visitor.tab.evaluate("document.documentElement.scrollWidth") <= width, path
+            assert visitor.tab.evaluate(STICKS_OUT) == [], path
+        visitor.tab.context.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
