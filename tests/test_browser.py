@@ -186,6 +186,12 @@ def test_the_owner_logs_in_corrects_a_photo_and_a_drop_and_logs_out(visitor: Vis
     visitor.tab.get_by_label("Password").wait_for()
 
 
+def test_a_resident_reads_no_program_s_message_where_a_proxy_answers_for_the_bin(owner: Visitor) -> None:
+    owner.tab.context.route("**/api/classify", lambda route: route.fulfill(status=502, body="<html>Bad Gateway"))
+    owner.ask(bottle=photo_of("glass"))
+    owner.tab.locator(".answer.wrong").get_by_text("The bin did not answer.").wait_for()
+
+
 def test_the_owner_moves_a_lid_in_maintenance(visitor: Visitor, bin_: Bin) -> None:
     visitor.log_in()
     visitor.tab.goto("/health")

@@ -31,8 +31,8 @@ async function question(blob) {
   const form = new FormData();
   form.append("photo", blob, "photo");
   const response = await fetch(zone.dataset.url, { method: "POST", body: form, headers: { Accept: "application/json" } });
-  const answer = await response.json();
-  if (!response.ok) throw new Error(answer.error);
+  const answer = await response.json().catch(() => ({}));
+  if (!response.ok) throw new Error(answer.error ?? words.no_answer);
   return answer;
 }
 
