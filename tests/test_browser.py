@@ -192,6 +192,14 @@ def test_a_resident_reads_no_program_s_message_where_a_proxy_answers_for_the_bin
     owner.tab.locator(".answer.wrong").get_by_text("The bin did not answer.").wait_for()
 
 
+def test_an_owner_is_told_that_a_correction_did_not_reach_the_bin(owner: Visitor) -> None:
+    owner.ask(bottle=photo_of("glass"))
+    owner.tab.locator(".answer h2").wait_for()
+    owner.tab.context.set_offline(True)
+    owner.tab.locator(".correct").get_by_role("button", name="Plastic").click()
+    owner.tab.get_by_text("That was not saved.").wait_for()
+
+
 def test_the_owner_moves_a_lid_in_maintenance(visitor: Visitor, bin_: Bin) -> None:
     visitor.log_in()
     visitor.tab.goto("/health")

@@ -61,9 +61,9 @@ function offerCorrection(form, blob) {
     const sent = new FormData();
     sent.append("photo", blob, "photo");
     sent.append("material", event.submitter.value);
-    const response = await fetch(form.dataset.url, { method: "POST", body: sent, headers: { "X-CSRFToken": token, Accept: "application/json" } });
-    form.querySelector("[role=status]").textContent = response.ok ? words.saved : words.not_saved;
-    for (const button of form.querySelectorAll("button")) button.setAttribute("aria-pressed", String(response.ok && button === event.submitter));
+    const response = await fetch(form.dataset.url, { method: "POST", body: sent, headers: { "X-CSRFToken": token, Accept: "application/json" } }).catch(() => null);
+    form.querySelector("[role=status]").textContent = response?.ok ? words.saved : words.not_saved;
+    for (const button of form.querySelectorAll("button")) button.setAttribute("aria-pressed", String(Boolean(response?.ok) && button === event.submitter));
   });
 }
 
