@@ -38,6 +38,8 @@ STICKS_OUT = """[...document.querySelectorAll(".card *")].filter((one) => {
     const edge = one.closest(".card").getBoundingClientRect().right;
     return one.getBoundingClientRect().right > edge && !one.closest(".scroll, .out-of-sight");
 }).map((one) => one.outerHTML.slice(0, 80))"""
+OFFLINE_SPEAKS = """language => caches.match("/offline")
+    .then((page) => page.text()).then((text) => text.includes(`lang="${language}"`))"""
 LOOKS = """looks => {
     Object.defineProperty(document, "hidden", { value: !looks, configurable: true });
     document.dispatchEvent(new Event("visibilitychange"));
@@ -375,3 +377,19 @@ def test_the_page_is_installed_and_says_so_when_the_bin_is_out_of_reach(chromium
     tab.goto("/history")
     tab.get_by_role("heading", name="The bin cannot be reached").wait_for()
     context.close()
+
+
+def test_a_resident_reads_in_the_language_of_now_that_the_bin_is_out_of_reach(
+    chromium: Any, server: PageServer
+) -> None:
+    resident = Visitor(chromium, server.url, PHONE)
+    resident.tab.goto("/ask")
+    resident.tab.evaluate("navigator.serviceWorker.ready.then(() => true)")
+    resident.tab.get_by_role("button", name="Bahasa Indonesia").click()
+    resident.tab.get_by_role("heading", name="Ini dibuang ke mana?").wait_for()
+    resident.tab.wait_for_function(OFFLINE_SPEAKS, arg="id")
+    resident.tab.context.set_offline(True)
+    resident.tab.goto("/history")
+    resident.tab.get_by_role("heading", name="Tempat sampah tidak terjangkau").wait_for()
+    assert resident.tab.locator("form").count() == 0
+    resident.tab.context.close()
