@@ -40,6 +40,11 @@ STICKS_OUT = """[...document.querySelectorAll(".card *")].filter((one) => {
 }).map((one) => one.outerHTML.slice(0, 80))"""
 OFFLINE_SPEAKS = """language => caches.match("/offline")
     .then((page) => page.text()).then((text) => text.includes(`lang="${language}"`))"""
+COUNTS_WHAT_IS_SAID = """window.said = [];
+for (const live of document.querySelectorAll("[role=status], [aria-live]")) {
+    new MutationObserver((changes) => changes.forEach(({ target }) => said.push(target.textContent)))
+        .observe(live, { childList: true, subtree: true, characterData: true });
+}"""
 LOOKS = """looks => {
     Object.defineProperty(document, "hidden", { value: !looks, configurable: true });
     document.dispatchEvent(new Event("visibilitychange"));
@@ -290,6 +295,40 @@ def test_the_page_is_used_by_keyboard_alone(visitor: Visitor) -> None:
     assert visitor.tab.evaluate("document.activeElement.id") == "main"
     visitor.tab.keyboard.press("Tab")
     assert visitor.tab.evaluate("document.activeElement.id") == "take"
+
+
+def test_an_owner_at_the_keyboard_ends_maintenance_with_the_key_that_began_it(owner: Visitor, bin_: Bin) -> None:
+    owner.tab.get_by_role("button", name="Start maintenance").press("Enter")
+    bin_.appliance.tell(StateEvent(time.time(), "maintenance"))
+    owner.tab.get_by_role("button", name="End maintenance").wait_for()
+    assert owner.tab.evaluate("document.activeElement.textContent") == "End maintenance"
+
+
+def test_a_screen_reader_tells_which_lid_opens_by_hand(owner: Visitor, bin_: Bin) -> None:
+    bin_.appliance.tell(LidEvent(time.time(), "organic", "open"))
+    owner.tab.get_by_role("status").filter(has_text="Organic").get_by_text("open", exact=True).wait_for()
+
+
+def test_a_screen_reader_tells_which_led_is_lit(visitor: Visitor, bin_: Bin) -> None:
+    visitor.tab.goto("/now")
+    bin_.appliance.tell(SignalEvent(time.time(), "thinking"))
+    visitor.tab.locator(".leds [aria-current=true]", has_text="thinking").wait_for()
+    assert visitor.tab.locator(".leds [aria-current=true]").count() == 1
+
+
+def test_a_screen_reader_without_a_place_in_the_stream_hears_each_thing_once(
+    no_stream_place: None, owner: Visitor, bin_: Bin
+) -> None:
+    bin_.appliance.tell(DecisionEvent(1.0, 1, "organic", "organic", 0.9, "sure", 3, 400.0, {"organic": 0.9}))
+    owner.tab.goto("/now")
+    owner.tab.locator("#decision").wait_for()
+    owner.tab.evaluate(COUNTS_WHAT_IS_SAID)
+    for _ in range(2):
+        with owner.tab.expect_response("**/api/now"):
+            pass
+    bin_.appliance.tell(StateEvent(time.time(), "leaving"))
+    owner.tab.get_by_text("Thank you!").wait_for()
+    assert owner.tab.evaluate("said") == ["Thank you!"]
 
 
 def test_every_page_fits_its_screen_in_both_languages(visitor: Visitor) -> None:

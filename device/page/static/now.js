@@ -1,12 +1,13 @@
 // Now: the page follows the bin's own events.
 import { watch } from "./watch.js";
-import { drawBars, words } from "./words.js";
+import { drawBars, say, words } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
 const stage = $("stage");
 const faults = new Map();
 let state = "empty";
 let newest = null;
+let decidedAt = null;
 
 const clock = new Intl.DateTimeFormat(document.documentElement.lang, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
 
@@ -27,7 +28,7 @@ const follow = {
   },
   state(event) {
     state = event.state;
-    $("state").textContent = words[state] ?? state;
+    say($("state"), words[state] ?? state);
     stage.dataset.state = state;
   },
   lid(event) {
@@ -38,12 +39,18 @@ const follow = {
     }
   },
   signal(event) {
-    for (const lamp of stage.querySelectorAll("[data-signal]")) lamp.classList.toggle("lit", lamp.dataset.signal === event.signal);
+    for (const lamp of stage.querySelectorAll("[data-signal]")) {
+      const isLit = lamp.dataset.signal === event.signal;
+      lamp.classList.toggle("lit", isLit);
+      lamp.setAttribute("aria-current", String(isLit));
+    }
     for (const drawn of stage.querySelectorAll(".compartment")) {
       drawn.classList.toggle("lit", drawn.dataset.compartment === event.compartment);
     }
   },
   decision(event, isNews) {
+    if (event.time === decidedAt) return;
+    decidedAt = event.time;
     showJudged(isNews);
     $("none-yet").hidden = true;
     $("decision").hidden = false;
@@ -110,6 +117,6 @@ async function decoded(address) {
 const hear = (event, isNews = true) => follow[event.event]?.(event, isNews);
 
 watch(stage.dataset, hear, {
-  found: () => { $("state").textContent = words[state]; },
-  lost: () => { $("state").textContent = words.lost; },
+  found: () => say($("state"), words[state]),
+  lost: () => say($("state"), words.lost),
 });
