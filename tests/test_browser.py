@@ -16,11 +16,12 @@ from device.config import CompartmentSection, Config
 from device.drops import Drop
 from device.events import DecisionEvent, LidEvent, SignalEvent, StateEvent
 from device.page.app import create_app
+from device.page.ask import PIXELS_AT_MOST
 from device.page.bin import Bin
 from device.page.server import PageServer
 from device.requests import Maintenance, OpenLid
 from tests.bundles import plain
-from tests.page_parts import ListJournal, PlayedAppliance, make_bin, photo_of
+from tests.page_parts import ListJournal, PlayedAppliance, jpeg, make_bin, photo_of
 from tests.visitor import CHROMIUM, KIOSK, PHONE, Visitor
 
 playwright = pytest.importorskip("playwright.sync_api")
@@ -172,6 +173,11 @@ def test_a_large_photo_is_made_smaller_before_it_is_sent(visitor: Visitor) -> No
         visitor.ask(large=large)
     visitor.tab.locator(".answer h2").wait_for()
     assert int(asked.value.all_headers()["content-length"]) < len(large) / 2
+
+
+def test_a_photo_of_more_pixels_than_the_bin_takes_is_made_smaller_before_it_is_sent(owner: Visitor) -> None:
+    owner.ask(wide=jpeg(plain("glass", 1000, PIXELS_AT_MOST // 1000 + 1)))
+    owner.tab.locator(".answer h2", has_text="Glass").wait_for()
 
 
 def test_the_owner_logs_in_corrects_a_photo_and_a_drop_and_logs_out(visitor: Visitor, bin_: Bin) -> None:
