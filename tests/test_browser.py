@@ -379,6 +379,17 @@ def test_many_lids_with_long_names_fit_every_page(chromium: Any, bin_: Bin, widt
         visitor.tab.context.close()
 
 
+@pytest.mark.parametrize("language", ["en-GB", "id-ID"])
+@pytest.mark.parametrize("width", [320, 360])
+def test_no_name_of_the_usual_lids_is_broken_on_a_narrow_phone(
+    chromium: Any, server: PageServer, language: str, width: int
+) -> None:
+    tab = chromium.new_page(viewport={"width": width, "height": 740}, locale=language, base_url=server.url)
+    tab.goto("/now")
+    assert len(set(tab.locator(".lids strong").evaluate_all("names => names.map((name) => name.offsetHeight)"))) == 1
+    tab.close()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_no_serious_violation_on_any_page(chromium: Any, server: PageServer, scheme: str) -> None:
     for size in (PHONE, KIOSK):
