@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,16 @@ import pytest
 
 from device.checks import Check
 from device.clock import SystemClock
-from device.config import Config
+from device.config import CompartmentSection, Config
 from device.drops import Drop
 from device.events import DecisionEvent, LidEvent, SignalEvent, StateEvent
 from device.page.app import create_app
+from device.page.ask import PIXELS_AT_MOST
 from device.page.bin import Bin
 from device.page.server import PageServer
 from device.requests import Maintenance, OpenLid
 from tests.bundles import plain
-from tests.page_parts import ListJournal, PlayedAppliance, make_bin, photo_of
+from tests.page_parts import ListJournal, PlayedAppliance, jpeg, make_bin, photo_of
 from tests.visitor import CHROMIUM, KIOSK, PHONE, Visitor
 
 playwright = pytest.importorskip("playwright.sync_api")
@@ -33,6 +35,23 @@ SIZE_OF_PICTURE = """async (src) => {
     await picture.decode();
     return [picture.naturalWidth, picture.naturalHeight];
 }"""
+STICKS_OUT = """[...document.querySelectorAll(".card *")].filter((one) => {
+    const edge = one.closest(".card").getBoundingClientRect().right;
+    return one.getBoundingClientRect().right > edge && !one.closest(".scroll, .out-of-sight");
+}).map((one) => one.outerHTML.slice(0, 80))"""
+OFFLINE_SPEAKS = """language => caches.match("/offline")
+    .then((page) => page.text()).then((text) => text.includes(`lang="${language}"`))"""
+COUNTS_WHAT_IS_SAID = """window.said = [];
+for (const live of document.querySelectorAll("[role=status], [aria-live]")) {
+    new MutationObserver((changes) => changes.forEach(({ target }) => said.push(target.textContent)))
+        .observe(live, { childList: true, subtree: true, characterData: true });
+}"""
+LOOKS = """looks => {
+    Object.defineProperty(document, "hidden", { value: !looks, configurable: true });
+    document.dispatchEvent(new Event("visibilitychange"));
+}"""
+KEEPS_STREAMS = """window.streams = [];
+EventSource = class extends EventSource { constructor(...how) { super(...how); streams.push(this); } };"""
 PAGES = ["/now", "/ask", "/teach", "/history", "/health", "/login", "/nowhere", "/offline"]
 
 
@@ -101,6 +120,24 @@ def _lid_box(visitor: Visitor) -> float:
     return height
 
 
+def test_a_kiosk_shows_the_new_lids_after_the_bin_has_started_anew_with_others(chromium: Any, bin_: Bin) -> None:
+    with PageServer(create_app(bin_), "127.0.0.1", 0) as server:
+        kiosk = Visitor(chromium, server.url, KIOSK)
+        kiosk.tab.goto("/")
+        kiosk.tab.get_by_text("Ready. Lay something on the tray.").wait_for()
+    with PageServer(create_app(replace(bin_, config=_labelled("Kitchen waste"))), "127.0.0.1", server.port):
+        kiosk.tab.locator(".lids").get_by_text("Kitchen waste").first.wait_for()
+        kiosk.tab.context.close()
+
+
+def _labelled(label: str, more: int = 0) -> Config:
+    """The usual compartments and some more, all with this label."""
+    names = [*Config().compartments, *(f"more_{number}" for number in range(more))]
+    return Config(
+        compartments={name: CompartmentSection(servo_pin=pin, label={"en": label}) for pin, name in enumerate(names, 4)}
+    )
+
+
 def test_a_resident_asks_about_several_photos_and_reads_where_they_go(visitor: Visitor) -> None:
     visitor.ask(bottle=photo_of("glass"), peel=photo_of("organic"))
     visitor.tab.locator(".answer .chip", has_text="Recyclable").wait_for()
@@ -138,6 +175,11 @@ def test_a_large_photo_is_made_smaller_before_it_is_sent(visitor: Visitor) -> No
     assert int(asked.value.all_headers()["content-length"]) < len(large) / 2
 
 
+def test_a_photo_of_more_pixels_than_the_bin_takes_is_made_smaller_before_it_is_sent(owner: Visitor) -> None:
+    owner.ask(wide=jpeg(plain("glass", 1000, PIXELS_AT_MOST // 1000 + 1)))
+    owner.tab.locator(".answer h2", has_text="Glass").wait_for()
+
+
 def test_the_owner_logs_in_corrects_a_photo_and_a_drop_and_logs_out(visitor: Visitor, bin_: Bin) -> None:
     visitor.log_in()
     visitor.ask(bottle=photo_of("glass"))
@@ -157,6 +199,20 @@ def test_the_owner_logs_in_corrects_a_photo_and_a_drop_and_logs_out(visitor: Vis
     visitor.tab.get_by_label("Password").wait_for()
 
 
+def test_a_resident_reads_no_program_s_message_where_a_proxy_answers_for_the_bin(owner: Visitor) -> None:
+    owner.tab.context.route("**/api/classify", lambda route: route.fulfill(status=502, body="<html>Bad Gateway"))
+    owner.ask(bottle=photo_of("glass"))
+    owner.tab.locator(".answer.wrong").get_by_text("The bin did not answer.").wait_for()
+
+
+def test_an_owner_is_told_that_a_correction_did_not_reach_the_bin(owner: Visitor) -> None:
+    owner.ask(bottle=photo_of("glass"))
+    owner.tab.locator(".answer h2").wait_for()
+    owner.tab.context.set_offline(True)
+    owner.tab.locator(".correct").get_by_role("button", name="Plastic").click()
+    owner.tab.get_by_text("That was not saved.").wait_for()
+
+
 def test_the_owner_moves_a_lid_in_maintenance(visitor: Visitor, bin_: Bin) -> None:
     visitor.log_in()
     visitor.tab.goto("/health")
@@ -169,6 +225,55 @@ def test_the_owner_moves_a_lid_in_maintenance(visitor: Visitor, bin_: Bin) -> No
     assert bin_.appliance.requests == [Maintenance(True), OpenLid("organic")]
     bin_.appliance.tell(LidEvent(time.time(), "organic", "open"))
     visitor.tab.locator(".by-hand li", has_text="Organic").get_by_text("open", exact=True).wait_for()
+
+
+@pytest.fixture
+def owner(chromium: Any, server: PageServer) -> Iterator[Visitor]:
+    """The owner at Health, who may meet faults."""
+    owner = Visitor(chromium, server.url, PHONE)
+    owner.log_in()
+    owner.tab.goto("/health")
+    yield owner
+    owner.tab.context.close()
+
+
+@pytest.fixture
+def no_stream_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("device.page.now.STREAMS_AT_MOST", 0)
+
+
+def test_an_owner_without_a_place_in_the_stream_sees_the_lids_all_the_same(
+    no_stream_place: None, owner: Visitor, bin_: Bin
+) -> None:
+    owner.tab.get_by_role("button", name="Start maintenance").click()
+    bin_.appliance.tell(StateEvent(time.time(), "maintenance"))
+    owner.tab.get_by_role("button", name="End maintenance").wait_for()
+    bin_.appliance.tell(LidEvent(time.time(), "organic", "open"))
+    owner.tab.locator(".by-hand li", has_text="Organic").get_by_text("open", exact=True).wait_for()
+
+
+def test_an_owner_whose_session_is_over_is_asked_to_log_in_before_a_lid_moves(owner: Visitor) -> None:
+    owner.tab.context.clear_cookies()
+    owner.tab.get_by_role("button", name="Start maintenance").click()
+    owner.tab.locator("main").get_by_role("link", name="Log in").wait_for()
+
+
+def test_an_owner_is_told_when_the_bin_is_out_of_reach_of_a_lid_s_button(owner: Visitor) -> None:
+    owner.tab.evaluate("navigator.serviceWorker.ready.then(() => true)")
+    owner.tab.context.set_offline(True)
+    owner.tab.get_by_role("button", name="Start maintenance").click()
+    owner.tab.get_by_role("heading", name="The bin cannot be reached").wait_for()
+
+
+@pytest.mark.parametrize("path", ["/now", "/health"])
+def test_who_does_not_look_leaves_the_place_in_the_stream_to_another(owner: Visitor, path: str) -> None:
+    owner.tab.add_init_script(KEEPS_STREAMS)
+    owner.tab.goto(path)
+    owner.tab.wait_for_function("() => streams.length === 1 && streams[0].readyState === EventSource.OPEN")
+    owner.tab.evaluate(LOOKS, False)
+    assert owner.tab.evaluate("streams[0].readyState === EventSource.CLOSED")
+    owner.tab.evaluate(LOOKS, True)
+    owner.tab.wait_for_function("() => streams.length === 2 && streams[1].readyState === EventSource.OPEN")
 
 
 def test_a_resident_switches_to_indonesian_and_it_stays(visitor: Visitor) -> None:
@@ -198,6 +303,40 @@ def test_the_page_is_used_by_keyboard_alone(visitor: Visitor) -> None:
     assert visitor.tab.evaluate("document.activeElement.id") == "take"
 
 
+def test_an_owner_at_the_keyboard_ends_maintenance_with_the_key_that_began_it(owner: Visitor, bin_: Bin) -> None:
+    owner.tab.get_by_role("button", name="Start maintenance").press("Enter")
+    bin_.appliance.tell(StateEvent(time.time(), "maintenance"))
+    owner.tab.get_by_role("button", name="End maintenance").wait_for()
+    assert owner.tab.evaluate("document.activeElement.textContent") == "End maintenance"
+
+
+def test_a_screen_reader_tells_which_lid_opens_by_hand(owner: Visitor, bin_: Bin) -> None:
+    bin_.appliance.tell(LidEvent(time.time(), "organic", "open"))
+    owner.tab.get_by_role("status").filter(has_text="Organic").get_by_text("open", exact=True).wait_for()
+
+
+def test_a_screen_reader_tells_which_led_is_lit(visitor: Visitor, bin_: Bin) -> None:
+    visitor.tab.goto("/now")
+    bin_.appliance.tell(SignalEvent(time.time(), "thinking"))
+    visitor.tab.locator(".leds [aria-current=true]", has_text="thinking").wait_for()
+    assert visitor.tab.locator(".leds [aria-current=true]").count() == 1
+
+
+def test_a_screen_reader_without_a_place_in_the_stream_hears_each_thing_once(
+    no_stream_place: None, owner: Visitor, bin_: Bin
+) -> None:
+    bin_.appliance.tell(DecisionEvent(1.0, 1, "organic", "organic", 0.9, "sure", 3, 400.0, {"organic": 0.9}))
+    owner.tab.goto("/now")
+    owner.tab.locator("#decision").wait_for()
+    owner.tab.evaluate(COUNTS_WHAT_IS_SAID)
+    for _ in range(2):
+        with owner.tab.expect_response("**/api/now"):
+            pass
+    bin_.appliance.tell(StateEvent(time.time(), "leaving"))
+    owner.tab.get_by_text("Thank you!").wait_for()
+    assert owner.tab.evaluate("said") == ["Thank you!"]
+
+
 def test_every_page_fits_its_screen_in_both_languages(visitor: Visitor) -> None:
     visitor.log_in()
     for language in ("English", "Bahasa Indonesia"):
@@ -221,6 +360,33 @@ def test_the_page_fits_the_pi_s_own_small_screen_with_all_lids_in_sight(
     assert tab.evaluate("document.documentElement.scrollWidth") <= 800
     box = tab.locator(".lids").bounding_box()
     assert box["y"] + box["height"] <= 480
+    tab.close()
+
+
+@pytest.mark.parametrize(("width", "lids"), [(320, 5), (360, 6), (800, 8)])
+def test_many_lids_with_long_names_fit_every_page(chromium: Any, bin_: Bin, width: int, lids: int) -> None:
+    bin_.appliance.tell(DecisionEvent(1.0, 1, "organic", "organic", 0.9, "sure", 3, 400.0, {"organic": 0.9}))
+    labelled = replace(bin_, config=_labelled("Biodegradable kitchen and garden waste", lids - 4))
+    with PageServer(create_app(labelled), "127.0.0.1", 0) as server:
+        visitor = Visitor(chromium, server.url, {"width": width, "height": 480})
+        visitor.log_in()
+        for path in PAGES[:6]:
+            visitor.tab.goto(path)
+            if path == "/now":
+                visitor.tab.locator("#decision").wait_for()
+            assert visitor.tab.evaluate("document.documentElement.scrollWidth") <= width, path
+            assert visitor.tab.evaluate(STICKS_OUT) == [], path
+        visitor.tab.context.close()
+
+
+@pytest.mark.parametrize("language", ["en-GB", "id-ID"])
+@pytest.mark.parametrize("width", [320, 360])
+def test_no_name_of_the_usual_lids_is_broken_on_a_narrow_phone(
+    chromium: Any, server: PageServer, language: str, width: int
+) -> None:
+    tab = chromium.new_page(viewport={"width": width, "height": 740}, locale=language, base_url=server.url)
+    tab.goto("/now")
+    assert len(set(tab.locator(".lids strong").evaluate_all("names => names.map((name) => name.offsetHeight)"))) == 1
     tab.close()
 
 
@@ -267,3 +433,19 @@ def test_the_page_is_installed_and_says_so_when_the_bin_is_out_of_reach(chromium
     tab.goto("/history")
     tab.get_by_role("heading", name="The bin cannot be reached").wait_for()
     context.close()
+
+
+def test_a_resident_reads_in_the_language_of_now_that_the_bin_is_out_of_reach(
+    chromium: Any, server: PageServer
+) -> None:
+    resident = Visitor(chromium, server.url, PHONE)
+    resident.tab.goto("/ask")
+    resident.tab.evaluate("navigator.serviceWorker.ready.then(() => true)")
+    resident.tab.get_by_role("button", name="Bahasa Indonesia").click()
+    resident.tab.get_by_role("heading", name="Ini dibuang ke mana?").wait_for()
+    resident.tab.wait_for_function(OFFLINE_SPEAKS, arg="id")
+    resident.tab.context.set_offline(True)
+    resident.tab.goto("/history")
+    resident.tab.get_by_role("heading", name="Tempat sampah tidak terjangkau").wait_for()
+    assert resident.tab.locator("form").count() == 0
+    resident.tab.context.close()

@@ -124,6 +124,7 @@ def page() -> ResponseReturnValue:
     return render_template(
         "ask.html",
         bytes_at_most=BYTES_AT_MOST,
+        pixels_at_most=PIXELS_AT_MOST,
         can_teach=bin_.journal is not None,
         materials=bin_.contract.classes,
     )

@@ -7,8 +7,8 @@ import threading
 from flask import Blueprint, Flask, Response, abort, current_app, jsonify, render_template, request
 from flask.typing import ResponseReturnValue
 
-from device.page.bin import Appliance, Bin, the_bin
-from device.page.stream import Broadcast, TrayPicture, public
+from device.page.bin import Bin, the_bin
+from device.page.stream import Broadcast, TrayPicture
 
 STREAMS_AT_MOST = 32
 """Watchers at once; each holds a thread, and the next asks again and again instead."""
@@ -27,7 +27,7 @@ def install(app: Flask, bin_: Bin) -> None:
 
 @now.get("/now")
 def page() -> ResponseReturnValue:
-    return render_template("now.html", bin=the_bin().config)
+    return render_template("now.html", bin=the_bin().config, start=_broadcast().start)
 
 
 @now.get("/tray.jpg")
@@ -45,7 +45,7 @@ def tray() -> ResponseReturnValue:
 @now.get("/api/now")
 def snapshot() -> ResponseReturnValue:
     """The latest event of each kind: what a watcher asks for who found no place in the stream."""
-    return jsonify([public(event) for event in _appliance().snapshot()])
+    return jsonify(_broadcast().standing())
 
 
 @now.get("/events")
@@ -54,14 +54,12 @@ def stream() -> ResponseReturnValue:
     places: threading.BoundedSemaphore = current_app.extensions["pilah-streams"]
     if not places.acquire(blocking=False):
         abort(503)
-    broadcast: Broadcast = current_app.extensions["pilah-broadcast"]
-    response = Response(broadcast.watch(), mimetype="text/event-stream")
+    response = Response(_broadcast().watch(), mimetype="text/event-stream")
     response.cache_control.no_store = True
     response.call_on_close(places.release)
     return response
 
 
-def _appliance() -> Appliance:
-    appliance = the_bin().appliance
-    assert appliance is not None, "the blueprint is registered with an appliance only"
-    return appliance
+def _broadcast() -> Broadcast:
+    broadcast: Broadcast = current_app.extensions["pilah-broadcast"]
+    return broadcast

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import secrets
 import threading
 from collections import deque
 from collections.abc import Iterator
@@ -76,6 +77,8 @@ class Broadcast:
         self._watchers = 0
         self._is_listening = False
         self._shown_s = float("-inf")
+        self.start = secrets.token_hex(8)
+        """Another one after each start of the bin, by which a page knows that it is out of date."""
 
     def watch(self) -> Iterator[bytes]:
         """The stream of one watcher (server-sent events; WHATWG HTML, section 9.2): first how things stand."""
@@ -147,8 +150,12 @@ class Broadcast:
             self._picture = frame_s, said
             self._news.notify_all()
 
+    def standing(self) -> list[dict[str, Any]]:
+        """How things stand, event by event; first of all, which start of the bin this is."""
+        return [{"event": "start", "start": self.start}, *map(public, self._appliance.snapshot())]
+
     def _standing(self) -> bytes:
-        return _data({"event": "snapshot", "events": [public(event) for event in self._appliance.snapshot()]})
+        return _data({"event": "snapshot", "events": self.standing()})
 
 
 def public(event: Event) -> dict[str, Any]:

@@ -5,18 +5,23 @@ const zone = document.getElementById("ask");
 const answers = document.getElementById("asked");
 const template = document.getElementById("answer");
 const bytesAtMost = Number(zone.dataset.bytesAtMost);
+const pixelsAtMost = Number(zone.dataset.pixelsAtMost);
 const SHORT_SIDE = 1024; // pixels; the model looks at 224
 const SHRINK_BYTES = 3_000_000;
 const BIN_READS = ["image/jpeg", "image/png", "image/webp"];
 
 /** The file as it is, or as a small upright JPEG where it is large or of a kind that only the browser can read. */
 async function shrink(file) {
-  if (file.size <= SHRINK_BYTES && BIN_READS.includes(file.type)) return file;
   try {
     const whole = await createImageBitmap(file, { imageOrientation: "from-image" });
-    const scale = Math.min(1, SHORT_SIDE / Math.min(whole.width, whole.height));
+    const pixels = whole.width * whole.height;
+    if (file.size <= SHRINK_BYTES && pixels <= pixelsAtMost && BIN_READS.includes(file.type)) {
+      whole.close();
+      return file;
+    }
+    const scale = Math.min(1, SHORT_SIDE / Math.min(whole.width, whole.height), Math.sqrt(pixelsAtMost / pixels));
     const canvas = document.createElement("canvas");
-    [canvas.width, canvas.height] = [Math.round(whole.width * scale), Math.round(whole.height * scale)];
+    [canvas.width, canvas.height] = [Math.floor(whole.width * scale), Math.floor(whole.height * scale)];
     const pen = canvas.getContext("2d");
     pen.imageSmoothingQuality = "high";
     pen.drawImage(whole, 0, 0, canvas.width, canvas.height);
@@ -31,8 +36,8 @@ async function question(blob) {
   const form = new FormData();
   form.append("photo", blob, "photo");
   const response = await fetch(zone.dataset.url, { method: "POST", body: form, headers: { Accept: "application/json" } });
-  const answer = await response.json();
-  if (!response.ok) throw new Error(answer.error);
+  const answer = await response.json().catch(() => ({}));
+  if (!response.ok) throw new Error(answer.error ?? words.no_answer);
   return answer;
 }
 
@@ -61,9 +66,9 @@ function offerCorrection(form, blob) {
     const sent = new FormData();
     sent.append("photo", blob, "photo");
     sent.append("material", event.submitter.value);
-    const response = await fetch(form.dataset.url, { method: "POST", body: sent, headers: { "X-CSRFToken": token, Accept: "application/json" } });
-    form.querySelector("[role=status]").textContent = response.ok ? words.saved : words.not_saved;
-    for (const button of form.querySelectorAll("button")) button.setAttribute("aria-pressed", String(response.ok && button === event.submitter));
+    const response = await fetch(form.dataset.url, { method: "POST", body: sent, headers: { "X-CSRFToken": token, Accept: "application/json" } }).catch(() => null);
+    form.querySelector("[role=status]").textContent = response?.ok ? words.saved : words.not_saved;
+    for (const button of form.querySelectorAll("button")) button.setAttribute("aria-pressed", String(Boolean(response?.ok) && button === event.submitter));
   });
 }
 

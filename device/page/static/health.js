@@ -1,5 +1,6 @@
 // Health: lids move without a reload, and show what they do; without this script the forms do the same with one.
-import { words } from "./words.js";
+import { watch } from "./watch.js";
+import { say, words } from "./words.js";
 
 const lids = document.getElementById("lids");
 
@@ -8,23 +9,24 @@ function heed(event) {
     event.events.forEach(heed);
   } else if (event.event === "state") {
     const isMaintenance = event.state === "maintenance";
+    const hadFocus = document.activeElement.matches("[data-shown-in]");
     for (const button of lids.querySelectorAll("[data-shown-in]")) button.hidden = (button.dataset.shownIn === "maintenance") !== isMaintenance;
+    if (hadFocus) lids.querySelector("[data-shown-in]:not([hidden])").focus();
     for (const button of lids.querySelectorAll("[name=move]")) button.disabled = !isMaintenance;
   } else if (event.event === "lid") {
     const told = lids.querySelector(`[data-compartment="${CSS.escape(event.compartment)}"] .lid-state`);
-    if (told) told.textContent = words[event.state === "fault" ? "lid_fault" : event.state];
+    if (told) say(told, words[event.state === "fault" ? "lid_fault" : event.state]);
   }
 }
 
 if (lids) {
-  const source = new EventSource(lids.dataset.events);
-  source.addEventListener("message", (message) => heed(JSON.parse(message.data)));
-  addEventListener("pagehide", () => source.close(), { once: true });
+  watch(lids.dataset, heed);
+  const reload = () => location.reload();
   for (const form of lids.querySelectorAll("form.move")) {
     form.addEventListener("submit", (event) => {
       event.preventDefault();
       fetch(form.action, { method: "POST", body: new FormData(form, event.submitter), headers: { Accept: "application/json" } })
-        .then((response) => { if (response.status === 401) location.reload(); }, () => {});
+        .then((response) => { if (!response.ok) reload(); }, reload);
     });
   }
 }

@@ -1,16 +1,13 @@
-// Now: the page follows the bin's own events; nothing is asked for unless the stream has no place left.
-import { drawBars, words } from "./words.js";
+// Now: the page follows the bin's own events.
+import { watch } from "./watch.js";
+import { drawBars, say, words } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
 const stage = $("stage");
-const ASKS_EVERY_MS = 3000;
-const RETURNS_AFTER_MS = 30000;
 const faults = new Map();
 let state = "empty";
-let asking = null;
-let returning = null;
-let source = null;
 let newest = null;
+let decidedAt = null;
 
 const clock = new Intl.DateTimeFormat(document.documentElement.lang, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
 
@@ -20,14 +17,18 @@ const wordOf = (name) => stage.querySelector(`li[data-compartment="${CSS.escape(
 const classOf = (name) => [...(drawnLidOf(name)?.classList ?? [])].find((one) => one.startsWith("compartment-")) ?? "";
 
 const follow = {
-  snapshot({ events }) {
+  snapshot({ events, isAsked }) {
     faults.clear();
     drawFaults();
     for (const event of events) hear(event, false);
+    if (isAsked) askForTray();
+  },
+  start(event) {
+    if (event.start !== stage.dataset.start) location.reload();
   },
   state(event) {
     state = event.state;
-    $("state").textContent = words[state] ?? state;
+    say($("state"), words[state] ?? state);
     stage.dataset.state = state;
   },
   lid(event) {
@@ -38,12 +39,18 @@ const follow = {
     }
   },
   signal(event) {
-    for (const lamp of stage.querySelectorAll("[data-signal]")) lamp.classList.toggle("lit", lamp.dataset.signal === event.signal);
+    for (const lamp of stage.querySelectorAll("[data-signal]")) {
+      const isLit = lamp.dataset.signal === event.signal;
+      lamp.classList.toggle("lit", isLit);
+      lamp.setAttribute("aria-current", String(isLit));
+    }
     for (const drawn of stage.querySelectorAll(".compartment")) {
       drawn.classList.toggle("lit", drawn.dataset.compartment === event.compartment);
     }
   },
   decision(event, isNews) {
+    if (event.time === decidedAt) return;
+    decidedAt = event.time;
     showJudged(isNews);
     $("none-yet").hidden = true;
     $("decision").hidden = false;
@@ -109,35 +116,7 @@ async function decoded(address) {
 
 const hear = (event, isNews = true) => follow[event.event]?.(event, isNews);
 
-async function ask() {
-  try {
-    follow.snapshot({ events: await (await fetch(stage.dataset.snapshot)).json() });
-    askForTray();
-  } catch {
-    $("state").textContent = words.lost;
-  }
-}
-
-function listen() {
-  clearInterval(asking);
-  source = new EventSource(stage.dataset.events);
-  source.addEventListener("message", (message) => hear(JSON.parse(message.data)));
-  source.addEventListener("open", () => { $("state").textContent = words[state]; });
-  source.addEventListener("error", () => {
-    $("state").textContent = words.lost;
-    if (source.readyState !== EventSource.CLOSED) return; // it comes back by itself
-    asking = setInterval(ask, ASKS_EVERY_MS);
-    returning = setTimeout(listen, RETURNS_AFTER_MS);
-    ask();
-  });
-}
-
-addEventListener("pagehide", () => source.close());
-/** Who does not look needs no pictures, and leaves the place to another. */
-document.addEventListener("visibilitychange", () => {
-  source.close();
-  clearInterval(asking);
-  clearTimeout(returning);
-  if (!document.hidden) listen();
+watch(stage.dataset, hear, {
+  found: () => say($("state"), words[state]),
+  lost: () => say($("state"), words.lost),
 });
-listen();

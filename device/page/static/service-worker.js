@@ -2,6 +2,8 @@
 const CACHE = "pilah-1";
 const OFFLINE = "/offline";
 
+const keepOffline = () => caches.open(CACHE).then((cache) => cache.add(OFFLINE));
+
 self.addEventListener("install", (event) => {
   event.waitUntil(caches.open(CACHE).then((cache) => cache.addAll([OFFLINE, "/static/style.css", "/static/icons/pilah.svg", "/static/vendor/plus-jakarta-sans-latin-wght-normal.woff2"])));
   self.skipWaiting();
@@ -15,7 +17,9 @@ self.addEventListener("fetch", (event) => {
   const { request } = event;
   const path = new URL(request.url).pathname;
   if (request.mode === "navigate") {
-    event.respondWith(fetch(request).catch(() => caches.match(OFFLINE)));
+    const answer = fetch(request);
+    event.respondWith(answer.catch(() => caches.match(OFFLINE)));
+    if (path === "/language") event.waitUntil(answer.then(keepOffline).catch(() => {}));
   } else if (request.method === "GET" && path.startsWith("/static/")) {
     event.respondWith(fetch(request).catch(() => caches.match(request)));
   }

@@ -3,6 +3,11 @@ export const words = JSON.parse(document.getElementById("words").textContent);
 export const token = document.querySelector("meta[name=csrf-token]").content;
 export const percent = (share) => new Intl.NumberFormat(document.documentElement.lang, { style: "percent" }).format(share);
 
+/** Write only what is new: a screen reader reads aloud whatever is written into what it listens to. */
+export function say(element, sentence) {
+  if (element.textContent !== sentence) element.textContent = sentence;
+}
+
 /** A list of bars, the likeliest first, each in the colour of its compartment: `shares` material → 0…1. */
 export function drawBars(list, shares, atMost = 99) {
   const sorted = Object.entries(shares).sort((a, b) => b[1] - a[1]).slice(0, atMost);
