@@ -253,6 +253,9 @@ def test_an_owner_without_a_place_in_the_stream_sees_the_lids_all_the_same(
 
 
 def test_an_owner_whose_session_is_over_is_asked_to_log_in_before_a_lid_moves(owner: Visitor) -> None:
+    # What is still on its way brings the session's cookie back.
+    owner.tab.evaluate("navigator.serviceWorker.ready.then(() => true)")
+    owner.tab.locator(".by-hand li", has_text="Organic").get_by_text("closed", exact=True).wait_for()
     owner.tab.context.clear_cookies()
     owner.tab.get_by_role("button", name="Start maintenance").click()
     owner.tab.locator("main").get_by_role("link", name="Log in").wait_for()
