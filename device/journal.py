@@ -278,7 +278,7 @@ def _where(search: Search) -> tuple[str, list[Any]]:
 
 
 def _read_probabilities(text: str) -> dict[str, float]:
-    """None where the card has altered the text: SQLite has no checksums, and the rest of the row is still worth it."""
+    """Nothing where the card has altered the text: SQLite has no checksums, and the rest of the row is worth it."""
     try:
         probabilities: dict[str, float] = json.loads(text)
     except ValueError:

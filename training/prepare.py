@@ -45,7 +45,7 @@ class Photo:
 
 
 def digest_of(photos: Iterable[Photo]) -> str:
-    """SHA-256 of photos' paths and materials, in any order."""
+    """SHA-256 of photos' paths and materials, in any order: tells which were learnt from, and as what."""
     told = sorted((photo.path, photo.material) for photo in photos)
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
@@ -69,11 +69,6 @@ class Split:
     @property
     def classes(self) -> tuple[str, ...]:
         return tuple(sorted({photo.material for photo in self.photos}))
-
-    @property
-    def digest(self) -> str:
-        """Tells which photos are learnt from, and as what: the same for the same ones only."""
-        return digest_of(self.part("train"))
 
     def part(self, part: Part) -> list[Photo]:
         return [photo for photo in self.photos if photo.part == part]

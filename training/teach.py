@@ -17,7 +17,7 @@ from training.files import write_checkpoint
 from training.loop import Training
 from training.models import Normalised, Teacher, load_checkpoint, require_classes
 from training.precision import mixed_precision
-from training.prepare import Split
+from training.prepare import Split, digest_of
 from training.processes import Processes
 from training.recipes import Phase, Recipe
 from training.sampling import Photos
@@ -34,13 +34,13 @@ MILD = 0.4
 
 def teacher_of(folder: Path, split: Split, recipe: Recipe, size: int, workers: int, processes: Processes) -> Teacher:
     """The teacher of the run in `folder`: made once, kept in `teacher-SIZE.pt`. Raises `CheckpointError`."""
-    path = _place(folder, size).with_suffix(".pt")
-    teacher = Teacher(len(split.classes), size)
+    path, photos = _place(folder, size).with_suffix(".pt"), split.part("train")
+    teacher, digest = Teacher(len(split.classes), size), digest_of(photos)
     if processes.is_first and not path.exists():
         torch.manual_seed(recipe.seed + size)
-        accuracy = fit_head(teacher, Photos(split.part("train"), split.classes), HEAD_PX, workers=workers)
+        accuracy = fit_head(teacher, Photos(photos, split.classes), HEAD_PX, workers=workers)
         log.info("teacher's head: %.1f %% of its training views", 100 * accuracy)
-        write_checkpoint(path, {"photos": split.digest, "state_dict": teacher.state_dict()})
+        write_checkpoint(path, {"photos": digest, "state_dict": teacher.state_dict()})
     processes.wait()
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)
@@ -49,7 +49,7 @@ def teacher_of(folder: Path, split: Split, recipe: Recipe, size: int, workers: i
         raise CheckpointError(
             f"{path} is no EfficientNet-Lite{size} with {len(split.classes)} classes: remove it, and it is made anew."
         ) from fault
-    if saved["photos"] != split.digest:
+    if saved["photos"] != digest:
         raise CheckpointError(f"{path} was made of other photos: begin anew with --restart.")
     if recipe.teacher_epochs == 0:
         return teacher

@@ -25,6 +25,9 @@ FIRST_DAY, LAST_DAY = date(1970, 1, 1), date(9999, 1, 1)
 """Far enough from the first and the last day that Python knows, whatever is added and whatever the time zone."""
 FILTER = ("from", "to", "compartment", "verdict")
 
+Counts = list[tuple[date, str, str, int]]
+"""Local day, compartment, verdict, number of drops."""
+
 history = Blueprint("history", __name__)
 
 
@@ -36,8 +39,9 @@ def install(app: Flask, bin_: Bin) -> None:
 
 @history.get("/history")
 def page() -> ResponseReturnValue:
-    search, first, last, compartments = _search()
-    counts = _journal().counts(search)
+    search, first, last, all_counts = _search()
+    compartments = _compartments(all_counts)
+    counts = [one for one in all_counts if search.compartment in (None, one[1]) and search.verdict in (None, one[2])]
     total = sum(number for *_, number in counts)
     unsure = sum(number for _, _, verdict, number in counts if verdict != "sure")
     organic = sum(number for _, compartment, _, number in counts if compartment == "organic")
@@ -70,8 +74,8 @@ def table() -> ResponseReturnValue:
     return response
 
 
-def _search() -> tuple[Search, date, date, list[str]]:
-    """What the visitor asks for, its first and last day, and all compartments of that time.
+def _search() -> tuple[Search, date, date, Counts]:
+    """What the visitor asks for, its first and last day, and the counts of that time, whatever the lid and verdict.
 
     A value that means nothing is left out.
     """
@@ -80,14 +84,18 @@ def _search() -> tuple[Search, date, date, list[str]]:
     first = min(last, request.args.get("from", last - timedelta(days=DAYS_AT_FIRST - 1), _day))
     compartment, verdict = request.args.get("compartment"), request.args.get("verdict")
     days = Search(_midnight_s(first), _midnight_s(last + timedelta(days=1)))
-    past = sorted(name for _, name, *_ in _journal().counts(days))
-    compartments = list(dict.fromkeys([*the_bin().config.compartments, *past]))
+    counts = _journal().counts(days)
     search = replace(
         days,
-        compartment=compartment if compartment in compartments else None,
+        compartment=compartment if compartment in _compartments(counts) else None,
         verdict=verdict if verdict in ("sure", "unsure", "unknown") else None,
     )
-    return search, first, last, compartments
+    return search, first, last, counts
+
+
+def _compartments(counts: Counts) -> list[str]:
+    """Those of the configuration, then those that drops went into before."""
+    return list(dict.fromkeys([*the_bin().config.compartments, *sorted(name for _, name, *_ in counts)]))
 
 
 def _day(text: str) -> date:
@@ -104,9 +112,7 @@ def _midnight_s(day: date) -> float:
     return datetime(day.year, day.month, day.day).timestamp()
 
 
-def _chart(
-    counts: list[tuple[date, str, str, int]], compartments: list[str], first: date, last: date
-) -> dict[str, Any]:
+def _chart(counts: Counts, compartments: list[str], first: date, last: date) -> dict[str, Any]:
     """Drops per day and compartment, for the script that draws them and for the table beside it."""
     first = max(first, last - timedelta(days=DAYS_IN_CHART - 1))
     days = [first + timedelta(days=number) for number in range((last - first).days + 1)]
