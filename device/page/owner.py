@@ -142,6 +142,7 @@ def install(app: Flask, folder: Path | None, clock: Clock) -> None:
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Lax",
         PERMANENT_SESSION_LIFETIME=SESSION_S,
+        SESSION_REFRESH_EACH_REQUEST=False,  # an answer that is late would bring back what was chosen before
     )
     app.session_interface = _SecureWhereHttps()
     app.extensions["pilah-password"] = Password(folder)
