@@ -7,6 +7,7 @@ RECIPE ?= $(if $(FAST),fast,auto)
 START  ?= $(if $(FAST),random,imagenet)
 OUT    ?= $(if $(FAST),$(RUN)/bundle.onnx,models/default.onnx)
 ARGS   ?=
+DESCRIPTION ?=
 
 BIN     := $(VENV)/bin
 PIP     := $(BIN)/python -m pip --disable-pip-version-check
@@ -52,16 +53,17 @@ load: $(TRAIN) ## drop to lid with and without 24 clients of the page, by turns 
 	@$(BIN)/python -m tests.load_page $(ARGS)
 
 RENDERED := runs/rendered
+DESCRIBED = $(if $(DESCRIPTION),--description "$(DESCRIPTION)")
 
 $(RENDERED): | $(TRAIN)
 	@echo "Rendering waste on trays, one more source to train on"
 	@$(BIN)/python -m training.render $(RENDERED).part --tray --seeds 100:122 --size 192 --samples 24
 	@mv $(RENDERED).part $(RENDERED)
 
-model: $(TRAIN) $(if $(FAST),,$(RENDERED)) ## photos -> trained, evaluated, exported, verified bundle and its report (DATA=folder; FAST=1)
+model: $(TRAIN) $(if $(FAST),,$(RENDERED)) ## photos -> trained, evaluated, exported, verified bundle and its report (DATA=folder; DESCRIPTION=mine.toml; FAST=1)
 	@test -d "$(DATA)" || { echo "Name the folder of photos: make model DATA=../shared/data"; exit 1; }
-	$(BIN)/python -m training prepare --data $(DATA) --run $(RUN) $(if $(FAST),--per-class 6,--rendered $(RENDERED))
-	$(BIN)/python -m training train --data $(DATA) --run $(RUN) --recipe $(RECIPE) --start $(START) $(ARGS)
+	$(BIN)/python -m training prepare --data $(DATA) --run $(RUN) $(DESCRIBED) $(if $(FAST),--per-class 6,--rendered $(RENDERED))
+	$(BIN)/python -m training train --data $(DATA) --run $(RUN) $(DESCRIBED) --recipe $(RECIPE) --start $(START) $(ARGS)
 	$(BIN)/python -m training evaluate --run $(RUN)
 	$(BIN)/python -m export --run $(RUN) --out $(OUT) $(if $(FAST),--accuracy-lost 1 --agreement 0 --calibration-photos 8)
 	$(BIN)/python -m training report --run $(RUN) --bundle $(OUT)

@@ -178,7 +178,7 @@ def _make_peers(path: Path, folder: Path, run_folder: Path | None, must: bool) -
     except ImportError as fault:
         if must:
             raise BenchError(
-                f"The peers need the extra `training` ({fault}): pip install 'pilah[training]'."
+                f"The peers need the extra `training` ({fault}): in the checkout, pip install -e '.[training]'."
             ) from fault
         return [LeftOut("all peers", "the extra `training` is not installed")]
     log.info("Making the peers from %s", run_folder or path)

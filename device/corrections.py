@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from device.config import read_config
+from device.config import read_config, tell_whose
 from device.errors import JournalError
 from device.journal import Journal
 
@@ -27,7 +27,9 @@ def export_corrections(folder: Path, config_file: Path | None) -> None:
 
     Exporting into the same DIR again adds what is new, and moves what was corrected once more.
     """
-    written = write_lessons(Journal.of(read_config(config_file)).lessons(), folder)
+    config = read_config(config_file)
+    tell_whose(config)
+    written = write_lessons(Journal.of(config).lessons(), folder)
     for material, number in sorted(written.items()):
         click.echo(f"{number:6} {material}")
     click.echo(f"{written.total()} pictures in {folder}" if written else "Nothing has been corrected so far.")

@@ -15,7 +15,7 @@ from device import checks
 from device.camera.sources import open_source
 from device.checks import Check, look_at
 from device.clock import SystemClock
-from device.config import Config
+from device.config import Config, tell_whose
 from device.model import model_path
 from device.pins import PinKind, default_pins, open_pins
 
@@ -31,11 +31,12 @@ _HELD = " If Pilah runs as a service it holds them: `sudo systemctl stop pilah`,
 def doctor(
     config_file: Path | None, camera: str | None, pins: PinKind | None, model: Path | None, as_json: bool
 ) -> None:
-    """Check configuration, model, camera, pins, permissions, disk, history and clock; exit code 1 where one is ill."""
+    """Check configuration, model, camera, pins, permissions, disk, history, clock, board; exit code 1 if one is ill."""
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     clock, kind = SystemClock(), pins or default_pins()
 
     def body(config: Config) -> Sequence[Check]:
+        tell_whose(config)
         spec = camera or config.camera.source
         found = [
             look_at("camera", lambda: checks.camera(lambda: open_source(spec, config.camera, clock), config, clock)),

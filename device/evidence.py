@@ -31,11 +31,14 @@ def policy_of(config: Config, contract: Contract) -> Policy:
         for key, value in (("confidence", config.decision.confidence), ("energy", config.decision.energy))
         if value is not None
     }
+    costs = dict(contract.cost_matrix)
+    for right, mistakes in (config.decision.cost or {}).items():
+        costs[right] = {**costs.get(right, {}), **mistakes}
     return Policy(
         compartment_of=config.materials,
         fallback=config.decision.fallback,
         thresholds=contract.thresholds.model_copy(update=asked),
-        cost_matrix=contract.cost_matrix if config.decision.cost is None else config.decision.cost,
+        cost_matrix=costs,
     )
 
 

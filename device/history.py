@@ -14,7 +14,7 @@ from pathlib import Path
 
 import click
 
-from device.config import Config, read_config
+from device.config import Config, read_config, tell_whose
 from device.drops import Drop, Search, all_drops, csv_lines, local_time
 from device.journal import Journal
 
@@ -57,7 +57,9 @@ def history(config_file: Path | None, since_s: float | None, as_csv: bool, as_js
     """List what was dropped, the newest first."""
     if as_csv and as_json:
         raise click.UsageError("--csv and --json exclude each other.")
-    drops = all_drops(Journal.of(read_config(config_file)), Search(since_s=since_s))
+    config = read_config(config_file)
+    tell_whose(config)
+    drops = all_drops(Journal.of(config), Search(since_s=since_s))
     if as_csv:
         for line in csv_lines(drops):
             click.echo(line, nl=False)
@@ -84,6 +86,7 @@ def history(config_file: Path | None, since_s: float | None, as_csv: bool, as_js
 def stats(config_file: Path | None, since_s: float | None, as_json: bool) -> None:
     """Draw how much was dropped each day, and into which compartment."""
     config = read_config(config_file)
+    tell_whose(config)
     if since_s is None:
         first = date.today() - timedelta(days=DAYS - 1)
         since_s = datetime(first.year, first.month, first.day).timestamp()

@@ -39,8 +39,8 @@ def open_pins(kind: PinKind) -> Any:
         from gpiozero.pins.lgpio import LGPIOFactory, LGPIOPin
     except ImportError as fault:
         raise LidError(
-            "Real pins need lgpio, which is not installed: `sudo apt install python3-lgpio`, or `pip install "
-            "'pilah[pi]'`; `--pins mock` runs without a Pi."
+            "Real pins need lgpio, which is not installed: `sudo apt install python3-lgpio`, or, in the "
+            "checkout, `pip install -e '.[pi]'`; `--pins mock` runs without a Pi."
         ) from fault
     except OSError as fault:
         raise LidError(

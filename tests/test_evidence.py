@@ -56,11 +56,14 @@ def test_frames_and_time_have_a_limit(frames: int, waited_s: float) -> None:
 
 def test_the_configuration_goes_before_the_bundle() -> None:
     bundle = Contract.model_validate(contract(tuple(COLOURS)))
+    bundle = bundle.model_copy(update={"cost_matrix": {"organic": {"recyclable": 10.0, "reuse": 5.0}}})
     assert policy_of(Config(), bundle).thresholds == Thresholds(confidence=0.6, energy=-20)
-    asked = Config(decision=DecisionSection(confidence=0.9, cost={"organic": {"reuse": 3}}))
+    asked = Config(decision=DecisionSection(confidence=0.9, cost={"organic": {"reuse": 7}, "reuse": {"organic": 3}}))
     policy = policy_of(asked, bundle)
     assert policy.thresholds == Thresholds(confidence=0.9, energy=-20)
-    assert policy.cost_matrix == {"organic": {"reuse": 3}}
+    told = {"organic": {"recyclable": 10, "reuse": 7}, "reuse": {"organic": 3}}
+    assert policy.cost_matrix == told, "who names one mistake makes no other one cheaper"
+    assert policy_of(Config(), bundle).cost_matrix == bundle.cost_matrix
 
 
 def test_a_material_that_the_configuration_sends_nowhere_is_told_and_one_the_model_does_not_know_is_fine() -> None:

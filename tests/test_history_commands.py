@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import time
 from datetime import date, timedelta
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from device.cli import cli
-from device.config import Config
+from device.config import Config, places
 from device.drops import Drop
 from device.history import bars
 from device.journal import Journal
@@ -124,3 +125,21 @@ def test_a_bar_is_as_long_as_its_day_was_busy_and_days_without_drops_are_shown()
     assert shown[0].count("█") == 3 * shown[2].count("█")
     assert max(map(len, shown[:3])) <= 80
     assert "cellar 1" in shown[3]
+
+
+@pytest.mark.parametrize("command", ["history", "stats", "export-corrections out", "page set-password", "doctor"])
+def test_who_may_not_read_the_services_history_is_told_that_this_is_another(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("STATE_DIRECTORY")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "mine"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "services").mkdir()
+    may, services = os.access, tmp_path / "services"
+    monkeypatch.setattr(places, "SERVICE_STATE", services)
+    told = pilah(*command.split()).stderr
+    assert "put sudo" not in told, "root, who may"
+    monkeypatch.setattr(os, "access", lambda path, mode: path != services and may(path, mode))
+    told = pilah(*command.split()).stderr
+    assert f"This is about {tmp_path}/mine/pilah; the bin that runs as a service keeps" in told
+    assert f"in {services}: put sudo before the command." in told

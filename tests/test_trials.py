@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from device.clock import ManualClock
 from device.drops import Search
 from device.journal import Journal
+from device.trials import __main__ as trials
 from device.trials import powercut
 from device.trials.__main__ import main
 from device.trials.bench import WorkingClock
@@ -98,3 +99,11 @@ def test_the_trial_of_speed_counts_the_work_of_the_loop_as_time() -> None:
 
 def test_the_trial_of_speed_says_how_many_were_served() -> None:
     assert CliRunner().invoke(main, ["latency", "--drops", "2"]).output.startswith("2 drops, 2 served: ")
+
+
+@pytest.mark.parametrize(("most_ms", "code"), [(1.9, 0), (2.1, 1)])
+def test_presence_that_takes_longer_than_is_promised_ends_in_one(
+    most_ms: float, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trials, "time_presence", lambda frames, with_thing: [most_ms if with_thing else 0.5] * frames)
+    assert CliRunner().invoke(main, ["presence"]).exit_code == code

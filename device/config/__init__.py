@@ -10,7 +10,7 @@ from device.config.files import (
     read_config,
     write_config,
 )
-from device.config.places import journal_path, state_folder
+from device.config.places import journal_path, state_folder, tell_whose
 from device.config.schema import (
     CameraSection,
     CompartmentSection,
@@ -44,5 +44,6 @@ __all__ = [
     "preset_text",
     "read_config",
     "state_folder",
+    "tell_whose",
     "write_config",
 ]

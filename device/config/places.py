@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import click
+
 from device.config.schema import Config
 
 SERVICE_STATE = Path("/var/lib/pilah")
@@ -27,3 +29,14 @@ def state_folder(config: Config) -> Path:
     if os.access(SERVICE_STATE, os.W_OK):
         return SERVICE_STATE
     return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "pilah"
+
+
+def tell_whose(config: Config) -> None:
+    """Say on standard error that a command looks at this user's own history and password, not at the service's."""
+    folder = state_folder(config)
+    is_own = config.journal.path is None and "STATE_DIRECTORY" not in os.environ and folder != SERVICE_STATE
+    if is_own and SERVICE_STATE.is_dir():
+        click.echo(
+            f"This is about {folder}; the bin that runs as a service keeps its history and password in "
+            f"{SERVICE_STATE}: put sudo before the command.", err=True,
+        )  # fmt: skip

@@ -14,7 +14,7 @@ from device.bundle import Bundle
 from device.checks import Check, examine, look_at, running_camera, running_pins
 from device.classifier import Classifier
 from device.clock import SystemClock
-from device.config import Config, config_path, edit_config, read_config, state_folder
+from device.config import Config, config_path, edit_config, read_config, state_folder, tell_whose
 from device.evidence import policy_of
 from device.journal import Journal
 from device.model import model_path
@@ -50,7 +50,9 @@ def page(context: click.Context, config_file: Path | None, model: Path | None, p
 @_config
 def set_password(config_file: Path | None) -> None:
     """Set the owner's password; the bin serves the page to its network from its next start."""
-    password = Password(state_folder(read_config(config_file)))
+    config = read_config(config_file)
+    tell_whose(config)
+    password = Password(state_folder(config))
     password.set(click.prompt("The owner's new password", hide_input=True, confirmation_prompt=True))
     click.echo("The password is set. Start the bin again to reach the page from other devices.")
 

@@ -63,7 +63,7 @@ class PageServer:
             # TypeError: Python's socket cannot write the address as a host name.
             raise PageError(
                 f"The page cannot listen on port {port} of {address} ({getattr(fault, 'strerror', None) or fault}); "
-                f"choose another with page.port or page.address, or run with --no-page."
+                f"choose another with page.port or page.address, or leave it out: `pilah run --no-page`."
             ) from fault
         if sys.platform == "linux":  # accepted connections inherit it
             self._listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(UNREAD_AT_MOST_S * 1000))
