@@ -9,7 +9,6 @@ from dataclasses import asdict
 from pathlib import Path
 
 import click
-import cv2.utils.logging
 
 from device import checks
 from device.camera.sources import open_source
@@ -32,7 +31,6 @@ def doctor(
     config_file: Path | None, camera: str | None, pins: PinKind | None, model: Path | None, as_json: bool
 ) -> None:
     """Check configuration, model, camera, pins, permissions, disk, history, clock, board; exit code 1 if one is ill."""
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     clock, kind = SystemClock(), pins or default_pins()
 
     def body(config: Config) -> Sequence[Check]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import os
 import sqlite3
 import threading
 import time
@@ -208,12 +209,21 @@ class Journal:
                 raise
 
     def _connect(self) -> sqlite3.Connection:
+        if os.geteuid() == 0 and not self.path.exists():
+            self._make_for_the_service()
         database = sqlite3.connect(self.path, timeout=WAITS_S, check_same_thread=False)
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = FULL")
         database.execute("PRAGMA secure_delete = ON")
         database.executescript(_TABLES)
         return database
+
+    def _make_for_the_service(self) -> None:
+        """A file that root makes belongs to whom the folder belongs to; SQLite gives its logs the file's owner."""
+        folder = self.path.parent.stat()
+        handle = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
+        os.fchown(handle, folder.st_uid, folder.st_gid)
+        os.close(handle)
 
     def examine(self) -> None:
         """Raises `JournalError` where the file fails SQLite's check; reads only."""

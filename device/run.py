@@ -15,8 +15,6 @@ from pathlib import Path
 from types import FrameType
 
 import click
-import cv2
-import cv2.utils.logging
 
 from device.appliance import Appliance
 from device.camera import FrameSource
@@ -62,8 +60,6 @@ def run(
 ) -> None:
     """Sort: watch the tray, name what lies there, and open the right lid."""
     stop = _Stop()
-    # A camera that is missing is told by Pilah, once; OpenCV would tell it at every attempt to open it.
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
     config = read_config(config_file)
     classifier = open_classifier(config, model)
     clock, spec, kind = SystemClock(), camera or config.camera.source, pins or default_pins()

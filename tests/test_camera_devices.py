@@ -3,7 +3,7 @@
 import sys
 import types
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import cv2
 import numpy as np
@@ -125,6 +125,13 @@ class FakePicamera2:
 
     is_connected = True
     is_silent = False
+    sensor_modes: ClassVar[list[dict[str, Any]]] = [
+        {"size": (640, 480), "bit_depth": 10, "fps": 206.65, "crop_limits": (1000, 752, 1280, 960)},
+        {"size": (3280, 2464), "bit_depth": 10, "fps": 21.19, "crop_limits": (0, 0, 3280, 2464)},
+        {"size": (1640, 1232), "bit_depth": 10, "fps": 41.85, "crop_limits": (0, 0, 3280, 2464)},
+        {"size": (1920, 1080), "bit_depth": 10, "fps": 47.57, "crop_limits": (680, 692, 1920, 1080)},
+    ]
+    """Those of Camera Module 2 (IMX219)."""
 
     def __init__(self) -> None:
         if not self.is_connected:
@@ -134,14 +141,14 @@ class FakePicamera2:
         self.held: dict[str, Any] = {}
         self.out = 0
 
-    def create_video_configuration(self, main: Any, lores: Any, controls: Any) -> dict[str, Any]:
+    def create_video_configuration(self, main: Any, lores: Any, sensor: Any, controls: Any) -> dict[str, Any]:
         for stream in (main, lores):
             if stream["size"][0] % 2 or stream["size"][1] % 2:
                 raise RuntimeError("width and height should be even")
         if lores["size"] > main["size"]:
             raise RuntimeError("lores stream dimensions may not exceed main stream")
         assert lores["format"] == "YUV420"
-        return {"main": main, "lores": lores, "controls": controls}
+        return {"main": main, "lores": lores, "sensor": sensor, "controls": controls}
 
     def configure(self, config: dict[str, Any]) -> None:
         self.config = config
@@ -208,6 +215,25 @@ def test_the_pis_camera_gives_both_streams_in_rgb_and_returns_each_request(picam
     assert frame.small is not None and frame.small.shape == (240, 320, 3)
     assert np.abs(frame.small[9, 9].astype(int) - ORANGE).max() < 8
     assert camera._camera.out == 0
+
+
+def test_the_pis_camera_reads_the_whole_sensor_where_it_is_fast_enough(picamera2: Any) -> None:
+    camera = PiCamera(SETTINGS, ManualClock())
+    assert camera._camera.config["sensor"] == {"output_size": (1640, 1232), "bit_depth": 10}
+    fast = PiCamera(CameraSection(rate_hz=45), ManualClock())
+    assert fast._camera.config["sensor"]["output_size"] == (1920, 1080)
+    picamera2.sensor_modes = [{"format": "MJPEG"}]
+    assert PiCamera(SETTINGS, ManualClock())._camera.config["sensor"] == {}
+
+
+def test_a_picamera2_that_does_not_suit_numpy_is_told_with_the_mend(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Mismatched(types.ModuleType):
+        def __getattr__(self, name: str) -> Any:
+            raise ValueError("numpy.dtype size changed")
+
+    monkeypatch.setitem(sys.modules, "picamera2", Mismatched("picamera2"))
+    with pytest.raises(CameraError, match=r"does not suit the numpy .*: sudo make install once more\."):
+        PiCamera(SETTINGS, ManualClock())
 
 
 def test_the_pis_camera_gives_frames_that_are_smaller_than_its_small_ones(picamera2: Any) -> None:

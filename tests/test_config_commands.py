@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tomllib
 from pathlib import Path
 
@@ -10,8 +11,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from device.cli import cli
-from device.config import PRESETS, edit_config, read_config
+from device.config import PRESETS, edit_config, preset_text, read_config
+from device.config.files import write_config
 from device.errors import ConfigError
+
+NOBODY = 65534
 
 
 def pilah(*words: object) -> Result:
@@ -92,3 +96,19 @@ def test_show_prints_what_is_in_force_as_a_file_that_says_the_same(tmp_path: Pat
     again.write_text(pilah("config", "show", file).output)
     assert read_config(again) == read_config(file)
     assert json.loads(pilah("config", "show", file, "--json").output) == shown
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_what_root_writes_for_the_service_stays_the_services_and_is_written_through_no_link(tmp_path: Path) -> None:
+    folder, victim = tmp_path / "etc", tmp_path / "victim"
+    folder.mkdir()
+    os.chown(folder, NOBODY, NOBODY)
+    config, previous = folder / "pilah.toml", folder / "pilah.toml.previous"
+    victim.write_text("of root")
+    previous.symlink_to(victim)
+    write_config(config, preset_text())
+    edit_config(config, {"camera.rate_hz": 10.0})
+    assert victim.read_text() == "of root" and not previous.is_symlink()
+    assert [file.stat().st_uid for file in (config, previous)] == [NOBODY, NOBODY]
+    assert previous.read_text() == preset_text()
+    assert [one.name for one in sorted(folder.iterdir())] == ["pilah.toml", "pilah.toml.previous"]

@@ -18,6 +18,7 @@ from device.events import DecisionEvent, EventBus, LidEvent
 from device.journal import Journal
 from device.recorder import Recorder
 
+NOBODY = 65534
 NOON_S = 1_750_000_000.0
 DROP = Drop(0, NOON_S, "glass", "recyclable", 0.93, "sure", {"glass": 0.93, "metal": 0.07}, "7-1", latency_ms=210.0)
 
@@ -209,3 +210,14 @@ def test_the_recorder_writes_the_last_drop_before_it_ends(journal: Journal) -> N
         events.publish(_decision(1))
     assert recorder.fault is None
     assert len(journal.drops(Search(), 10)) == 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_a_history_that_root_begins_belongs_to_whom_the_folder_belongs(tmp_path: Path) -> None:
+    os.chown(tmp_path, NOBODY, NOBODY)
+    journal = Journal(tmp_path / "journal.db")
+    journal.open()
+    journal.write(DROP)
+    owners = {file.name: file.stat().st_uid for file in tmp_path.iterdir()}
+    journal.close()
+    assert owners == {"journal.db": NOBODY, "journal.db-wal": NOBODY, "journal.db-shm": NOBODY}

@@ -14,7 +14,6 @@ from typing import Any, NoReturn
 
 import click
 import cv2
-import cv2.utils.logging
 import numpy as np
 from numpy.typing import NDArray
 
@@ -41,7 +40,6 @@ _ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 @click.group()
 def calibrate() -> None:
     """Find angles, tray and focus at a terminal, and write them into the configuration (the old one is kept)."""
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     for number in _ENDINGS:
         signal.signal(number, _end)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import cv2
@@ -30,7 +31,9 @@ def is_installed() -> bool:
 class PiCamera:
     """A camera on the Pi's ribbon connector.
 
-    The image processor scales each frame twice: `pixels` for the classifier, `small` for presence. Exposure and white
+    The whole sensor is read out, for a tray fills the view; left to itself, the sensor would read its middle alone,
+    which suits a small picture. The image processor scales each frame twice: `pixels` for the classifier, `small` for
+    presence. Exposure and white
     balance find their values in the first two seconds and are then held: a bright thing on the tray would otherwise
     darken the whole picture.
 
@@ -45,6 +48,12 @@ class PiCamera:
         """Raises `CameraError` where picamera2 or the camera is missing, or another program has it."""
         try:
             from picamera2 import Picamera2
+        except ValueError as fault:
+            # "numpy.dtype size changed": the system's picamera2 was compiled against another numpy.
+            raise CameraError(
+                f"picamera2 does not suit the numpy that Pilah was installed with ({fault}): sudo make install once "
+                "more."
+            ) from fault
         except ImportError as fault:
             raise CameraError(
                 "The camera needs picamera2, which is not installed; on Raspberry Pi OS: sudo apt install "
@@ -56,8 +65,11 @@ class PiCamera:
         try:
             self._camera = Picamera2()
             period_us = round(1_000_000 / settings.rate_hz)
+            mode = whole_view(self._camera.sensor_modes, settings.rate_hz)
+            sensor = {} if mode is None else {"output_size": mode["size"], "bit_depth": mode["bit_depth"]}
             self._camera.configure(
                 self._camera.create_video_configuration(
+                    sensor=sensor,
                     main={"size": (settings.width, settings.height), "format": "BGR888"},
                     lores={"size": self._small, "format": "YUV420"},
                     controls={"FrameDurationLimits": (period_us, period_us)},
@@ -99,6 +111,21 @@ class PiCamera:
                 camera.stop()
             with contextlib.suppress(RuntimeError, OSError):
                 camera.close()
+
+
+def whole_view(modes: Sequence[Mapping[str, Any]], rate_hz: float) -> Mapping[str, Any] | None:
+    """The smallest of a sensor's modes that sees most and is fast enough, or None where no mode tells (a USB camera).
+
+    `modes`: `Picamera2.sensor_modes`; `crop_limits` is the part of the sensor that a mode reads (left, top, width,
+    height). Where none is fast enough, all count.
+    """
+    told = [mode for mode in modes if "crop_limits" in mode]
+    fast = [mode for mode in told if mode["fps"] >= rate_hz] or told
+    return min(fast, key=lambda mode: (-_area(mode["crop_limits"][2:]), _area(mode["size"])), default=None)
+
+
+def _area(size: Sequence[int]) -> int:
+    return size[0] * size[1]
 
 
 def _rgb(planes: NDArray[np.uint8], width: int) -> NDArray[np.uint8]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import difflib
 import os
-import shutil
 import tempfile
 import tomllib
 from collections.abc import Mapping
@@ -98,34 +97,41 @@ def edit_config(path: Path, changes: Mapping[str, Any]) -> Config:
 def write_config(path: Path, text: str) -> None:
     """Write a file whole or not at all, also when the power fails; the old one is kept as `NAME.previous`.
 
-    Owner and mode stay as they were. Raises `ConfigError` where the disk does not let it.
+    Owner and mode stay as they were; a new file belongs to whom its folder belongs to. Raises `ConfigError` where the
+    disk does not let it.
     """
-    temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        temporary = Path(name)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            os.fchmod(file.fileno(), 0o644)
-            if path.exists():
-                _take_over_owner(file.fileno(), path.stat())
-            file.flush()
-            os.fsync(file.fileno())
-        if path.exists():
-            shutil.copy2(path, path.with_name(f"{path.name}.previous"))
-        temporary.replace(path)
+        is_there = path.exists()
+        was = path.stat() if is_there else path.parent.stat()
+        mode = was.st_mode & 0o777 if is_there else 0o644
+        if is_there:
+            _write_whole(path.with_name(f"{path.name}.previous"), path.read_bytes(), was, mode)
+        _write_whole(path, text.encode(), was, mode)
         sync_folder(path.parent)
     except OSError as fault:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
         raise ConfigError(f"The configuration {path} cannot be written: {fault.strerror or fault}.") from fault
 
 
-def _take_over_owner(handle: int, was: os.stat_result) -> None:
-    os.fchmod(handle, was.st_mode & 0o777)
-    if os.geteuid() == 0:
-        os.fchown(handle, was.st_uid, was.st_gid)
+def _write_whole(path: Path, content: bytes, owner: os.stat_result, mode: int) -> None:
+    """A file or link of that name is replaced, never written through: root may write here, into the service's folder.
+
+    `owner`: of the file, where root writes it.
+    """
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            os.fchmod(file.fileno(), mode)
+            if os.geteuid() == 0:
+                os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def sync_folder(folder: Path) -> None:
