@@ -34,6 +34,7 @@ FRAMES = 10
 FREE_BYTES = 100 * 2**20
 """Less than this fills up with logs in days."""
 CLOCK_TOLERANCE_S = 3600.0
+RTC = Path("/sys/class/rtc/rtc0")
 _DEVICES = ("gpiochip*", "video*", "media*", "dma_heap/*")
 """What gpiozero and libcamera open below /dev."""
 
@@ -161,8 +162,11 @@ def history(journal: Journal) -> str:
     return f"{journal.path} is sound; its newest drop is number {newest[0].id}." if newest else "It is empty."
 
 
-def clock_is_right(journal: Journal, asks: Callable[[], str] | None = None) -> str:
-    """Whether the wall clock can be believed: the history's times come from it, sorting does not need it."""
+def clock_is_right(journal: Journal, asks: Callable[[], str] | None = None, rtc: Path = RTC) -> str:
+    """Whether the wall clock can be believed: the history's times come from it, sorting does not need it.
+
+    `rtc`: where the kernel shows a clock that runs on while the machine is off, with which a bin may live offline.
+    """
     now_s = time.time()
     with contextlib.suppress(JournalError):
         newest = journal.drops(Search(), 1)
@@ -171,12 +175,14 @@ def clock_is_right(journal: Journal, asks: Callable[[], str] | None = None) -> s
     if now_s < Path(__file__).stat().st_mtime - CLOCK_TOLERANCE_S:
         raise MachineError("The clock is earlier than Pilah was installed: set it, or connect a network once.")
     told = (asks or _synchronised)()
+    shown = time.strftime("%Y-%m-%d %H:%M:%S %z")
+    if told == "no" and rtc.exists():
+        return f"{shown}, by the machine's own clock; no network sets it."
     if told == "no":
         raise MachineError(
             "The clock is not synchronised, so times in the history may be wrong: connect a network, and "
-            "`sudo timedatectl set-ntp true`."
+            "`sudo timedatectl set-ntp true`, or fit a real-time clock with a battery."
         )
-    shown = time.strftime("%Y-%m-%d %H:%M:%S %z")
     return f"{shown}, synchronised." if told == "yes" else f"{shown}; this machine does not tell who sets it."
 
 

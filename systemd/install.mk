@@ -30,7 +30,8 @@ install: install-program install-service ## put Pilah on this machine as a servi
 	else echo "Installed into $(or $(DESTDIR),/)."; fi
 
 # A venv belongs to one Python: after an upgrade of the system it is made anew. What pip wrote for DESTDIR is then
-# made to name the place where it will lie. The system's numpy stays, because its picamera2 was compiled against it.
+# made to name the place where it will lie. numpy is the system's, not a newer one of the venv's: the system's picamera2
+# was compiled against it. The wheel is named by its file, or pip would read the needs of the Pilah that is there.
 install-program:
 	@$(HAS_PRESET)
 	@[ -n "$(DESTDIR)" ] || [ "$$(id -u)" = 0 ] || { echo "Run as root: sudo make install"; exit 1; }
@@ -40,13 +41,13 @@ install-program:
 	[ -d $(ROOT_VENV)/lib/$$version ] || rm -rf $(ROOT_VENV); \
 	[ -x $(ROOT_VENV)/bin/pip ] || $(PYTHON) -m venv --system-site-packages $(ROOT_VENV) \
 	  || { echo "Python cannot make a virtual environment; on Debian: sudo apt install python3-venv"; exit 1; }
-	@$(ROOT_VENV)/bin/python -c "$$SYSTEM_NUMPY" > $(ROOT_VENV)/constraints.txt
+	@$(PYTHON) -s -c "$$SYSTEM_NUMPY" > $(ROOT_VENV)/constraints.txt
 	@echo "Installing Pilah and what it needs into $(ROOT_VENV)"
 	@set -e; pip="$(ROOT_PIP) install --quiet --constraint $(ROOT_VENV)/constraints.txt $(PIP_ARGS)"; \
 	lgpio=; case $$(uname -m) in aarch64|arm*) \
 	  $(ROOT_VENV)/bin/python -c 'import lgpio' 2>/dev/null || lgpio="$(LGPIO)";; esac; \
 	if [ -n "$(WHEELS)" ]; then \
-	  $$pip --no-index --find-links $(WHEELS) pilah $$lgpio; \
+	  $$pip --no-index --find-links $(WHEELS) $(WHEELS)/pilah-*.whl $$lgpio; \
 	  $(ROOT_PIP) install --quiet --no-index --find-links $(WHEELS) --force-reinstall --no-deps pilah; \
 	else \
 	  PYPI=1 $$pip . $$lgpio; \
@@ -55,13 +56,11 @@ install-program:
 	  | xargs -r sed -i "s|$(DESTDIR)||g"
 
 define SYSTEM_NUMPY
-import sys
+from importlib.metadata import PackageNotFoundError, version
 try:
-    import numpy
-except ImportError:
-    sys.exit()
-if not numpy.__file__.startswith(sys.prefix):
-    print("numpy==" + numpy.__version__)
+    print("numpy==" + version("numpy"))
+except PackageNotFoundError:
+    pass
 endef
 export SYSTEM_NUMPY
 
@@ -75,8 +74,11 @@ install-service:
 	@mkdir -p $(dir $(COMMAND)) $(dir $(FACTORY)) && ln -sfn $(HOME_OF_PILAH)/bin/pilah $(COMMAND)
 	@{ cat device/config/default.toml && echo && cat device/config/presets/$(PRESET).toml; } > $(FACTORY)
 	@if [ -z "$(DESTDIR)" ]; then \
-	  systemd-sysusers pilah.conf && { [ ! -e $(CONFIG) ] || chown pilah:pilah $(CONFIG); } \
+	  systemd-sysusers pilah.conf && for file in $(CONFIG) $(CONFIG).previous $(wildcard /var/lib/pilah/journal.db*); do \
+	    [ ! -e $$file ] || chown -h pilah:pilah $$file; done \
 	  && systemd-tmpfiles --create pilah.conf; fi
+	@[ "$(origin PRESET)" = file ] || [ ! -e $(DESTDIR)$(CONFIG) ] || echo "$(CONFIG) is there and stays as it is;" \
+	  "for $(PRESET) in its place: sudo pilah config init --preset $(PRESET) --force"
 	@if [ -z "$(DESTDIR)" ] && [ -S /run/udev/control ]; then \
 	  udevadm control --reload && udevadm trigger --subsystem-match=gpio --subsystem-match=dma_heap; fi
 
@@ -106,7 +108,7 @@ wheels: | $(STAMPS) ## all that `make install WHEELS=dir` needs without internet
 	mkdir -p "$$folder"; rm -f "$$folder"/pilah-*.whl; \
 	if [ -z "$(FOR)" ]; then \
 	  lgpio=; case $$(uname -m) in aarch64|arm*) $(PYTHON) -c 'import lgpio' 2>/dev/null || lgpio="$(LGPIO)";; esac; \
-	  $(PYTHON) -c "$$SYSTEM_NUMPY" > "$$folder/constraints.txt"; \
+	  $(PYTHON) -s -c "$$SYSTEM_NUMPY" > "$$folder/constraints.txt"; \
 	  PYPI=1 $(PIP) wheel --quiet --wheel-dir "$$folder" --constraint "$$folder/constraints.txt" $(PIP_ARGS) . $$lgpio; \
 	else \
 	  $(PIP) wheel --quiet --no-deps --wheel-dir "$$folder" . 'sdnotify<0.4'; \

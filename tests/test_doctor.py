@@ -133,8 +133,11 @@ def test_a_clock_behind_the_history_is_wrong(tmp_path: Path) -> None:
 
 
 def test_a_clock_that_nobody_sets_is_told(tmp_path: Path) -> None:
+    journal, rtc = Journal(tmp_path / "none.db"), tmp_path / "rtc0"
     with pytest.raises(MachineError, match="set-ntp true"):
-        checks.clock_is_right(Journal(tmp_path / "none.db"), lambda: "no")
+        checks.clock_is_right(journal, lambda: "no", rtc)
+    rtc.touch()
+    assert checks.clock_is_right(journal, lambda: "no", rtc).endswith("by the machine's own clock; no network sets it.")
 
 
 def test_devices_that_may_not_be_used_are_named_with_the_groups_that_may(

@@ -99,9 +99,10 @@ def installed(tmp_path_factory: pytest.TempPathFactory, wheels: Path) -> Path:
     return root
 
 
-def install(root: Path, wheels: Path) -> None:
+def install(root: Path, wheels: Path) -> str:
     said = run("make", "install", f"DESTDIR={root}", f"WHEELS={wheels}", "PIP_ARGS=--no-deps", "PRESET=three-lids")
     assert said.returncode == 0, said.stdout + said.stderr
+    return said.stdout
 
 
 def test_a_layout_that_there_is_not_is_told_before_anything_is_installed(tmp_path: Path) -> None:
@@ -133,8 +134,9 @@ def test_installing_twice_changes_nothing_and_uninstalling_keeps_configuration_a
         path.write_text(text)
     before = files(root)
 
-    install(root, wheels)
+    said = install(root, wheels)
     assert files(root) == before
+    assert "stays as it is; for three-lids in its place: sudo pilah config init --preset three-lids --force" in said
 
     assert run("make", "uninstall", f"DESTDIR={root}").returncode == 0
     assert {path: path.read_text() for path in root.rglob("*") if not path.is_dir()} == kept
