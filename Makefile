@@ -17,7 +17,7 @@ TRAIN   := $(STAMPS)/training
 SOURCES := pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help run test soak powercut trials screenshots load lint format model bench arm64 arm64-count clean
+.PHONY: help run test bookworm soak powercut trials screenshots load lint format model bench arm64 arm64-count clean
 
 help: ## list every target in a line
 	@grep -hE '^[a-z][a-z0-9-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 16 | sort
@@ -45,6 +45,24 @@ run: $(BASE) ## start the bin with mock GPIO and a simulated camera (ARGS="--dro
 
 test: $(TRAIN) ## install what tests need and run them all (ARGS="-k lids"; PILAH_DATA=folder of photos)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
+
+OLDEST := $(VENV)-bookworm
+
+$(OLDEST)/.pilah: $(SOURCES)
+	@echo "Installing the device with Bookworm's numpy, and so its OpenCV, into $(OLDEST)"
+	@$(PYTHON) -m venv $(OLDEST)
+	@$(OLDEST)/bin/python -m pip install --disable-pip-version-check --quiet --editable . numpy==1.24.2
+	@touch $@
+
+bookworm: ## run the bin with the oldest libraries that a Pi may have (Python 3.11)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' \
+	  || { echo "Skipped: Bookworm's numpy needs Python 3.11; name one with: make bookworm PYTHON=python3.11"; exit 0; } \
+	  && $(MAKE) --no-print-directory $(OLDEST)/.pilah \
+	  && $(OLDEST)/bin/pilah run --camera simulated --pins mock --drops 2 --no-page \
+	  && $(OLDEST)/bin/pilah classify docs/samples --json >/dev/null \
+	  && $(OLDEST)/bin/pilah calibrate --help >/dev/null && $(OLDEST)/bin/pilah bench --help >/dev/null \
+	  && $(OLDEST)/bin/python -c 'import device.doctor, device.page.commands, numpy, cv2; \
+	    print("Runs with numpy", numpy.__version__, "and OpenCV", cv2.__version__)'
 
 screenshots: $(TRAIN) ## take the pictures of the page for docs/ (needs chromium)
 	@$(BIN)/python -m tests.screenshots $(ARGS)

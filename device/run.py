@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
@@ -18,7 +18,7 @@ import click
 
 from device.appliance import Appliance
 from device.camera import FrameSource
-from device.camera.sources import open_source
+from device.camera.sources import is_sensor, open_source
 from device.camera.watch import Grabber
 from device.clock import SystemClock
 from device.config import Config, read_config
@@ -35,6 +35,7 @@ from device.recorder import Recorder
 log = logging.getLogger(__name__)
 
 EVENTS_AT_MOST = 4096
+TRIES_EVERY_S = 10.0
 PRINTS_WITHIN_S = 1.0
 """What a reader has not taken by then is lost; the lids are closed all the while."""
 
@@ -68,7 +69,8 @@ def run(
     def open_camera() -> FrameSource:
         return open_source(spec, config.camera, clock, seed)
 
-    feed = Grabber(open_camera(), open_camera, config.camera, clock)
+    is_awaited = camera is None and is_sensor(spec)
+    feed = Grabber(_first(open_camera, is_awaited), open_camera, config.camera, clock)
     heartbeat, journal = Heartbeat(clock, Systemd()), Journal.of(config)
     with (
         Appliance(config, classifier, feed, factory, clock, heartbeat) as bin_,
@@ -88,19 +90,65 @@ def run(
         raise CameraError(f"The pictures of {spec} came to their end after {bin_.finished_drops} of {drops} drops.")
 
 
-@contextlib.contextmanager
-def _page(
-    bin_: Appliance, journal: Journal, config: Config, config_file: Path | None, model: Path | None
-) -> Iterator[PageServer | None]:
-    """Serve the page meanwhile; a page that cannot be served is reported and costs no sorting."""
+def _first(open_camera: Callable[[], FrameSource], is_awaited: bool) -> FrameSource | None:
+    """The camera, or None where the bin begins without: after a power cut the lids close first, and what is on the
+    ribbon or the cable may come later. A camera that a person has named at a terminal is not awaited."""
     try:
-        server = serve(bin_of(config, config_file, model, bin_, journal), config)
-    except PageError as fault:
-        log.error("%s", fault)
-        yield None
-    else:
-        with server:
-            yield server
+        return open_camera()
+    except CameraError:
+        if not is_awaited:
+            raise
+        return None
+
+
+def _page(bin_: Appliance, journal: Journal, config: Config, config_file: Path | None, model: Path | None) -> Page:
+    shown = bin_of(config, config_file, model, bin_, journal)
+    return Page(lambda: serve(shown, config))
+
+
+class Page:
+    """Serves the page beside the bin; what keeps it from that is told and costs no sorting.
+
+    It is tried again every `TRIES_EVERY_S`: an address of the bin's own network comes after the bin at each boot.
+    """
+
+    def __init__(self, start: Callable[[], PageServer]) -> None:
+        self._start = start
+        self._server: PageServer | None = None
+        self._told = ""
+        self._is_ending = threading.Event()
+        self._trying = threading.Thread(target=self._try_again, name="page start", daemon=True)
+
+    def __enter__(self) -> Page:
+        if not self._is_served():
+            self._trying.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end_soon()
+        if self._trying.ident is not None:
+            self._trying.join()
+        if self._server is not None:
+            self._server.close()
+
+    def end_soon(self) -> None:
+        """Let the page's streams end by themselves; waits for none of them."""
+        self._is_ending.set()
+        if self._server is not None:
+            self._server.end_soon()
+
+    def _is_served(self) -> bool:
+        try:
+            self._server = self._start()
+        except PageError as fault:
+            if str(fault) != self._told:
+                log.error("%s It is tried again every %g s.", fault, TRIES_EVERY_S)
+            self._told = str(fault)
+        return self._server is not None
+
+    def _try_again(self) -> None:
+        while not self._is_ending.wait(TRIES_EVERY_S) and not self._is_served():
+            pass
 
 
 class _Stop:

@@ -101,6 +101,26 @@ def test_a_lid_that_opens_reaches_the_tray() -> None:
     assert tray.history[-1].left_s == pytest.approx(3.0, abs=0.5)
 
 
+def test_a_camera_that_is_not_there_yet_is_told_and_opened_once_it_is() -> None:
+    clock = ManualClock()
+    tray = SimulatedTray(SETTINGS, clock, life=NOTHING_HAPPENS)
+
+    def reopen() -> SimulatedTray:
+        if clock.now() < 20:
+            raise CameraError("No camera yet.")
+        return tray
+
+    seen = run(Watch(None, reopen, SETTINGS, clock), clock, 60)
+
+    reports = [(time_s, one) for time_s, one in seen if isinstance(one, CameraReport)]
+    assert [(one.message, one.is_over) for _, one in reports] == [
+        ("No camera yet.", False),
+        ("The camera gives pictures again.", True),
+    ]
+    assert reports[0][0] < 0.2
+    assert min(time_s for time_s, one in seen if isinstance(one, Frame)) >= 20
+
+
 def test_a_lost_camera_is_tried_again_later_and_later_but_for_ever() -> None:
     clock = ManualClock()
     tries: list[float] = []

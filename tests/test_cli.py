@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from device import run as run_module
 from device.drops import Search
+from device.errors import PageError
 from device.journal import Journal
 from tests.bundles import COLOURS, plain, write_bundle
 
@@ -326,6 +329,51 @@ def run(folder: Path, photos: Path, model: Path, *more: str, into: str = "") -> 
         *more,
         into=into,
     )
+
+
+def test_a_bin_whose_configured_camera_is_not_there_begins_without_and_tells(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "bin.toml").write_text('[camera]\nsource = "webcam:63"\nlost_after_s = 1.0\n')
+    command = [*PILAH, "run", "--model", model, "--pins", "mock", "--json", "--no-page", "--config"]
+    command = [str(word) for word in (*command, tmp_path / "bin.toml")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        told = json.loads(process.stdout.readline())
+        process.send_signal(signal.SIGTERM)
+        rest, _ = process.communicate(timeout=30)
+    assert (told["event"], told["part"]) == ("fault", "camera")
+    assert told["message"].startswith("The camera webcam:63 cannot be opened; is it plugged in")
+    assert process.returncode == 0
+    assert "Traceback" not in rest
+
+
+def test_a_page_whose_address_comes_later_is_served_then(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    tries: list[int] = []
+    is_served, ended = threading.Event(), []
+
+    class Server:
+        def end_soon(self) -> None:
+            ended.append("soon")
+
+        def close(self) -> None:
+            ended.append("closed")
+
+    def start() -> Any:
+        tries.append(1)
+        if len(tries) < 3:
+            raise PageError("No such address yet.")
+        is_served.set()
+        return Server()
+
+    monkeypatch.setattr(run_module, "TRIES_EVERY_S", 0.001)
+    with run_module.Page(start):
+        assert is_served.wait(20)
+    assert len(tries) == 3
+    assert ended == ["soon", "closed"]
+    assert [record.message for record in caplog.records] == ["No such address yet. It is tried again every 0.001 s."]
+    with run_module.Page(lambda: (_ for _ in ()).throw(PageError("Never."))):
+        pass
 
 
 def started(photos: Path, model: Path) -> subprocess.Popen[str]:

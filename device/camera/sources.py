@@ -12,6 +12,11 @@ from device.errors import CameraError
 from device.pins import is_raspberry_pi
 
 
+def is_sensor(spec: str) -> bool:
+    """Whether `spec` names a camera that can be plugged in again, not pictures that are there or are not."""
+    return spec.partition(":")[0] in ("auto", "picamera2", "webcam")
+
+
 def open_source(spec: str, settings: CameraSection, clock: Clock, seed: int = 0) -> FrameSource:
     """The frame source that `spec` names: one of auto, picamera2, webcam[:N], video:FILE, images:DIR, simulated.
 

@@ -111,14 +111,14 @@ _SENTENCES: dict[Trouble, str] = {
 class Watch:
     """Reads a source in the caller's own thread, and keeps it alive.
 
-    `reopen` opens the source anew and raises `CameraError` while that fails.
+    `reopen` opens the source anew and raises `CameraError` while that fails; without a `source` it is the first to.
     """
 
     def __init__(
-        self, source: FrameSource, reopen: Callable[[], FrameSource], settings: CameraSection, clock: Clock
+        self, source: FrameSource | None, reopen: Callable[[], FrameSource], settings: CameraSection, clock: Clock
     ) -> None:
         self.has_ended = False
-        self._source: FrameSource | None = source
+        self._source = source
         self._reopen = reopen
         self._clock = clock
         self._health = CameraHealth(settings, clock.now())
@@ -212,7 +212,7 @@ class Grabber:
     """
 
     def __init__(
-        self, source: FrameSource, reopen: Callable[[], FrameSource], settings: CameraSection, clock: Clock
+        self, source: FrameSource | None, reopen: Callable[[], FrameSource], settings: CameraSection, clock: Clock
     ) -> None:
         self.has_ended = False
         self._watch = Watch(source, reopen, settings, clock)
