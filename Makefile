@@ -59,7 +59,7 @@ bookworm: ## run the bin with the oldest libraries that a Pi may have (Python 3.
 	  || { echo "Skipped: Bookworm's numpy needs Python 3.11; name one with: make bookworm PYTHON=python3.11"; exit 0; } \
 	  && $(MAKE) --no-print-directory $(OLDEST)/.pilah \
 	  && $(OLDEST)/bin/pilah run --camera simulated --pins mock --drops 2 --no-page \
-	  && $(OLDEST)/bin/pilah classify docs/samples --json >/dev/null \
+	  && $(OLDEST)/bin/pilah classify device/camera/samples --json >/dev/null \
 	  && $(OLDEST)/bin/pilah calibrate --help >/dev/null && $(OLDEST)/bin/pilah bench --help >/dev/null \
 	  && $(OLDEST)/bin/python -c 'import device.doctor, device.page.commands, numpy, cv2; \
 	    print("Runs with numpy", numpy.__version__, "and OpenCV", cv2.__version__)'
@@ -120,7 +120,7 @@ format: $(TRAIN) ## let ruff mend what it can
 	@$(BIN)/ruff format .
 
 clean: ## remove the environment and every build product; keeps runs/ and models/
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(OLDEST) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 -include systemd/install.mk tests/pi/pi.mk
