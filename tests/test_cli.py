@@ -333,8 +333,8 @@ def run(folder: Path, photos: Path, model: Path, *more: str, into: str = "") -> 
 
 def test_a_bin_whose_configured_camera_is_not_there_begins_without_and_tells(model: Path, tmp_path: Path) -> None:
     (tmp_path / "bin.toml").write_text('[camera]\nsource = "webcam:63"\nlost_after_s = 1.0\n')
-    command = [*PILAH, "run", "--model", model, "--pins", "mock", "--json", "--no-page", "--config"]
-    command = [str(word) for word in (*command, tmp_path / "bin.toml")]
+    command = [*PILAH, "run", "--model", str(model), "--pins", "mock", "--json", "--no-page"]
+    command += ["--config", str(tmp_path / "bin.toml")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         told = json.loads(process.stdout.readline())
