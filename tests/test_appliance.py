@@ -678,7 +678,7 @@ STEPS = st.one_of(
 
 
 @given(st.lists(st.tuples(STEPS, st.floats(0.05, 4.0)), min_size=1, max_size=12))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_whatever_happens_no_two_lids_are_open_all_close_in_the_end_and_nothing_is_decided_about_nothing(
     story: list[tuple[tuple[str, Any], float]],
 ) -> None:

@@ -547,5 +547,5 @@ class AnyLife(RuleBasedStateMachine):
         assert drops == [finish.drop.number for finish in self.bin.asked_for(Finish)]
 
 
-AnyLife.TestCase.settings = settings(max_examples=150, stateful_step_count=60, deadline=None)
+AnyLife.TestCase.settings = settings(max_examples=150, stateful_step_count=60)
 test_whatever_happens_one_lid_at_a_time_and_all_closed_in_the_end = AnyLife.TestCase
