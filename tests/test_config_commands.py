@@ -67,9 +67,9 @@ def test_check_lists_everything_that_is_wrong_at_once(tmp_path: Path) -> None:
         (f"{LID} = {{ servo_pin = 12, open_deg = 0.0 }}", f"{LID}.open_deg = 0.0: must differ from closed_deg"),
         (f"{LID} = {{ servo_pin = 12, open_deg = 120.0 }}", "must lie between min_angle_deg (-90.0) and max_angle_deg"),
         (f"{LID} = {{ servo_pin = 12, closed_deg = -91.0 }}", f"{LID}.closed_deg = -91.0: must lie between min_angle"),
-        (f"{LID} = {{ servo_pin = 12, max_angle_deg = -90.0 }}", "max_angle_deg = -90.0: must be larger than min_angle"),
+        (f"{LID} = {{ servo_pin = 12, max_angle_deg = -90.0 }}", "max_angle_deg = -90.0: must be larger than min_"),
         (f"{LID} = {{ servo_pin = 12, min_pulse_ms = 2.5 }}", "max_pulse_ms = 2.5: must be larger than min_pulse_ms"),
-        (f"{LID} = {{ servo_pin = 12, hold_at_most_s = 1.0 }}", "hold_at_most_s = 1.0: must not be smaller than hold_s"),
+        (f"{LID} = {{ servo_pin = 12, hold_at_most_s = 1.0 }}", "hold_at_most_s = 1.0: must not be smaller than hold"),
     ],
 )
 def test_check_refuses_what_the_bin_could_not_run_with(tmp_path: Path, text: str, says: str) -> None:
