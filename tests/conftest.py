@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import Any
 
+import hypothesis
 import pytest
+
+hypothesis.settings.register_profile("pilah", deadline=None)  # how busy the machine is says nothing about the code
+hypothesis.settings.load_profile("pilah")
+
+MISSING = ("Chromium is not installed", "could not import")
+"""Why a test may skip at home, but not where `PILAH_ALL` is set, as `.ci/run` does under CI."""
 
 
 @pytest.fixture(autouse=True)
@@ -15,6 +26,30 @@ def state_of_its_own(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pyte
     return folder
 
 
+@pytest.fixture(autouse=True)
+def threads_take_turns_as_before() -> Iterator[None]:
+    """A server of the page shortens the turns of all threads of its process."""
+    interval_s = sys.getswitchinterval()
+    yield
+    sys.setswitchinterval(interval_s)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The file that takes longest goes first, or one process would still be at it when the others have nothing left."""
     items.sort(key=lambda item: item.path.name != "test_training_make.py")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, Any, Any]:
+    return _failed_where_all_must_run((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, Any, Any]:
+    return _failed_where_all_must_run((yield))
+
+
+def _failed_where_all_must_run(report: Any) -> Any:
+    if report.skipped and "PILAH_ALL" in os.environ and any(reason in str(report.longrepr) for reason in MISSING):
+        report.outcome, report.longrepr = "failed", f"PILAH_ALL is set, and this was skipped: {report.longrepr}"
+    return report

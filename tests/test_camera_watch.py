@@ -1,5 +1,4 @@
 import threading
-import time
 from pathlib import Path
 
 import numpy as np
@@ -181,17 +180,23 @@ def test_reports_alternate_and_good_frames_always_end_the_fault(troubles: list[t
 
 
 class Scripted:
-    """A source that waits for the test: `read` returns when a frame is put, or never."""
+    """A source that waits for the test: `read` returns when a frame is put, or never.
+
+    A frame's time is its number.
+    """
 
     is_sensor = False
 
     def __init__(self) -> None:
-        self.may_read = threading.Semaphore(0)
+        self.is_asked, self.may_read = threading.Semaphore(0), threading.Semaphore(0)
+        self.number = 0
         self.is_closed = False
 
     def read(self) -> Frame | None:
+        self.is_asked.release()
         self.may_read.acquire()
-        return None if self.is_closed else Frame(a_picture(), 0.0)
+        self.number += 1
+        return None if self.is_closed else Frame(a_picture(), float(self.number))
 
     def close(self) -> None:
         self.is_closed = True
@@ -215,14 +220,28 @@ def test_a_frame_is_handed_over_once() -> None:
     grabber.close()
 
 
+def test_a_slow_taker_is_given_the_newest_frame() -> None:
+    source = Scripted()
+    grabber = grabbed(source, ManualClock())
+    assert grabber.latest(0) is None
+
+    source.may_read.release(3)
+    for _ in range(4):
+        assert source.is_asked.acquire(timeout=10)
+    frame = grabber.latest(0)
+
+    assert frame is not None and frame.time_s == 3
+    source.close()
+    source.may_read.release()
+    grabber.close()
+
+
 def test_pictures_do_not_play_before_anybody_looks() -> None:
     source = Scripted()
-    source.may_read.release()
     grabber = grabbed(source, ManualClock())
 
-    time.sleep(0.05)
+    assert grabber._thread is None
 
-    assert source.may_read.acquire(blocking=False)
     grabber.close()
     assert source.is_closed
 

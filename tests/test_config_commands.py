@@ -16,6 +16,7 @@ from device.config.files import write_config
 from device.errors import ConfigError
 
 NOBODY = 65534
+LID = "compartments.rest"
 
 
 def pilah(*words: object) -> Result:
@@ -59,12 +60,32 @@ def test_check_lists_everything_that_is_wrong_at_once(tmp_path: Path) -> None:
         ("camera.width = 641", "camera.width = 641: input should be a multiple of 2"),
         ("camera.rate_hz = 1.0\ncamera.lost_after_s = 0.5", "at least the time of two frames at rate_hz, 2 s"),
         ("presence.forgotten_s = 0.0", "presence.forgotten_s = 0.0: input should be greater than or equal to 5"),
+        (
+            "decision.frames_at_least = 5\ndecision.frames_at_most = 4",
+            "decision.frames_at_most = 4: must not be smaller than frames_at_least (5)",
+        ),
+        (f"{LID} = {{ servo_pin = 12, open_deg = 0.0 }}", f"{LID}.open_deg = 0.0: must differ from closed_deg"),
+        (f"{LID} = {{ servo_pin = 12, open_deg = 120.0 }}", "must lie between min_angle_deg (-90.0) and max_angle_deg"),
+        (f"{LID} = {{ servo_pin = 12, closed_deg = -91.0 }}", f"{LID}.closed_deg = -91.0: must lie between min_angle"),
+        (f"{LID} = {{ servo_pin = 12, max_angle_deg = -90.0 }}", "max_angle_deg = -90.0: must be larger than min_"),
+        (f"{LID} = {{ servo_pin = 12, min_pulse_ms = 2.5 }}", "max_pulse_ms = 2.5: must be larger than min_pulse_ms"),
+        (f"{LID} = {{ servo_pin = 12, hold_at_most_s = 1.0 }}", "hold_at_most_s = 1.0: must not be smaller than hold"),
     ],
 )
 def test_check_refuses_what_the_bin_could_not_run_with(tmp_path: Path, text: str, says: str) -> None:
     (tmp_path / "pilah.toml").write_text(text)
     refused = pilah("config", "check", tmp_path / "pilah.toml").exception
     assert isinstance(refused, ConfigError) and says in str(refused)
+
+
+def test_a_new_file_may_be_read_by_all_and_one_that_is_edited_keeps_its_mode(tmp_path: Path) -> None:
+    file = tmp_path / "pilah.toml"
+    edit_config(file, {"camera.rate_hz": 10.0})
+    assert file.stat().st_mode & 0o777 == 0o644
+    file.chmod(0o640)
+    edit_config(file, {"camera.rate_hz": 12.0})
+    previous = tmp_path / "pilah.toml.previous"
+    assert [one.stat().st_mode & 0o777 for one in (file, previous)] == [0o640, 0o640]
 
 
 def test_a_setting_is_written_into_a_table_of_one_line(tmp_path: Path) -> None:

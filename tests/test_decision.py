@@ -47,6 +47,11 @@ def test_what_looks_like_nothing_it_was_trained_on_goes_to_the_fallback() -> Non
     assert (decision.material, decision.compartment, decision.verdict) == ("glass", "residual", "unknown")
 
 
+@pytest.mark.parametrize(("energies", "verdict"), [((-5, -5, 5), "unknown"), ((5, 5, -5), "sure")])
+def test_one_odd_frame_makes_nothing_known_or_unknown(energies: tuple[float, ...], verdict: str) -> None:
+    assert decide([seen(0.99, 0.0, 0.01, 0.0, energy=energy) for energy in energies], POLICY).verdict == verdict
+
+
 def test_a_likely_peel_is_kept_from_recyclables_even_when_a_bottle_is_likelier() -> None:
     careful = replace(POLICY, thresholds=Thresholds(confidence=0.1))
     assert decide([seen(0.6, 0.0, 0.4, 0.0)], careful).compartment == "organic"

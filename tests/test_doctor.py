@@ -14,13 +14,15 @@ from click.testing import CliRunner
 from device import checks
 from device.bundle import Bundle
 from device.camera.simulated import SimulatedTray, TrayLife
+from device.camera.watch import Watch
 from device.checks import Check, look_at
 from device.cli import cli
-from device.clock import ManualClock, SystemClock
+from device.clock import ManualClock
 from device.config import CameraSection, CompartmentSection, Config, JournalSection
 from device.drops import Drop
 from device.errors import LidError, MachineError
 from device.events import FaultEvent
+from device.health import Vitals
 from device.journal import Journal
 from device.page.commands import bin_of
 from device.pins import open_pins
@@ -42,18 +44,30 @@ def doctor(tmp_path: Path, *words: object) -> tuple[int, dict[str, Any]]:
     return result.exit_code, {check["name"]: check for check in told["checks"]} | {"is_ok": told["is_ok"]}
 
 
+@pytest.fixture
+def sound_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever this one is like: its devices, its card, its clock and its thermometer."""
+    monkeypatch.setattr(checks, "_DEVICES", ())
+    monkeypatch.setattr(checks, "FREE_BYTES", 0)
+    monkeypatch.setattr(checks, "_synchronised", lambda: "yes")
+    monkeypatch.setattr(checks, "read_vitals", lambda: Vitals(47.0))
+
+
+@pytest.mark.usefixtures("sound_machine")
 def test_a_bin_in_order_passes_every_check(tmp_path: Path) -> None:
     code, found = doctor(tmp_path)
     assert [name for name in found if name != "is_ok"] == CHECKS
     assert (code, found["is_ok"]) == (0, True), found
 
 
+@pytest.mark.usefixtures("sound_machine")
 def test_people_see_a_line_for_each_check(tmp_path: Path) -> None:
     model = write_bundle(tmp_path / "colours.onnx")
     result = CliRunner().invoke(cli, ["doctor", "--camera", "simulated", "--pins", "mock", "--model", str(model)])
     assert [line.split()[:2] for line in result.output.splitlines()] == [["✓", name] for name in CHECKS]
 
 
+@pytest.mark.usefixtures("sound_machine")
 def test_what_is_ill_is_named_with_its_mend_and_the_other_checks_are_made(tmp_path: Path) -> None:
     (tmp_path / "wrong.toml").write_text("[camera]\nrate_hz = 0\n")
     (tmp_path / "garbage.onnx").write_bytes(b"garbage" * 100)
@@ -69,8 +83,9 @@ def test_what_is_ill_is_named_with_its_mend_and_the_other_checks_are_made(tmp_pa
 
 
 @pytest.mark.parametrize("fault", ["frozen", "black"])
-def test_a_camera_that_gives_no_live_pictures_is_ill(fault: Any) -> None:
-    clock, config = SystemClock(), Config(camera=CameraSection(width=160, height=120, lost_after_s=0.5, rate_hz=60))
+def test_a_camera_that_gives_no_live_pictures_is_ill(fault: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "Grabber", Watch)  # in this thread, so that the clock is the test's
+    clock, config = ManualClock(), Config(camera=CameraSection(width=160, height=120))
     tray = SimulatedTray(config.camera, clock, life=TrayLife(gap_s=None))
     tray.fail(fault, 60)
     check = look_at("camera", lambda: checks.camera(lambda: tray, config, clock))

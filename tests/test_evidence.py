@@ -8,7 +8,7 @@ import pytest
 from device.bundle import Contract, Thresholds
 from device.classifier import Observation
 from device.config import Config, DecisionSection
-from device.decision import Policy
+from device.decision import Policy, decide
 from device.errors import ConfigError
 from device.evidence import Jury, policy_of
 from tests.bundles import COLOURS, contract
@@ -38,6 +38,11 @@ def test_two_sure_frames_are_enough() -> None:
 
 def test_frames_that_disagree_ask_for_another() -> None:
     assert JURY.verdict([glass(0.9), glass(0.5)], waited_s=0.1) is None
+
+
+def test_frames_that_speak_for_different_lids_ask_for_another_however_sure_each_is() -> None:
+    assert decide([glass(0.62)], POLICY).compartment != decide([glass(0.62), glass(0.187)], POLICY).compartment
+    assert JURY.verdict([glass(0.62), glass(0.187)], waited_s=0.1) is None
 
 
 def test_frames_that_agree_in_their_doubt_end_the_wait() -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import sqlite3
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import cv2
@@ -16,7 +20,7 @@ from device.clock import ManualClock
 from device.drops import Drop, Search
 from device.events import DecisionEvent, EventBus, LidEvent
 from device.journal import Journal
-from device.recorder import Recorder
+from device.recorder import TRIES_AGAIN_S, Recorder
 
 NOBODY = 65534
 NOON_S = 1_750_000_000.0
@@ -48,6 +52,34 @@ def test_the_search_leaves_what_was_asked_for_the_newest_first(journal: Journal)
     assert [drop.id for drop in journal.drops(Search(verdict="unsure"), 10, before_id=3)] == [2]
     assert [drop.id for drop in journal.drops(Search(NOON_S + 1, NOON_S + 86401), 10)] == [2]
     assert [number for *_, number in journal.counts(Search())] == [1, 1, 1]
+
+
+def test_a_drop_is_counted_on_the_day_that_the_bin_s_clock_shows(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late_s = datetime(2026, 6, 1, 20, tzinfo=UTC).timestamp()
+    journal.write(replace(DROP, time_s=late_s))
+    try:
+        with monkeypatch.context() as elsewhere:
+            elsewhere.setenv("TZ", "Asia/Jakarta")
+            time.tzset()
+            assert journal.counts(Search()) == [(date(2026, 6, 2), "recyclable", "sure", 1)]
+    finally:
+        time.tzset()
+
+
+def test_a_drop_is_on_the_card_when_it_counts_as_written(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened, real = [], sqlite3.connect
+    journal.close()
+    monkeypatch.setattr(sqlite3, "connect", lambda *given, **more: opened.append(real(*given, **more)) or opened[-1])
+    journal.write(DROP)
+    assert opened[0].execute("PRAGMA synchronous").fetchone() == (2,), "FULL: SQLite syncs at each commit"
+
+
+def test_threads_that_write_at_once_lose_no_drop(journal: Journal) -> None:
+    with ThreadPoolExecutor(4) as writers:
+        numbers = list(writers.map(lambda _: journal.write(DROP), range(40)))
+    assert sorted(numbers) == list(range(1, 41))
 
 
 def test_a_clock_that_jumps_back_does_not_disturb_the_order(journal: Journal) -> None:
@@ -89,6 +121,29 @@ def test_what_the_owner_teaches_is_kept(journal: Journal) -> None:
     assert not journal.correct(99, "metal")
 
 
+def test_only_so_many_photos_are_kept_and_the_oldest_make_room(journal: Journal) -> None:
+    with sqlite3.connect(journal.path) as database:
+        database.executemany("INSERT INTO photos (time_s, material, jpeg) VALUES (0, 'wood', ?)", [(b"old",)] * 600)
+    journal.keep_photo(b"new", "wood")
+    photos = [photo for *_, photo in journal.lessons()]
+    assert len(photos) == 500 and b"new" in photos
+
+
+def test_a_broken_file_takes_its_log_along_when_someone_reads_it(journal: Journal) -> None:
+    for _ in range(100):
+        journal.write(DROP)
+    journal.close()
+    with contextlib.closing(sqlite3.connect(journal.path)) as reader:
+        reader.execute("SELECT count(*) FROM drops").fetchone()
+        journal.write(DROP)
+        content = journal.path.read_bytes()
+        journal.path.write_bytes(content[:4096] + b"\x5a" * (len(content) - 4096))
+        aside = journal.open()
+        assert aside is not None and aside.with_name(f"{aside.name}-wal").exists()
+        assert journal.write(DROP) == 1
+    assert len(journal.drops(Search(), 10)) == 1
+
+
 @pytest.mark.parametrize("harm", ["garbage", "a page in the middle", "the number of its format"])
 def test_a_broken_file_is_set_aside(journal: Journal, harm: str) -> None:
     for _ in range(100):
@@ -127,6 +182,63 @@ def test_a_folder_that_comes_back_is_written_again(journal: Journal, monkeypatch
 
 def _unreadable(path: Path) -> bool:
     raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+
+
+def test_a_disk_that_failed_is_tried_again_after_a_while_and_not_at_each_turn(tmp_path: Path) -> None:
+    (tmp_path / "card").write_text("a file where the folder should be")
+    clock = ManualClock()
+    recorder = Recorder(Journal(tmp_path / "card" / "journal.db"), EventBus(), clock)
+    recorder.turn(0.0)
+    (tmp_path / "card").unlink()
+    recorder.turn(0.0)
+    assert recorder.fault is not None
+    clock.sleep(TRIES_AGAIN_S)
+    recorder.turn(0.0)
+    assert recorder.fault is None
+
+
+def test_a_history_that_breaks_while_the_bin_runs_is_set_aside_too(journal: Journal) -> None:
+    recorder = Recorder(journal, EventBus(), ManualClock())
+    recorder.write()
+    journal.close()
+    journal.path.write_bytes(b"garbage" * 1000)
+    recorder.hear(_decision(1))
+    recorder.hear(_decision(2))
+    recorder.write()
+    assert recorder.fault is not None
+    recorder.write()
+    assert recorder.fault is None and len(journal.drops(Search(), 10)) == 1
+
+
+def test_drops_that_wait_for_a_disk_do_not_fill_the_memory(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("device.recorder.WAITING_AT_MOST", 3)
+    recorder = Recorder(journal, EventBus(), ManualClock())
+    for drop in range(6):
+        recorder.hear(_decision(drop))
+    recorder.write()
+    assert [drop.time_s - NOON_S for drop in journal.drops(Search(), 10)] == [4, 3, 2]
+
+
+def test_another_lid_that_closes_meanwhile_is_not_the_drop_s(journal: Journal) -> None:
+    recorder = Recorder(journal, EventBus(), ManualClock())
+    recorder.hear(_decision(1))
+    recorder.hear(LidEvent(NOON_S, "organic", "closed"))
+    recorder.hear(LidEvent(NOON_S, "recyclable", "fault", 1))
+    recorder.write()
+    assert [drop.lid for drop in journal.drops(Search(), 10)] == ["fault"]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_recorder_whose_thread_has_ended_says_so(journal: Journal) -> None:
+    def fails() -> None:
+        raise ZeroDivisionError
+
+    events = EventBus()
+    with Recorder(journal, events, ManualClock(), fails) as recorder:
+        assert recorder.fault is None
+        events.publish(_decision(1))
+        recorder._thread.join()
+        assert recorder.fault is not None and "thread has ended" in recorder.fault
 
 
 def test_a_history_that_is_not_there_is_empty(tmp_path: Path) -> None:

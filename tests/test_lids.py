@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import Any
 
 import pytest
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from device.clock import ManualClock
 from device.config import CompartmentSection
 from device.errors import LidError
-from device.lids import RETRIES, SETTLE_S, Lid, Motion, close_all
+from device.lids import HOMES_S, RETRIES, SETTLE_S, Lid, Motion, close_all
 
 SERVO, SWITCH, BUTTON = 12, 23, 24
 
@@ -55,6 +55,21 @@ def test_coming_home_sends_only_the_pulse_of_the_closed_position_then_lets_go() 
         assert lid.state == "closed"
         assert set(pulses_ms(pins)) == {1.0}
         assert pins.pin(SERVO).frequency is None
+
+
+def test_a_lid_that_was_left_open_has_time_to_fall_before_it_is_let_go() -> None:
+    with make_lid(mock_pins()) as lid:
+        lid.home(0.0)
+        assert lid.tick(HOMES_S - 0.01) is None
+        assert lid.tick(HOMES_S + 0.01) == "closed"
+
+
+def test_a_servo_is_trusted_to_have_arrived_a_moment_after_its_last_pulse() -> None:
+    with make_lid(mock_pins()) as lid:
+        lid.open(0.0)
+        end_s = Motion.at_speed(0, 90, 0.0, lid.settings.speed_deg_per_s).end_s
+        assert lid.tick(end_s + SETTLE_S - 0.01) is None
+        assert lid.tick(end_s + SETTLE_S) == "open"
 
 
 def test_opening_sweeps_from_closed_to_open_and_keeps_holding() -> None:
@@ -148,7 +163,7 @@ def test_a_lid_that_does_not_close_tries_again_then_gives_up_and_says_so() -> No
         run(lid, clock, for_s=30)
         assert lid.state == "fault"
         assert lid.fault == "The lid organic does not close; look for what blocks it."
-        assert pulses_ms(pins).count(2.5) >= RETRIES
+        assert [width for width, _ in groupby(pulses_ms(pins))].count(2.5) == 1 + RETRIES
         assert pins.pin(SERVO).frequency is None
 
 
@@ -217,6 +232,18 @@ def test_all_lids_close_in_time_on_the_way_out_however_slow_they_are() -> None:
         assert clock.now() - begun_s <= 1.3
         assert (slow.state, stuck.state) == ("closed", "closed")
         assert pulses_ms(pins, 12)[-1] == pulses_ms(pins, 13)[-1] == 1.5
+
+
+def test_a_slow_lid_that_closes_already_is_hurried_on_the_way_out() -> None:
+    pins, clock = mock_pins(), ManualClock()
+    with make_lid(pins, speed_deg_per_s=5) as lid:
+        lid.home(clock.now())
+        run(lid, clock)
+        lid.open(clock.now())
+        run(lid, clock, for_s=60)
+        lid.close(clock.now())
+        close_all([lid], clock.now, clock.sleep, within_s=0.8)
+        assert lid.state == "closed" and pulses_ms(pins)[-1] == 1.5
 
 
 def test_a_lid_that_was_not_yet_sent_home_is_sent_on_the_way_out() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import io
 import json
 import struct
@@ -18,7 +19,8 @@ from werkzeug.test import TestResponse
 from device.config import Config
 from device.events import StateEvent
 from device.page.app import create_app
-from device.page.ask import WAITS_FOR_LOOP_S
+from device.page.ask import UPLOADS_OF_ONE, WAITING_AT_MOST, WAITS_FOR_LOOP_S
+from device.page.server import PageServer
 from tests.bundles import plain
 from tests.page_parts import PlayedAppliance, jpeg, make_bin, photo_of
 
@@ -106,6 +108,11 @@ def test_what_is_no_picture_gets_a_friendly_sentence(client: FlaskClient, upload
     assert "Traceback" not in response.text
 
 
+def test_what_is_no_picture_takes_no_place_from_the_next_photo(client: FlaskClient) -> None:
+    assert [ask(client, b"no picture").status_code for _ in range(WAITING_AT_MOST + 1)] == [415] * (WAITING_AT_MOST + 1)
+    assert ask(client, photo_of("glass")).status_code == 200
+
+
 def test_a_picture_with_html_in_it_is_judged_by_its_pixels_and_never_served(client: FlaskClient) -> None:
     polyglot = photo_of("glass") + b"<html><script>alert(1)</script>"
     response = ask(client, polyglot, name="../../etc/passwd.html")
@@ -132,6 +139,21 @@ def test_one_client_may_ask_sixty_times_a_minute_and_others_still_may(tmp_path: 
     assert client.post("/api/classify", environ_base={"REMOTE_ADDR": "192.168.1.9"}).status_code == 400
     bin_.clock.sleep(60)
     assert client.post("/api/classify").status_code == 400
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "*"])
+@pytest.mark.parametrize(("sender", "last"), [("127.0.0.1", 400), ("127.0.0.2", 429)], ids=["the proxy", "a stranger"])
+def test_only_the_proxy_on_this_machine_may_say_whom_it_speaks_for(
+    tmp_path: Path, address: str, sender: str, last: int
+) -> None:
+    with PageServer(create_app(make_bin(tmp_path)), address, 0) as server:
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20, source_address=(sender, 0))
+        for number in range(UPLOADS_OF_ONE + 1):
+            connection.request("POST", "/api/classify", headers={"X-Forwarded-For": f"10.0.0.{number}"})
+            answer = connection.getresponse()
+            answer.read()
+        connection.close()
+    assert answer.status == last
 
 
 def test_the_api_answers_as_its_openapi_description_says(client: FlaskClient) -> None:

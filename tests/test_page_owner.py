@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
 
 import pytest
 from flask.testing import FlaskClient
 
+from device.clock import ManualClock
 from device.config import Config, PageSection
 from device.errors import PageError
 from device.page.app import create_app
 from device.page.bin import Bin
+from device.page.limits import CLIENTS_AT_MOST, RateLimit, client_key
 from device.page.owner import GUESSES_OF_ALL, GUESSES_OF_ONE, Password, cookie_key
 from device.page.server import address_of
 from device.requests import Maintenance, OpenLid
@@ -124,6 +127,34 @@ def test_many_clients_together_guess_no_faster_than_a_few(bin_: Bin) -> None:
     assert set(codes[GUESSES_OF_ALL:]) == {429}
 
 
+def test_a_client_that_changes_its_ipv6_address_within_its_network_is_counted_as_one() -> None:
+    assert client_key("2001:db8:0:1::7") == client_key("2001:db8:0:1:ffff::8%eth0") != client_key("2001:db8:0:2::7")
+    assert client_key("::ffff:10.0.0.7") == client_key("10.0.0.7") != client_key("10.0.0.8")
+
+
+def test_the_longest_unheard_client_is_forgotten_when_there_are_too_many() -> None:
+    limit = RateLimit(1, 60.0, ManualClock())
+    assert {limit.wait_s(str(number)) for number in range(CLIENTS_AT_MOST)} == {0.0}
+    assert limit.wait_s("0") == 60.0
+    limit.wait_s("one more")
+    assert (limit.wait_s("0"), limit.wait_s("1")) == (60.0, 0.0)
+
+
+def test_the_right_password_is_no_guess(bin_: Bin, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("device.page.owner.GUESSES_OF_ONE", 2)
+    client = browser_of(bin_)
+    assert [log_in(client) for _ in range(3)] == [302] * 3
+
+
+def test_a_session_ends_after_half_a_day(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun_s = time.time()
+    monkeypatch.setattr(time, "time", lambda: begun_s)
+    log_in(client)
+    for hours, status in ((11.9, 200), (12.1, 302)):
+        monkeypatch.setattr(time, "time", lambda hours=hours: begun_s + 3600 * hours)
+        assert client.get("/teach").status_code == status
+
+
 def test_a_new_password_ends_every_session(client: FlaskClient, bin_: Bin) -> None:
     log_in(client)
     Password(bin_.state).set("another good password")
@@ -189,11 +220,15 @@ def test_a_secret_that_cannot_be_read_is_told_with_its_mend(tmp_path: Path, name
 
 
 def test_the_cookie_is_for_this_page_only_and_for_no_script(client: FlaskClient) -> None:
-    token = token_of(client)
-    cookie = client.post("/login", data={"password": PASSWORD, "csrf_token": token}).headers["Set-Cookie"]
-    assert "HttpOnly" in cookie
-    secure = client.post("/login", data={"password": PASSWORD, "csrf_token": token}, base_url="https://localhost")
-    assert secure.status_code == 400 or "Secure" in secure.headers["Set-Cookie"]
+    cookie = client.post("/login", data={"password": PASSWORD, "csrf_token": token_of(client)}).headers["Set-Cookie"]
+    assert "HttpOnly" in cookie and "Secure" not in cookie
+
+
+def test_behind_a_proxy_with_tls_the_cookie_never_travels_without_it(client: FlaskClient) -> None:
+    form = {"password": PASSWORD, "csrf_token": token_of(client, "https://localhost/login")}
+    answer = client.post("https://localhost/login", data=form, headers={"Referer": "https://localhost/login"})
+    assert answer.status_code == 302
+    assert "Secure" in answer.headers["Set-Cookie"]
 
 
 @pytest.mark.parametrize("wanted", ["https://evil.example", "//evil.example", "owner.logout", "static", "x"])

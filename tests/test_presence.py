@@ -12,7 +12,7 @@ from device.camera import Frame
 from device.camera.simulated import SimulatedTray, TrayLife
 from device.clock import ManualClock
 from device.config import CameraSection, PresenceSection, RegionSection
-from device.presence import ANOTHER, LEARNS_S, QUIET, Presence, Sighting, Stage, advance, crop_object
+from device.presence import ANOTHER, LEARNS_AT_MOST_S, LEARNS_S, QUIET, Presence, Sighting, Stage, advance, crop_object
 from device.trials.tray import soak_empty_tray
 from tests.drawn import samples
 
@@ -327,7 +327,12 @@ def test_nothing_that_lies_still_does_so_for_ever(steps: list[tuple[Measurement,
     assert has_been_absorbed
 
 
-def test_an_arm_that_rests_at_the_edge_must_lie_still_for_longer() -> None:
+@pytest.mark.parametrize(
+    "box",
+    [(0.0, 0.3, 0.5, 0.2), (0.3, 0.0, 0.2, 0.5), (0.5, 0.3, 0.5, 0.2), (0.3, 0.5, 0.2, 0.5)],
+    ids=["left", "top", "right", "bottom"],
+)
+def test_an_arm_that_rests_at_the_edge_must_lie_still_for_longer(box: tuple[float, float, float, float]) -> None:
     def stillness(box: tuple[float, float, float, float]) -> float:
         stage, now_s = Stage(), 0.0
         while stage.state != "still":
@@ -335,7 +340,7 @@ def test_an_arm_that_rests_at_the_edge_must_lie_still_for_longer() -> None:
             stage = advance(stage, Measurement(0.1, 0.0, box), now_s, SETTINGS)
         return now_s
 
-    assert stillness((0.0, 0.3, 0.5, 0.2)) > stillness((0.3, 0.3, 0.5, 0.2)) + SETTINGS.still_s
+    assert stillness(box) > stillness((0.3, 0.3, 0.5, 0.2)) + SETTINGS.still_s
 
 
 def test_a_gap_between_frames_is_not_taken_for_stillness() -> None:
@@ -356,6 +361,38 @@ def test_the_tray_is_learnt_before_anything_is_called_a_thing() -> None:
     }
 
     assert states == {"empty"}
+
+
+def test_a_tray_that_is_never_quiet_is_taken_as_it_is_after_a_while() -> None:
+    presence = Presence(SETTINGS, WHOLE)
+
+    def state(time_s: float, thing: int) -> str:
+        pixels = np.full((120, 160, 3), 128, np.uint8)
+        pixels[20:100, thing : thing + 60] = 30
+        return presence.update(Frame(pixels, time_s)).state
+
+    times = np.arange(0, LEARNS_AT_MOST_S + 1, LEARNS_S / 2)
+    states = [(time_s, state(time_s, 20 + 60 * (number % 2))) for number, time_s in enumerate(times)]
+
+    assert {state for time_s, state in states if time_s < LEARNS_AT_MOST_S} == {"empty"}
+    assert "arriving" in {state for time_s, state in states if time_s > LEARNS_AT_MOST_S}
+
+
+def test_only_the_gap_that_a_look_made_is_forgiven() -> None:
+    presence = Presence(SETTINGS, WHOLE)
+
+    def rests_since(time_s: float, grey: int) -> float | None:
+        pixels = np.full((120, 160, 3), 128, np.uint8)
+        pixels[40:80, 60:100] = grey
+        return presence.update(Frame(pixels, time_s)).at_rest_since_s
+
+    for time_s in np.arange(0, 1, FRAME_S):
+        rests_since(time_s, 128)
+    rests_since(1.0, 30)
+    assert rests_since(1.1, 30) is not None
+    presence.looked(5.0)
+    assert rests_since(6.2, 30) is not None
+    assert rests_since(11.3, 30) is None
 
 
 def test_an_empty_tray_opens_nothing_in_a_short_soak() -> None:

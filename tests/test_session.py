@@ -90,7 +90,7 @@ def one_convolution(weights: NDArray[np.int8], domain: str) -> bytes:
     return bytes(helper.make_model(graph, opset_imports=opsets, ir_version=8).SerializeToString())
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     seed=st.integers(0, 2**32 - 1), rows=st.integers(1, 20), channels=st.integers(1, 40),
     is_nhwc=st.booleans(), is_rewritten=st.booleans(),

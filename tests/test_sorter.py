@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -87,6 +88,7 @@ class Bin:
                     assert sighting.state == "still", "a decision about what moves"
                     assert sighting.object_id is not None
                     assert sighting.object_id not in self.announced, "two decisions about one object"
+                    assert not self.situation.is_maintenance, "a decision while the owner is at work"
                     self.announced.append(sighting.object_id)
         for effect in effects:
             if isinstance(effect, Look):
@@ -164,6 +166,7 @@ def test_a_hand_that_pauses_is_looked_at_but_opens_nothing() -> None:
         bin_.sees_tray("arriving", at_rest=True)
         bin_.sees_tray("arriving", at_rest=True)
     bin_.sees_tray("empty")
+    assert len(bin_.asked_for(Look)) >= 5
     assert bin_.asked_for(Open) == []
     assert bin_.situation.state == "empty"
 
@@ -199,6 +202,16 @@ def test_a_new_thing_while_a_lid_is_open_waits_for_its_turn() -> None:
     assert bin_.asked_for(Announce)[-1].drop.latency_s < 0.5
 
 
+def test_a_new_thing_on_the_tray_tells_that_the_old_one_has_fallen() -> None:
+    bin_ = Bin()
+    bin_.drop(1)
+    bin_.lid_arrives()
+    bin_.sees_tray("leaving", 1)
+    bin_.sees_tray("still", 2, at_rest=True)
+    bin_.wait(LIDS["recyclable"].hold_s)
+    assert bin_.asked_for(Close) == [Close("recyclable")]
+
+
 def test_the_waste_of_a_lid_that_fails_goes_to_the_fallback() -> None:
     bin_ = Bin()
     bin_.drop(1)
@@ -211,6 +224,17 @@ def test_the_waste_of_a_lid_that_fails_goes_to_the_fallback() -> None:
     bin_.drop(2)
     assert bin_.asked_for(Open)[-1] == Open("residual")
     assert bin_.asked_for(Announce)[-1].drop.decision.compartment == "residual"
+
+
+def test_a_lid_that_fails_while_it_closes_has_had_its_waste_and_opens_no_other() -> None:
+    bin_ = Bin()
+    bin_.drop(1)
+    bin_.lid_arrives()
+    bin_.sees_tray("empty")
+    bin_.wait(2.0)
+    bin_.lid_arrives(fails=True)
+    assert bin_.asked_for(Open) == [Open("recyclable")]
+    assert [finish.is_served for finish in bin_.asked_for(Finish)] == [True]
 
 
 def test_a_bin_whose_fallback_fails_too_says_so_and_opens_nothing() -> None:
@@ -270,6 +294,18 @@ def test_the_pause_after_a_fault_grows_up_to_a_minute_and_starts_anew_after_a_go
     assert bin_.situation.failures == 0
 
 
+def test_a_lid_that_did_not_open_is_no_good_drop_and_shortens_no_pause() -> None:
+    bin_ = Bin()
+    bin_.tell(Failed())
+    bin_.wait(1.0)
+    bin_.tell(OpenLid("organic"))
+    bin_.lid_arrives(fails=True)
+    assert isinstance(bin_.situation.phase, Waiting)
+    bin_.tell(Failed())
+    assert isinstance(bin_.situation.phase, Halted)
+    assert bin_.situation.phase.until_s - bin_.now_s == 2
+
+
 def test_evidence_is_thrown_away_when_the_camera_is_lost() -> None:
     bin_ = Bin()
     bin_.sees_tray("arriving")
@@ -323,6 +359,14 @@ def test_a_stuck_button_opens_nothing_until_it_is_released_and_the_bin_sorts_on(
     assert bin_.lids["organic"] == "opening"
 
 
+def test_a_button_that_is_held_does_not_drive_a_lid_that_failed() -> None:
+    bin_ = Bin()
+    bin_.tell(Pressed(frozenset({"organic"})))
+    bin_.lid_arrives(fails=True)
+    bin_.wait(10)
+    assert bin_.asked_for(Open) == [Open("organic")]
+
+
 def test_a_released_button_lets_its_lid_close() -> None:
     bin_ = Bin()
     bin_.tell(Pressed(frozenset({"organic"})))
@@ -345,6 +389,34 @@ def test_a_lid_that_the_owner_asks_for_waits_until_the_open_one_is_closed() -> N
     bin_.lid_arrives()
     bin_.wait(LIDS["organic"].hold_s)
     assert bin_.lids["organic"] == "closing"
+
+
+@pytest.mark.parametrize(
+    "meanwhile", [CloseLid("organic"), Failed(), Maintenance(True), Maintenance(False)], ids=lambda given: str(given)
+)
+def test_a_lid_that_waits_for_its_turn_is_forgotten_when_things_change(meanwhile: Input) -> None:
+    bin_ = Bin()
+    bin_.drop(1)
+    bin_.lid_arrives()
+    bin_.tell(OpenLid("organic"))
+    bin_.tell(meanwhile)
+    bin_.sees_tray("empty")
+    bin_.wait(2.0)
+    bin_.lid_arrives()
+    bin_.wait(BACK_OFF_AT_MOST_S)
+    assert bin_.asked_for(Open) == [Open("recyclable")]
+    assert set(bin_.lids.values()) == {"closed"}
+
+
+def test_maintenance_that_begins_during_a_decision_opens_nothing() -> None:
+    bin_ = Bin()
+    bin_.sees_tray("arriving")
+    bin_.sees_tray("arriving", at_rest=True)
+    assert bin_.situation.state == "deciding"
+    bin_.tell(Maintenance(True))
+    for _ in range(4):
+        bin_.sees_tray("still", 1, at_rest=True)
+    assert bin_.asked_for(Announce) == bin_.asked_for(Open) == []
 
 
 def test_in_maintenance_nothing_is_sorted_and_an_opened_lid_stays_open_until_told() -> None:
@@ -475,5 +547,5 @@ class AnyLife(RuleBasedStateMachine):
         assert drops == [finish.drop.number for finish in self.bin.asked_for(Finish)]
 
 
-AnyLife.TestCase.settings = settings(max_examples=150, stateful_step_count=60, deadline=None)
+AnyLife.TestCase.settings = settings(max_examples=150, stateful_step_count=60)
 test_whatever_happens_one_lid_at_a_time_and_all_closed_in_the_end = AnyLife.TestCase

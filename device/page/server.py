@@ -107,7 +107,8 @@ class PageServer:
             outbuf_high_watermark=UNSENT_BYTES_AT_MOST,
             channel_timeout=SILENT_AT_MOST_S,
             log_socket_errors=False,
-            trusted_proxy="127.0.0.1",
+            # A socket for both kinds of addresses tells an IPv4 client's in the IPv6 way.
+            trusted_proxy="::ffff:127.0.0.1" if self._listener.family == socket.AF_INET6 else "127.0.0.1",
             trusted_proxy_headers={"x-forwarded-for", "x-forwarded-proto"},
             ident=None,
         )
