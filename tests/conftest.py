@@ -15,7 +15,7 @@ hypothesis.settings.register_profile("pilah", deadline=None)  # how busy the mac
 hypothesis.settings.load_profile("pilah")
 
 MISSING = "could not import"
-"""Why a test may skip at home, but not where `PILAH_ALL` is set, as `.ci/run` does under CI, which installs them all."""
+"""Why a test may skip at home, but not where `PILAH_ALL` is set, as `.ci/run` does under CI, which installs all."""
 
 
 @pytest.fixture(autouse=True)
