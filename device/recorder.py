@@ -47,7 +47,7 @@ class Recorder:
     clock:
         when a disk that failed is tried again.
     picture:
-        what the classifier was shown last, (H, W, 3) uint8 RGB; None where no pictures are to be kept.
+        drop → what the classifier was shown of it, (H, W, 3) uint8 RGB; None where no pictures are to be kept.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Recorder:
         journal: Journal,
         events: EventBus,
         clock: Clock,
-        picture: Callable[[], NDArray[np.uint8] | None] | None = None,
+        picture: Callable[[int], NDArray[np.uint8] | None] | None = None,
     ) -> None:
         self._journal = journal
         self._events = events
@@ -124,7 +124,7 @@ class Recorder:
                 model_version=event.model_version,
                 latency_ms=event.latency_ms,
             )
-            self._open = event.drop, (drop, self._thumbnail())
+            self._open = event.drop, (drop, self._thumbnail(event.drop))
         elif isinstance(event, LidEvent) and event.state in ("closed", "fault"):
             self._finish_open(event)
 
@@ -152,8 +152,8 @@ class Recorder:
         self._waiting.append((drop if lid is None else replace(drop, lid=lid.state), thumbnail))
         self._open = None
 
-    def _thumbnail(self) -> bytes | None:
-        picture = None if self._picture is None else self._picture()
+    def _thumbnail(self, drop: int) -> bytes | None:
+        picture = None if self._picture is None else self._picture(drop)
         if picture is None:
             return None
         scale = THUMBNAIL_SIDE / min(picture.shape[:2])

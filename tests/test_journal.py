@@ -155,7 +155,7 @@ def test_each_drop_is_written_once_with_what_became_of_its_lid(journal: Journal)
 
 def test_the_thumbnail_is_what_the_classifier_was_shown(journal: Journal) -> None:
     shown = np.full((480, 640, 3), (200, 30, 30), np.uint8)
-    recorder = Recorder(journal, EventBus(), ManualClock(), lambda: shown)
+    recorder = Recorder(journal, EventBus(), ManualClock(), lambda _: shown)
     recorder.hear(_decision(1))
     recorder.hear(LidEvent(NOON_S, "recyclable", "closed", 1))
     recorder.write()
