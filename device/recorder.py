@@ -26,6 +26,9 @@ WAITING_AT_MOST = 1000
 TRIES_AGAIN_S = 10.0
 LISTENS_S = 0.5
 ENDS_WITHIN_S = 1.0
+LID_AT_MOST_S = 60.0
+"""A drop waits so long for its lid to close: after a fault of the loop none is told of, and a power cut would cost the
+drop."""
 THUMBNAIL_SIDE = 224
 """Pixels of the short side: what the classifier looks at."""
 
@@ -33,7 +36,7 @@ Written = tuple[Drop, bytes | None]
 
 
 class Recorder:
-    """Follows the events and writes each drop once its lid has closed.
+    """Follows the events and writes each drop once its lid has closed, or a minute after it was decided about.
 
     >>> with Recorder(journal, bin.events, clock, bin.judged_picture) as recorder:     # doctest: +SKIP
     ...     bin.run(...)
@@ -63,6 +66,7 @@ class Recorder:
         self._clock = clock
         self._picture = picture
         self._open: tuple[int, Written] | None = None
+        self._open_since_s = clock.now()
         self._waiting: deque[Written] = deque(maxlen=WAITING_AT_MOST)
         self._is_ready = False
         self._fault: str | None = None
@@ -103,7 +107,7 @@ class Recorder:
         """Hear what happened, waiting up to `timeout_s` for it, and write what is due."""
         for event in self._subscription.take(timeout_s):
             self.hear(event)
-        if is_last:
+        if is_last or self._clock.now() - self._open_since_s >= LID_AT_MOST_S:
             self._finish_open()
         if self._clock.now() >= self._tries_at_s:
             self.write()
@@ -125,6 +129,7 @@ class Recorder:
                 latency_ms=event.latency_ms,
             )
             self._open = event.drop, (drop, self._thumbnail(event.drop))
+            self._open_since_s = self._clock.now()
         elif isinstance(event, LidEvent) and event.state in ("closed", "fault"):
             self._finish_open(event)
 
