@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import queue
 import socket
 import threading
 from collections.abc import Iterator
@@ -22,7 +23,7 @@ from device.page.app import create_app
 from device.page.ask import BYTES_AT_MOST
 from device.page.now import STREAMS_AT_MOST
 from device.page.server import WORKERS, PageServer
-from device.page.stream import TrayPicture
+from device.page.stream import Broadcast, TrayPicture
 from device.page.uploads import BODIES_BYTES_AT_MOST
 from tests.bundles import plain
 from tests.page_parts import ListJournal, PlayedAppliance, make_bin, photo_of
@@ -159,6 +160,34 @@ def test_clients_that_never_read_take_the_page_from_nobody_for_long(
         for client in deaf:
             client.close()
     assert "Traceback" not in caplog.text
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_picture_that_cannot_be_made_ends_the_stream_once_and_the_next_one_tells_what_happens(
+    appliance: PlayedAppliance,
+) -> None:
+    clock, closing = ManualClock(), threading.Event()
+    tray = TrayPicture(appliance, clock)
+    tray.get = lambda: (_ for _ in ()).throw(MemoryError)  # type: ignore[method-assign]
+    broadcast = Broadcast(appliance, tray, clock, closing)
+    first, _ = follow(broadcast)
+    first.join(5)
+    assert not first.is_alive(), "a browser that is cut off asks again"
+    del tray.get
+    second, heard = follow(broadcast)
+    assert b"snapshot" in heard.get(timeout=5)
+    told = LidEvent(2.0, "organic", "opening")
+    appliance.tell(told)
+    assert json.loads(heard.get(timeout=5)[6:]) == told.as_dict()
+    closing.set()
+    second.join()
+
+
+def follow(broadcast: Broadcast) -> tuple[threading.Thread, queue.SimpleQueue[bytes]]:
+    heard = queue.SimpleQueue[bytes]()
+    watcher = threading.Thread(target=lambda: [heard.put(said) for said in broadcast.watch()], daemon=True)
+    watcher.start()
+    return watcher, heard
 
 
 def test_the_bin_s_own_paths_are_nobody_s_business(server: PageServer, appliance: PlayedAppliance) -> None:
