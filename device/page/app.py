@@ -57,7 +57,7 @@ def create_app(bin_: Bin) -> Flask:
     ask.install(app, bin_)
     teach.install(app, bin_)
     history.install(app, bin_)
-    health.install(app)
+    health.install(app, bin_)
     install.install(app)
     CSRFProtect(app).exempt(ask.classify)
     Babel(app, locale_selector=words.choose_language)
