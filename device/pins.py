@@ -60,6 +60,8 @@ def _forgetful(pin_class: Any) -> Any:
     """gpiozero's mock pin, but that its history does not grow for ever: a bin without a Pi may run for months."""
 
     class ForgetfulPin(pin_class):  # type: ignore[misc]
+        states: Any
+
         def clear_states(self) -> None:
             super().clear_states()
             self.states = deque(self.states, maxlen=STATES_KEPT)

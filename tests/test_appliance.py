@@ -240,11 +240,10 @@ def test_each_drop_is_in_the_history_with_its_lid_and_the_picture_that_was_judge
 
 
 def test_a_card_that_holds_the_history_up_mixes_no_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with Bench(tmp_path) as bench:
-        with monkeypatch.context() as held_up:
-            held_up.setattr(bench.recorder, "turn", lambda _: None)
-            for material in ("glass", "organic", "wood"):
-                bench.serve(material)
+    with Bench(tmp_path) as bench, monkeypatch.context() as held_up:
+        held_up.setattr(bench.recorder, "turn", lambda _: None)
+        for material in ("glass", "organic", "wood"):
+            bench.serve(material)
     drops = bench.journal.drops(Search(), 10)
     assert [drop.material for drop in drops] == ["wood", "organic", "glass"]
     for drop in drops:

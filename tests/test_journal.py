@@ -277,8 +277,8 @@ def _with(pragma: str) -> Callable[..., sqlite3.Connection]:
 
 
 def _hear_and_wait(recorder: Recorder, clock: ManualClock, minutes: int) -> None:
-    """Ninety drops, all but one of which are to be written, and so many minutes without any."""
-    for drop in range(91):
+    """Ninety drops, and so many minutes without any."""
+    for drop in range(90):
         recorder.hear(_decision(drop))
     for _ in range(60 * minutes):
         recorder.turn(0.0)

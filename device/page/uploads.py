@@ -36,6 +36,6 @@ class _Request(HTTPRequestParser):  # type: ignore[misc]
 
 
 class BoundedChannel(HTTPChannel):  # type: ignore[misc]
-    """One connection, whose uploads are held within bounds; a request counts until it is answered or its client gone."""
+    """A connection whose uploads are held within bounds; one counts until it is answered or its client is gone."""
 
     parser_class = _Request
