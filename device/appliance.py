@@ -55,6 +55,8 @@ log = logging.getLogger(__name__)
 TICK_S = 0.02
 """A servo takes a new pulse 50 times a second; while a lid moves, the loop turns at least as often."""
 IDLE_S = 0.1
+PICTURES_KEPT = 8
+"""Of the last drops, for a history that is written late."""
 CLOSES_WITHIN_S = 0.5
 """On the way out, lids close at least this fast."""
 
@@ -93,7 +95,8 @@ class Appliance:
         self._presence = Presence(config.presence, config.camera.region)
         self._requests: queue.SimpleQueue[Request] = queue.SimpleQueue()
         self._newest: tuple[Frame, Sighting] | None = None
-        self._judged: NDArray[np.uint8] | None = None
+        self._shown: NDArray[np.uint8] | None = None
+        self._judged: dict[int, NDArray[np.uint8]] = {}
         self._minded: list[tuple[str, Callable[[], str | None], str]] = []
         self._told: dict[str, LidState] = {}
         self._signal: tuple[Signal, float] = ("idle", clock.now())
@@ -134,9 +137,12 @@ class Appliance:
         """What the camera saw last."""
         return None if self._newest is None else self._newest[0]
 
-    def judged_picture(self) -> NDArray[np.uint8] | None:
-        """What the classifier was shown last, (H, W, 3) uint8 RGB; None before there was anything to judge."""
-        return self._judged
+    def judged_picture(self, drop: int) -> NDArray[np.uint8] | None:
+        """What the classifier was shown last before it was decided about a drop, (H, W, 3) uint8 RGB.
+
+        Kept for the last few drops, from before their decision is told; None for any other.
+        """
+        return self._judged.get(drop)
 
     def mind(self, part: str, fault: Callable[[], str | None], over: str) -> None:
         """Report the faults of a part outside the loop as well; they close no lid.
@@ -265,12 +271,15 @@ class Appliance:
         match effect:
             case Look() if self._newest is not None:
                 frame, sighting = self._newest
-                self._judged = crop_object(frame, sighting)
+                self._shown = crop_object(frame, sighting)
                 start_s = self._clock.now()
-                seen = Observed(self._classifier.observe(self._judged))
+                seen = Observed(self._classifier.observe(self._shown))
                 self._presence.looked(self._clock.now() - start_s)
                 return seen
             case Announce(drop):
+                if self._shown is not None:
+                    self._judged[drop.number] = self._shown
+                self._judged.pop(drop.number - PICTURES_KEPT, None)
                 file = None if self._newest is None else self._newest[0].file
                 self._reports.decision(drop, self._classifier.bundle.contract.version, file)
             case Open(compartment):

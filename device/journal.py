@@ -23,6 +23,8 @@ from device.errors import JournalError
 
 WAITS_S = 5.0
 """How long one writer waits for another."""
+_MAY_BE_BROKEN = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
+"""What SQLite says of a file, not of the disk; the last, of a format that it does not know."""
 _TABLES = """
 CREATE TABLE IF NOT EXISTS drops (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -73,6 +75,7 @@ class Journal:
         self._thumbnails_at_most = thumbnails_at_most
         self._lock = threading.Lock()
         self._database: sqlite3.Connection | None = None
+        self._was_sound = False
 
     @classmethod
     def of(cls, config: Config) -> Journal:
@@ -84,11 +87,17 @@ class Journal:
     # Writing.
 
     def open(self) -> Path | None:
-        """Make the file ready; one that fails SQLite's integrity check is set aside. Returns where to, if so."""
-        with _told(self.path):
+        """Make the file ready; one that fails SQLite's integrity check is set aside. Returns where to, if so.
+
+        The check reads the whole file. It is made at the first opening, and again only after `close` and once SQLite
+        has found something broken: a disk that is full costs no more than another try.
+        """
+        with self._lock, _told(self.path):  # nobody writes into a file that is on its way aside
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.close()
-            broken = self._set_aside() if self.path.exists() and not self._is_sound() else None
+            self._let_go()
+            must_check = self.path.exists() and not self._was_sound
+            broken = self._set_aside() if must_check and not self._is_sound() else None
+            self._was_sound = True
         with self._writing() as database:
             if self._thumbnails_at_most == 0:
                 database.execute("DELETE FROM thumbnails")
@@ -204,8 +213,10 @@ class Journal:
                 with self._database as database:
                     database.execute("BEGIN IMMEDIATE")
                     yield database
-            except sqlite3.Error:
+            except sqlite3.Error as fault:
                 self._let_go()
+                if getattr(fault, "sqlite_errorcode", 0) & 0xFF in _MAY_BE_BROKEN:
+                    self._was_sound = False
                 raise
 
     def _connect(self) -> sqlite3.Connection:
@@ -236,6 +247,7 @@ class Journal:
         """Let go of the file; closing twice is fine, and writing opens it again."""
         with self._lock:
             self._let_go()
+            self._was_sound = False
 
     def _let_go(self) -> None:
         if self._database is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any, Literal
 from device.errors import LidError
 
 PinKind = Literal["native", "mock"]
+STATES_KEPT = 1000
+"""Of a mock pin; a lid that opens and closes takes about a hundred."""
 _BOARD = Path("/proc/device-tree/model")
 
 
@@ -27,14 +30,14 @@ def default_pins() -> PinKind:
 
 
 def open_pins(kind: PinKind) -> Any:
-    """A gpiozero pin factory: `native` drives the Pi's pins through lgpio, `mock` keeps a history of their states.
+    """A gpiozero pin factory: `native` drives the Pi's pins through lgpio, `mock` keeps a history of their last states.
 
     Raises `LidError` where the machine has no pins to drive.
     """
     if kind == "mock":
         from gpiozero.pins.mock import MockFactory, MockPWMPin
 
-        return MockFactory(pin_class=MockPWMPin)
+        return MockFactory(pin_class=_forgetful(MockPWMPin))
     try:
         from gpiozero.pins.lgpio import LGPIOFactory, LGPIOPin
     except ImportError as fault:
@@ -51,6 +54,19 @@ def open_pins(kind: PinKind) -> Any:
         factory = LGPIOFactory()
     factory.pin_class = _fine(LGPIOPin)
     return factory
+
+
+def _forgetful(pin_class: Any) -> Any:
+    """gpiozero's mock pin, but that its history does not grow for ever: a bin without a Pi may run for months."""
+
+    class ForgetfulPin(pin_class):  # type: ignore[misc]
+        states: Any
+
+        def clear_states(self) -> None:
+            super().clear_states()
+            self.states = deque(self.states, maxlen=STATES_KEPT)
+
+    return ForgetfulPin
 
 
 def _fine(pin_class: Any) -> Any:

@@ -26,6 +26,9 @@ WAITING_AT_MOST = 1000
 TRIES_AGAIN_S = 10.0
 LISTENS_S = 0.5
 ENDS_WITHIN_S = 1.0
+LID_AT_MOST_S = 60.0
+"""A drop waits so long for its lid to close: after a fault of the loop none is told of, and a power cut would cost the
+drop."""
 THUMBNAIL_SIDE = 224
 """Pixels of the short side: what the classifier looks at."""
 
@@ -33,7 +36,7 @@ Written = tuple[Drop, bytes | None]
 
 
 class Recorder:
-    """Follows the events and writes each drop once its lid has closed.
+    """Follows the events and writes each drop once its lid has closed, or a minute after it was decided about.
 
     >>> with Recorder(journal, bin.events, clock, bin.judged_picture) as recorder:     # doctest: +SKIP
     ...     bin.run(...)
@@ -47,7 +50,7 @@ class Recorder:
     clock:
         when a disk that failed is tried again.
     picture:
-        what the classifier was shown last, (H, W, 3) uint8 RGB; None where no pictures are to be kept.
+        drop → what the classifier was shown of it, (H, W, 3) uint8 RGB; None where no pictures are to be kept.
     """
 
     def __init__(
@@ -55,7 +58,7 @@ class Recorder:
         journal: Journal,
         events: EventBus,
         clock: Clock,
-        picture: Callable[[], NDArray[np.uint8] | None] | None = None,
+        picture: Callable[[int], NDArray[np.uint8] | None] | None = None,
     ) -> None:
         self._journal = journal
         self._events = events
@@ -63,6 +66,7 @@ class Recorder:
         self._clock = clock
         self._picture = picture
         self._open: tuple[int, Written] | None = None
+        self._open_since_s = clock.now()
         self._waiting: deque[Written] = deque(maxlen=WAITING_AT_MOST)
         self._is_ready = False
         self._fault: str | None = None
@@ -103,7 +107,7 @@ class Recorder:
         """Hear what happened, waiting up to `timeout_s` for it, and write what is due."""
         for event in self._subscription.take(timeout_s):
             self.hear(event)
-        if is_last:
+        if is_last or self._clock.now() - self._open_since_s >= LID_AT_MOST_S:
             self._finish_open()
         if self._clock.now() >= self._tries_at_s:
             self.write()
@@ -124,7 +128,8 @@ class Recorder:
                 model_version=event.model_version,
                 latency_ms=event.latency_ms,
             )
-            self._open = event.drop, (drop, self._thumbnail())
+            self._open = event.drop, (drop, self._thumbnail(event.drop))
+            self._open_since_s = self._clock.now()
         elif isinstance(event, LidEvent) and event.state in ("closed", "fault"):
             self._finish_open(event)
 
@@ -152,8 +157,8 @@ class Recorder:
         self._waiting.append((drop if lid is None else replace(drop, lid=lid.state), thumbnail))
         self._open = None
 
-    def _thumbnail(self) -> bytes | None:
-        picture = None if self._picture is None else self._picture()
+    def _thumbnail(self, drop: int) -> bytes | None:
+        picture = None if self._picture is None else self._picture(drop)
         if picture is None:
             return None
         scale = THUMBNAIL_SIDE / min(picture.shape[:2])

@@ -158,7 +158,7 @@ class _Stop:
     """
 
     def __init__(self) -> None:
-        self._asked = threading.Event()
+        self._is_asked = False  # no Event: a signal that comes while another is noted would wait for its lock for ever
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._note)
 
@@ -166,10 +166,10 @@ class _Stop:
         self.ask()
 
     def ask(self) -> None:
-        self._asked.set()
+        self._is_asked = True
 
     def is_asked(self) -> bool:
-        return self._asked.is_set()
+        return self._is_asked
 
 
 class _Printer:

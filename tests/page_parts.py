@@ -40,9 +40,13 @@ def make_bin(folder: Path, config: Config | None = None, with_password: bool = T
         config=config,
         contract=contract,
         policy=Policy(config.materials, config.decision.fallback, contract.thresholds, contract.cost_matrix),
-        open_classifier=lambda: Classifier(bundle),
         state=state,
-        **{"clock": ManualClock(), "saved_config": lambda: config, **parts},
+        **{
+            "clock": ManualClock(),
+            "open_classifier": lambda: Classifier(bundle),
+            "saved_config": lambda: config,
+            **parts,
+        },
     )
 
 

@@ -253,12 +253,18 @@ def test_each_drop_is_in_the_history_with_its_lid_and_the_picture_that_was_judge
         ("organic", "organic", "closed"),
     ]
     assert (first.latency_ms, first.model_version) == (bench.decisions[0].latency_ms, "2026.1.1-1")
-    jpeg = bench.journal.thumbnail(first.id)
-    assert jpeg is not None
-    shown = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR_RGB)
-    height, width = shown.shape[:2]
-    middle = shown[height // 3 : -height // 3, width // 3 : -width // 3].mean((0, 1))
-    np.testing.assert_allclose(middle, COLOURS["glass"], atol=25)
+    _assert_shows(bench.journal.thumbnail(first.id), "glass")
+
+
+def test_a_card_that_holds_the_history_up_mixes_no_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Bench(tmp_path) as bench, monkeypatch.context() as held_up:
+        held_up.setattr(bench.recorder, "turn", lambda _: None)
+        for material in ("glass", "organic", "wood"):
+            bench.serve(material)
+    drops = bench.journal.drops(Search(), 10)
+    assert [drop.material for drop in drops] == ["wood", "organic", "glass"]
+    for drop in drops:
+        _assert_shows(bench.journal.thumbnail(drop.id), drop.material)
 
 
 def test_a_card_that_is_full_costs_history_and_no_sorting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -590,6 +596,14 @@ def test_a_model_with_a_material_that_goes_nowhere_does_not_start(tmp_path: Path
             bench.clock,
             Heartbeat(bench.clock, bench.notes),
         )
+
+
+def _assert_shows(jpeg: bytes | None, material: str) -> None:
+    assert jpeg is not None
+    shown = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR_RGB)
+    height, width = shown.shape[:2]
+    middle = shown[height // 3 : -height // 3, width // 3 : -width // 3].mean((0, 1))
+    np.testing.assert_allclose(middle, COLOURS[material], atol=25)
 
 
 def _with_switch(compartment: str, pin: int) -> Config:

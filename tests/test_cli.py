@@ -236,6 +236,28 @@ def test_an_impatient_second_ctrl_c_leaves_no_lid_open(photos: Path, model: Path
     assert [line["state"] for line in told + lines(rest) if line["event"] == "lid"][-1] == "closed"
 
 
+def test_a_second_signal_while_the_first_is_being_noted_hangs_nothing() -> None:
+    program = """
+import signal, sys
+from device.run import _Stop
+
+stop = _Stop()
+
+def impatient(frame, event, _):
+    if event == "call" and calls:
+        calls.pop()
+        signal.raise_signal(signal.SIGINT)
+
+calls = [1] * 20
+sys.setprofile(impatient)
+signal.raise_signal(signal.SIGTERM)
+sys.setprofile(None)
+sys.exit(0 if stop.is_asked() else 1)
+"""
+    done = subprocess.run([sys.executable, "-c", program], timeout=TIMEOUT_S, check=False)
+    assert done.returncode == 0
+
+
 def test_a_reader_that_goes_away_ends_the_run_without_a_word(photos: Path, model: Path) -> None:
     with started(photos, model) as process:
         until(process, "opening")

@@ -6,11 +6,14 @@ import contextlib
 import errno
 import os
 import sqlite3
+import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -159,6 +162,28 @@ def test_a_broken_file_is_set_aside(journal: Journal, harm: str) -> None:
     assert journal.write(DROP) == 1
 
 
+def test_nothing_new_is_written_into_a_history_that_is_set_aside(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal.write(DROP)
+    journal.close()
+    teaching = threading.Thread(target=journal.correct, args=(1, "metal"))
+
+    def finds_it_broken(_: Journal) -> bool:
+        teaching.start()
+        teaching.join(0.5)
+        return False
+
+    monkeypatch.setattr(Journal, "_is_sound", finds_it_broken)
+    aside = journal.open()
+    teaching.join()
+    assert aside is not None and len(Journal(aside).drops(Search(), 10)) == 1
+    journal.write(DROP)
+    journal.write(DROP)
+    assert [drop.id for drop in journal.drops(Search(), 10)] == [2, 1]
+    assert len(Journal(aside).drops(Search(), 10)) == 1
+
+
 @pytest.mark.parametrize("text", ['{"glass": 0.9', b'{"gla\xf3s": 0.9}'])
 def test_a_text_that_the_card_has_altered_hides_no_drop(journal: Journal, text: str | bytes) -> None:
     journal.write(DROP)
@@ -267,7 +292,7 @@ def test_each_drop_is_written_once_with_what_became_of_its_lid(journal: Journal)
 
 def test_the_thumbnail_is_what_the_classifier_was_shown(journal: Journal) -> None:
     shown = np.full((480, 640, 3), (200, 30, 30), np.uint8)
-    recorder = Recorder(journal, EventBus(), ManualClock(), lambda: shown)
+    recorder = Recorder(journal, EventBus(), ManualClock(), lambda _: shown)
     recorder.hear(_decision(1))
     recorder.hear(LidEvent(NOON_S, "recyclable", "closed", 1))
     recorder.write()
@@ -314,6 +339,79 @@ def test_a_full_disk_is_told_and_what_was_written_stays(journal: Journal, monkey
     recorder.write()
     assert recorder.fault is None
     assert len(journal.drops(Search(), 1000)) == 90
+
+
+@pytest.mark.parametrize("pragma", ["max_page_count = 1", "query_only = ON"], ids=["full", "read-only"])
+def test_a_card_that_takes_nothing_is_tried_again_without_another_look_at_the_whole_history(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch, pragma: str
+) -> None:
+    journal.close()
+    looks, look = list[Journal](), Journal._is_sound
+    monkeypatch.setattr(Journal, "_is_sound", lambda journal: looks.append(journal) or look(journal))
+    clock = ManualClock()
+    recorder = Recorder(journal, EventBus(), clock)
+    with monkeypatch.context() as bad:
+        bad.setattr(sqlite3, "connect", _with(pragma))
+        _hear_and_wait(recorder, clock, minutes=10)
+        assert recorder.fault is not None
+    recorder.turn(0.0)
+    assert recorder.fault is None and len(journal.drops(Search(), 100)) == 90
+    assert len(looks) == 1
+
+
+def test_a_history_that_breaks_while_the_bin_runs_is_set_aside(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = ManualClock()
+    recorder = Recorder(journal, EventBus(), clock)
+    recorder.turn(0.0)
+    journal.close()
+    with monkeypatch.context() as full:
+        full.setattr(sqlite3, "connect", _with("max_page_count = 1"))
+        _hear_and_wait(recorder, clock, minutes=1)
+    journal.path.write_bytes(b"garbage" * 10_000)
+    _hear_and_wait(recorder, clock, minutes=1)
+    assert recorder.fault is None
+    assert len(list(journal.path.parent.glob("journal.db.broken-*"))) == 1
+    assert journal.drops(Search(), 1)[0].id > 90
+
+
+def _with(pragma: str) -> Callable[..., sqlite3.Connection]:
+    """`sqlite3.connect` on a card that takes nothing more."""
+    connect = sqlite3.connect
+
+    def connect_to_a_bad_card(*given: Any, **more: Any) -> sqlite3.Connection:
+        database = connect(*given, **more)
+        database.execute(f"PRAGMA {pragma}")
+        return database
+
+    return connect_to_a_bad_card
+
+
+def _hear_and_wait(recorder: Recorder, clock: ManualClock, minutes: int) -> None:
+    """Ninety drops, and so many minutes without any."""
+    for drop in range(90):
+        recorder.hear(_decision(drop))
+    for _ in range(60 * minutes):
+        recorder.turn(0.0)
+        clock.sleep(1.0)
+
+
+def test_a_drop_whose_lid_is_never_told_of_again_is_written_after_a_minute(journal: Journal) -> None:
+    clock = ManualClock()
+    recorder = Recorder(journal, EventBus(), clock)
+    recorder.hear(_decision(1))
+    recorder.hear(LidEvent(NOON_S, "recyclable", "open", 1))
+    clock.sleep(59.0)
+    recorder.turn(0.0)
+    assert journal.drops(Search(), 10) == []
+    clock.sleep(1.0)
+    recorder.turn(0.0)
+    assert [drop.lid for drop in journal.drops(Search(), 10)] == [None]
+    recorder.hear(LidEvent(NOON_S, "recyclable", "closed", 1))
+    recorder.hear(_decision(2))
+    recorder.turn(0.0)
+    assert len(journal.drops(Search(), 10)) == 1
 
 
 def test_the_recorder_writes_the_last_drop_before_it_ends(journal: Journal) -> None:

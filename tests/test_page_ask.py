@@ -16,12 +16,14 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from device.bundle import Bundle
+from device.classifier import Classifier
 from device.config import Config
 from device.events import StateEvent
 from device.page.app import create_app
 from device.page.ask import UPLOADS_OF_ONE, WAITING_AT_MOST, WAITS_FOR_LOOP_S
 from device.page.server import PageServer
-from tests.bundles import plain
+from tests.bundles import plain, write_bundle
 from tests.page_parts import PlayedAppliance, jpeg, make_bin, photo_of
 
 
@@ -174,6 +176,27 @@ def test_a_photo_waits_while_the_bin_judges_an_object_but_not_for_ever(tmp_path:
         before_s = bin_.clock.now()
         assert ask(client, photo_of("glass")).status_code == 200
         assert bin_.clock.now() - before_s == pytest.approx(waits_s, abs=0.1)
+
+
+@pytest.mark.parametrize("language", ["en", "id"])
+@pytest.mark.parametrize("now", ["another model", "garbage", "nothing"])
+def test_a_model_that_was_replaced_before_the_first_photo_is_told_and_answers_once_it_is_back(
+    tmp_path: Path, now: str, language: str
+) -> None:
+    file = write_bundle(tmp_path / "model.onnx")
+    client = create_app(make_bin(tmp_path, open_classifier=lambda: Classifier(Bundle.open(file)))).test_client()
+    match now:
+        case "another model":
+            write_bundle(file, version="2027.1.1-1")
+        case "garbage":
+            file.write_bytes(b"garbage")
+        case "nothing":
+            file.unlink()
+    refused = ask(client, photo_of("glass"), language=language)
+    assert refused.status_code == 503
+    assert {"en": "start the bin again", "id": "nyalakan ulang"}[language] in refused.json["error"]
+    write_bundle(file)
+    assert ask(client, photo_of("glass")).json["material"] == "glass"
 
 
 def test_png_and_webp_are_read_as_well(client: FlaskClient) -> None:

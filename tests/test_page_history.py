@@ -6,6 +6,8 @@ import csv
 import io
 import json
 import re
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -31,6 +33,7 @@ from device.journal import Journal
 from device.page.app import create_app
 from device.page.bin import Bin
 from device.page.estimate import saving
+from device.page.health import GOOD_FOR_S
 from tests.page_parts import PASSWORD, ListJournal, make_bin, photo_of
 
 NOON_S = datetime(2026, 6, 15, 12).timestamp()
@@ -264,6 +267,31 @@ def test_the_doctor_s_findings_show_to_the_owner_only(tmp_path: Path) -> None:
     bin_ = make_bin(tmp_path, diagnose=lambda: [Check("disk", False, "The card is full.")])
     assert "The card is full" not in create_app(bin_).test_client().get("/health").text
     assert "The card is full" in owner_of(bin_)[0].get("/health").text
+
+
+def test_the_doctor_looks_once_at_a_time_and_not_again_within_a_few_seconds(tmp_path: Path) -> None:
+    looks, clock = list[float](), ManualClock()
+
+    def diagnose() -> list[Check]:
+        looks.append(clock.now())
+        time.sleep(0.3)
+        return [Check("disk", False, f"Look number {len(looks)}.")]
+
+    owner, _ = owner_of(make_bin(tmp_path, diagnose=diagnose, clock=clock))
+    cookie = owner.get_cookie("pilah")
+    assert cookie is not None
+
+    def health(_: int = 0) -> str:
+        window = owner.application.test_client()
+        window.set_cookie("pilah", cookie.value)
+        return window.get("/health").text
+
+    with ThreadPoolExecutor(8) as windows:
+        assert all("Look number 1." in page for page in windows.map(health, range(8)))
+    clock.sleep(GOOD_FOR_S - 0.1)
+    assert "Look number 1." in health()
+    clock.sleep(0.2)
+    assert "Look number 2." in health()
 
 
 def test_a_compartment_is_called_what_its_owner_calls_it(tmp_path: Path) -> None:

@@ -5,10 +5,14 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import queue
 import socket
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -22,7 +26,7 @@ from device.page.app import create_app
 from device.page.ask import BYTES_AT_MOST
 from device.page.now import STREAMS_AT_MOST
 from device.page.server import WORKERS, PageServer
-from device.page.stream import TrayPicture
+from device.page.stream import Broadcast, TrayPicture
 from device.page.uploads import BODIES_BYTES_AT_MOST
 from tests.bundles import plain
 from tests.page_parts import ListJournal, PlayedAppliance, make_bin, photo_of
@@ -159,6 +163,69 @@ def test_clients_that_never_read_take_the_page_from_nobody_for_long(
         for client in deaf:
             client.close()
     assert "Traceback" not in caplog.text
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_picture_that_cannot_be_made_ends_the_stream_once_and_the_next_one_tells_what_happens(
+    appliance: PlayedAppliance,
+) -> None:
+    clock, closing = ManualClock(), threading.Event()
+    tray = TrayPicture(appliance, clock)
+    tray.get = lambda: (_ for _ in ()).throw(MemoryError)  # type: ignore[method-assign]
+    broadcast = Broadcast(appliance, tray, clock, closing)
+    first, _ = follow(broadcast)
+    first.join(5)
+    assert not first.is_alive(), "a browser that is cut off asks again"
+    del tray.get
+    second, heard = follow(broadcast)
+    assert b"snapshot" in heard.get(timeout=5)
+    told = LidEvent(2.0, "organic", "opening")
+    appliance.tell(told)
+    assert json.loads(heard.get(timeout=5)[6:]) == told.as_dict()
+    closing.set()
+    second.join()
+
+
+def follow(broadcast: Broadcast) -> tuple[threading.Thread, queue.SimpleQueue[bytes]]:
+    heard = queue.SimpleQueue[bytes]()
+    watcher = threading.Thread(target=lambda: [heard.put(said) for said in broadcast.watch()], daemon=True)
+    watcher.start()
+    return watcher, heard
+
+
+@pytest.mark.parametrize("jump_s", [-2e9, 0.0, 2e9])
+def test_a_silent_client_is_hung_up_on_whatever_the_wall_clock_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jump_s: float
+) -> None:
+    monkeypatch.setattr("device.page.server.SILENT_AT_MOST_S", 2)
+    jumped_s = [0.0]
+    wall = SimpleNamespace(time=lambda: time.time() + jumped_s[0])
+    monkeypatch.setattr("waitress.server.time", wall)
+    monkeypatch.setattr("waitress.channel.time", wall)
+    with PageServer(create_app(make_bin(tmp_path)), "127.0.0.1", 0) as server:
+        silent = socket.create_connection(("127.0.0.1", server.port), timeout=10)
+        silent.sendall(b"GET /static/words.js HTTP/1.1\r\nHost: x\r\n")
+        time.sleep(1.1)  # the server looks about it once a second
+        jumped_s[0] = jump_s
+        time.sleep(0.2)
+        begun_s = time.monotonic()
+        silent.sendall(b"Connection: keep-alive\r\n\r\n")
+        while silent.recv(65536):
+            pass
+        assert time.monotonic() - begun_s > 1.5, "one who asks is answered first"
+        silent.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system's own times hold")
+def test_a_phone_that_has_left_the_network_is_noticed_within_a_minute(server: PageServer) -> None:
+    asks = [socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT]
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as phone:
+        phone.sendall(b"GET /api/openapi.json HTTP/1.1\r\nHost: x\r\n\r\n")
+        phone.recv(1)
+        (channel,) = server._server.active_channels.values()
+        assert channel.socket.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        idle_s, every_s, times = (channel.socket.getsockopt(socket.IPPROTO_TCP, option) for option in asks)
+        assert idle_s + every_s * times <= 60
 
 
 def test_the_bin_s_own_paths_are_nobody_s_business(server: PageServer, appliance: PlayedAppliance) -> None:

@@ -1,15 +1,32 @@
-"""What lgpio is told on a real Pi, with lgpio itself played: it drives nothing here."""
+"""What lgpio is told on a real Pi, with lgpio itself played, which drives nothing here; and what mock pins remember."""
 
 from __future__ import annotations
 
 import sys
+from typing import Any
 from unittest.mock import MagicMock
 
 import pytest
 
 from device.config import CompartmentSection
 from device.lids import open_servo
-from device.pins import open_pins
+from device.pins import STATES_KEPT, open_pins
+
+
+def test_a_mock_pin_remembers_its_last_motions_and_no_more() -> None:
+    with open_pins("mock") as pins, open_servo(CompartmentSection(servo_pin=12), pins) as servo:
+        for _ in range(5 * STATES_KEPT):
+            servo.angle = 90
+            servo.angle = 0
+        assert len(pulses_ms(pins)) == STATES_KEPT
+        assert pulses_ms(pins)[-2:] == [2.5, 1.5]
+        pins.pin(12).clear_states()
+        servo.angle = 90
+        assert pulses_ms(pins) == [1.5, 2.5]
+
+
+def pulses_ms(pins: Any) -> list[float]:
+    return [round(state.state * 20, 3) for state in pins.pin(12).states]
 
 
 @pytest.fixture

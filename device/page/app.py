@@ -57,7 +57,7 @@ def create_app(bin_: Bin) -> Flask:
     ask.install(app, bin_)
     teach.install(app, bin_)
     history.install(app, bin_)
-    health.install(app)
+    health.install(app, bin_)
     install.install(app)
     CSRFProtect(app).exempt(ask.classify)
     Babel(app, locale_selector=words.choose_language)
@@ -173,6 +173,8 @@ def _say_what_went_wrong(fault: HTTPException) -> ResponseReturnValue:
     sentence = sentences.get(status, fault.name)
     if isinstance(fault, CSRFError):
         sentence = _("This form is out of date; load the page again.")
+    if isinstance(fault, ask.ModelChanged):
+        sentence = _("The model's file is not the one that the bin runs with any more; start the bin again.")
     return _say(sentence, status)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import threading
@@ -17,12 +18,14 @@ from werkzeug.exceptions import ServiceUnavailable
 
 from device.classifier import Classifier
 from device.decision import Decision, decide
-from device.errors import PictureError
+from device.errors import BundleError, PictureError
 from device.events import StateEvent
 from device.page.bin import Bin, the_bin
 from device.page.limits import RateLimit, client_key
 from device.page.words import compartment_class, compartment_word, language, material_word
 from device.pictures import decode_picture
+
+log = logging.getLogger(__name__)
 
 BYTES_AT_MOST = 12 * 1024 * 1024
 """Of one upload; the page's script makes larger photos smaller before it sends them."""
@@ -48,6 +51,10 @@ class Busy(ServiceUnavailable):
     """Too many photos wait already; the client is told to come back (503)."""
 
 
+class ModelChanged(ServiceUnavailable):
+    """The model's file is not what the bin was started with (503)."""
+
+
 class Asker:
     """Judges one photo at a time with a model of its own, and lets the loop go first.
 
@@ -62,7 +69,11 @@ class Asker:
         self._worker = ThreadPoolExecutor(1, "asker", initializer=_stand_back)
 
     def judge(self, encoded: bytes, name: str) -> Decision:
-        """The decision for one encoded photo. Raises `PictureError`, `BundleError`, or `Busy` when too many wait."""
+        """The decision for one encoded photo.
+
+        Raises `PictureError`, `BundleError`, `Busy` when too many wait, or `ModelChanged` where the file was replaced
+        before the first photo.
+        """
         return self._in_turn(lambda: self._judge(encoded, name))
 
     def encode_anew(self, encoded: bytes, name: str) -> bytes:
@@ -73,10 +84,25 @@ class Asker:
         return self._in_turn(lambda: _encoded_anew(decode_picture(encoded, name, PIXELS_AT_MOST)))
 
     def _judge(self, encoded: bytes, name: str) -> Decision:
-        self._classifier = self._classifier or self._bin.open_classifier()
+        self._classifier = self._classifier or self._open_classifier()
         picture = decode_picture(encoded, name, PIXELS_AT_MOST)
         self._let_the_loop_go_first()
         return decide([self._classifier.observe(picture)], self._bin.policy)
+
+    def _open_classifier(self) -> Classifier:
+        """Another model than the loop's would be told under the loop's version, and judged by its thresholds."""
+        try:
+            classifier = self._bin.open_classifier()
+        except (BundleError, OSError) as fault:
+            log.warning("No photo can be asked about: %s", fault)
+            raise ModelChanged from fault
+        if classifier.bundle.contract != self._bin.contract:
+            log.warning(
+                "No photo can be asked about: %s was replaced while the bin runs; start it again.",
+                classifier.bundle.path,
+            )
+            raise ModelChanged
+        return classifier
 
     def _let_the_loop_go_first(self) -> None:
         """While an object lies on the tray and is being judged, the cores are the loop's."""

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Flask, abort, flash, redirect, render_template, request, url_for
+import threading
+from collections.abc import Sequence
+
+from flask import Blueprint, Flask, abort, current_app, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 
+from device.checks import Check
 from device.config import Config
 from device.errors import ConfigError
 from device.events import FaultEvent, StateEvent
@@ -14,10 +18,31 @@ from device.page.owner import is_owner, owner_only
 from device.page.words import exact
 from device.requests import CloseLid, Maintenance, OpenLid
 
+GOOD_FOR_S = 5.0
+"""What the doctor found is shown for so long before the bin is looked at anew."""
+
 health = Blueprint("health", __name__)
 
 
-def install(app: Flask) -> None:
+class Findings:
+    """What the doctor finds; however many ask, one looks at a time: each look loads the model once more (120 MB)."""
+
+    def __init__(self, bin_: Bin) -> None:
+        self._bin = bin_
+        self._lock = threading.Lock()
+        self._found: tuple[float, Sequence[Check]] | None = None
+
+    def get(self) -> Sequence[Check]:
+        """At most a few seconds old; waits while someone looks."""
+        with self._lock:
+            if self._found is None or self._bin.clock.now() - self._found[0] >= GOOD_FOR_S:
+                checks = self._bin.diagnose()
+                self._found = self._bin.clock.now(), checks
+            return self._found[1]
+
+
+def install(app: Flask, bin_: Bin) -> None:
+    app.extensions["pilah-findings"] = Findings(bin_)
     app.register_blueprint(health)
 
 
@@ -28,6 +53,7 @@ def page() -> ResponseReturnValue:
 
 
 def _render(bin_: Bin, status: int = 200) -> ResponseReturnValue:
+    findings: Findings = current_app.extensions["pilah-findings"]
     events = bin_.appliance.snapshot() if bin_.appliance else []
     saved = _saved(bin_) if is_owner() else None
     state = next((event.state for event in events if isinstance(event, StateEvent)), None)
@@ -36,7 +62,7 @@ def _render(bin_: Bin, status: int = 200) -> ResponseReturnValue:
         bin=bin_,
         contract=bin_.contract,
         faults=[event.message for event in events if isinstance(event, FaultEvent) and not event.is_over],
-        checks=bin_.diagnose() if is_owner() else (),
+        checks=findings.get() if is_owner() else (),
         saved=saved,
         shown=_shown(saved) if saved else None,
         state=state,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import socket
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +21,14 @@ from device.errors import PageError
 from device.page.ask import BYTES_AT_MOST
 from device.page.now import STREAMS_AT_MOST
 from device.page.owner import Password
-from device.page.uploads import bound_bodies
+from device.page.uploads import BoundedChannel
 
 WORKERS = 8
 """Threads beyond the watchers', for everything else."""
 CONNECTIONS_AT_MOST = 128
 SILENT_AT_MOST_S = 30
+ASKED_AFTER_S, ASKED_EVERY_S, ASKED_TIMES = 30, 10, 3
+"""Linux asks a client of whom nothing was heard for so long whether it is still there: phones leave without a word."""
 UNREAD_AT_MOST_S = 10
 """Linux hangs up on a client that takes nothing of what is sent for so long, and its thread is free again."""
 UNSENT_BYTES_AT_MOST = 64 * 1024
@@ -41,6 +45,29 @@ def address_of(settings: PageSection, state: Path | None) -> str:
     if settings.address is not None:
         return settings.address
     return "*" if Password(state).is_set() else "127.0.0.1"
+
+
+class _Channel(BoundedChannel):
+    """One connection; a silent one is hung up on by a clock that never jumps.
+
+    Waitress goes by the wall clock: once that was set back, idle clients kept their connections until it had caught up,
+    and the page was closed to all others.
+    """
+
+    @property
+    def last_activity(self) -> float:
+        """For Waitress, no client is ever silent."""
+        return math.inf
+
+    @last_activity.setter
+    def last_activity(self, _wall_s: float) -> None:
+        self._heard_s = time.monotonic()
+
+    def readable(self) -> bool:
+        """Asked at each turn of Waitress' loop, once a second at least."""
+        if not self.requests and time.monotonic() - self._heard_s > self.adj.channel_timeout:
+            self.will_close = True
+        return bool(super().readable())
 
 
 class PageServer:
@@ -67,6 +94,10 @@ class PageServer:
             ) from fault
         if sys.platform == "linux":  # accepted connections inherit it
             self._listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(UNREAD_AT_MOST_S * 1000))
+            self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            self._listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, ASKED_AFTER_S)
+            self._listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, ASKED_EVERY_S)
+            self._listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, ASKED_TIMES)
         self.port: int = self._listener.getsockname()[1]
         self.url = f"http://{'localhost' if address in ('*', '127.0.0.1') else address}:{self.port}"
         self._serving = threading.Event()
@@ -112,7 +143,7 @@ class PageServer:
             trusted_proxy_headers={"x-forwarded-for", "x-forwarded-proto"},
             ident=None,
         )
-        bound_bodies(self._server)
+        self._server.channel_class = _Channel
         self._serving.set()
         self._server.run()
 

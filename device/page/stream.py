@@ -75,7 +75,7 @@ class Broadcast:
         self._count = 0
         self._picture: tuple[float, bytes] | None = None
         self._watchers = 0
-        self._is_listening = False
+        self._listening: Subscription | None = None
         self._shown_s = float("-inf")
         self.start = secrets.token_hex(8)
         """Another one after each start of the bin, by which a page knows that it is out of date."""
@@ -83,11 +83,11 @@ class Broadcast:
     def watch(self) -> Iterator[bytes]:
         """The stream of one watcher (server-sent events; WHATWG HTML, section 9.2): first how things stand."""
         with self._news:
-            self._watchers += 1
-            if not self._is_listening:
-                self._is_listening, self._picture = True, None
+            if self._listening is None:
                 subscription = self._appliance.events.subscribe(EVENTS_WAIT_AT_MOST)
                 threading.Thread(target=self._listen, args=(subscription,), name="broadcast", daemon=True).start()
+                self._listening, self._picture = subscription, None
+            self._watchers += 1
             told = self._count
         try:
             yield from self._tell(told)
@@ -100,6 +100,8 @@ class Broadcast:
         seen_s, silent_s = None, 0.0
         while not self._closing.is_set():
             with self._news:
+                if self._listening is None:
+                    return  # nobody listens any more; a browser that is cut off asks again, and someone does
                 if self._count == told and (self._picture is None or self._picture[0] == seen_s):
                     self._news.wait(LOOKS_EVERY_S)
                 missed, told = self._count - told, self._count
@@ -116,6 +118,16 @@ class Broadcast:
                 yield b"".join(news)
 
     def _listen(self, subscription: Subscription) -> None:
+        try:
+            self._pass_on(subscription)
+        finally:
+            self._appliance.events.unsubscribe(subscription)
+            with self._news:
+                if self._listening is subscription:
+                    self._listening = None
+                self._news.notify_all()
+
+    def _pass_on(self, subscription: Subscription) -> None:
         lost = 0
         while self._is_wanted():
             if self._clock.now() - self._shown_s >= LOOKS_EVERY_S:
@@ -131,12 +143,14 @@ class Broadcast:
                 self._count += len(said)
                 if said:
                     self._news.notify_all()
-        self._appliance.events.unsubscribe(subscription)
 
     def _is_wanted(self) -> bool:
+        """Whether anyone watches; the next watcher after the last has someone else listen."""
         with self._news:
-            self._is_listening = bool(self._watchers) and not self._closing.is_set()
-            return self._is_listening
+            if self._watchers and not self._closing.is_set():
+                return True
+            self._listening = None
+            return False
 
     def _show(self) -> None:
         """Have the newest picture ready; at a decision, so that it shows what was decided about."""

@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 
 from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser
-from waitress.server import TcpWSGIServer
 from waitress.utilities import Error
 
 BODIES_BYTES_AT_MOST = 64 * 1024 * 1024
@@ -36,10 +35,7 @@ class _Request(HTTPRequestParser):  # type: ignore[misc]
         return consumed
 
 
-class _Channel(HTTPChannel):  # type: ignore[misc]
+class BoundedChannel(HTTPChannel):  # type: ignore[misc]
+    """A connection whose uploads are held within bounds; one counts until it is answered or its client is gone."""
+
     parser_class = _Request
-
-
-def bound_bodies(server: TcpWSGIServer) -> None:
-    """Hold this server's uploads within bounds; a request counts until it is answered or its client is gone."""
-    server.channel_class = _Channel

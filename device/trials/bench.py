@@ -93,11 +93,6 @@ class SimulatedBin:
                 return True
         return False
 
-    def forget_pins(self) -> None:
-        """Mock pins remember each pulse that they were ever sent; a long trial must not."""
-        for pin in self.pins.pins.values():
-            pin.clear_states()
-
 
 def trial_config(folder: Path, threads: int = 1) -> Config:
     """The default bin, but that its lids hurry, its model has so many cores, and its history with pictures is here."""

@@ -93,7 +93,6 @@ def endure(
                         least = Footprint.now().least(least)
                         _visit(server.url)
                         visits += 1
-                        bin_.forget_pins()
                         del tray.history[:-2]
                     if clock.now() >= (faults + 1) * FAULTS_EVERY_S:
                         tray.fail(_FAULTS[faults % len(_FAULTS)], FAULT_LASTS_S)
