@@ -89,12 +89,15 @@ class Background:
         if self._mean is None:
             self._mean = picture.copy()
         else:
-            self._mean += (picture - self._mean) / self._learnt
+            rest = picture - self._mean
+            self._noise = max(self._noise, _noise(rest[::SPARSE, ::SPARSE]))
+            self._mean += rest / self._learnt
         return self._motion(picture)
 
     def forget(self) -> None:
         """Begin anew: the next pictures are learnt."""
         self._mean, self._learnt, self._last, self._thing = None, 0, None, None
+        self._noise = NOISE_AT_FIRST
 
     def absorb(self, picture: Floats) -> None:
         """From now on, all that `picture` shows is tray."""

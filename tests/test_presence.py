@@ -267,6 +267,30 @@ def test_the_small_picture_of_a_camera_is_looked_at_where_there_is_one() -> None
     assert np.allclose(sighting.box, (320, 240, 320, 480), atol=16)
 
 
+def test_a_picture_that_is_noisy_from_the_start_shows_an_empty_tray_and_what_lies_on_it() -> None:
+    chance = np.random.default_rng(0)
+    presence = Presence(SETTINGS, WHOLE)
+    grains = [cv2.GaussianBlur(chance.normal(0, 1, (480, 640, 3)), (3, 3), 0.8) for _ in range(8)]
+
+    def states(level: float, deviation: float, seconds: float, with_thing: bool = False) -> list[str]:
+        seen = []
+        for _ in range(round(seconds / FRAME_S)):
+            picture = np.full((480, 640, 3), float(level))
+            if with_thing:
+                picture[160:320, 240:400] = 0.55 * level
+            picture += deviation * grains[chance.integers(8)] / grains[0].std()
+            time_s[0] += FRAME_S
+            seen.append(presence.update(Frame(np.clip(picture, 0, 255).astype(np.uint8), time_s[0])).state)
+        return seen
+
+    time_s = [0.0]
+    assert set(states(150, 1.5, 3)) == {"empty"}
+    presence.reset()
+
+    assert set(states(38, 6, 20)) == {"empty"}
+    assert states(38, 6, 4, with_thing=True)[-1] == "still"
+
+
 BOXES = st.sampled_from([(0.3, 0.3, 0.3, 0.3), (0.0, 0.2, 0.4, 0.3), (0.0, 0.0, 1.0, 1.0)])
 NOTHING = st.builds(Measurement, motion=st.floats(0, 1))
 SOMETHING = st.builds(
