@@ -448,6 +448,50 @@ def with_a_button(config: Config) -> Config:
     return config.model_copy(update={"compartments": {**config.compartments, "organic": organic}})
 
 
+def test_what_never_comes_to_rest_is_told_after_three_minutes_and_costs_no_sorting(tmp_path: Path) -> None:
+    with Bench(tmp_path, Config(camera=CameraSection(rate_hz=4.0))) as bench:
+        _flutter(bench, 175)
+        assert (bench.state, bench.faults) == ("arriving", [])
+        _flutter(bench, 10)
+        assert (bench.state, bench.faults) == ("arriving", [("tray", False)])
+        assert "moving on the tray for over 3 minutes" in bench.told(FaultEvent)[0].message
+        _flutter(bench, 120)
+        bench.tray.lies = None
+        bench.run(1)
+        assert bench.faults == [("tray", False), ("tray", True)]
+        bench.serve("glass")
+    assert bench.opened == ["recyclable"]
+
+
+def test_what_was_served_and_never_leaves_nor_rests_is_told_as_well(tmp_path: Path) -> None:
+    with Bench(tmp_path, Config(camera=CameraSection(rate_hz=4.0))) as bench:
+        bench.tray.is_stuck = True
+        bench.drop("glass")
+        bench.until(lambda: bench.opened == ["recyclable"])
+        _flutter(bench, 200)
+        assert (bench.state, bench.faults) == ("leaving", [("tray", False)])
+        bench.assert_all_closed()
+
+
+def _flutter(bench: Bench, duration_s: float) -> None:
+    """Something on the tray looks different in each picture."""
+    until_s = bench.clock.now() + duration_s
+    while bench.clock.now() < until_s:
+        bench.tray.lies = "metal" if bench.tray.lies == "glass" else "glass"
+        bench.turn()
+
+
+def test_pictures_that_come_too_seldom_to_tell_whether_a_thing_lies_still_are_told(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.appliance._feed._period_s = 1.2  # type: ignore[attr-defined]
+    with bench:
+        bench.run(10)
+        bench.drop("glass")
+        bench.run(190)
+        assert bench.faults == [("tray", False)]
+        assert "pictures that come less than once a second" in bench.told(FaultEvent)[0].message
+
+
 def test_a_button_that_is_stuck_is_told_and_costs_no_sorting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("device.sorter.HELD_AT_MOST_S", 10.0)
     with Bench(tmp_path, with_a_button(Config())) as bench:
