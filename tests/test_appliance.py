@@ -172,7 +172,9 @@ def test_a_thing_that_is_never_taken_opens_one_lid_once_and_for_no_longer_than_i
 
 
 @pytest.mark.parametrize(
-    ("fault", "says"), [("gone", "gone"), ("frozen", "frozen"), ("black", "black")], ids=["gone", "frozen", "black"]
+    ("fault", "says"),
+    [("gone", "gone"), ("frozen", "frozen"), ("black", "black"), ("white", "white")],
+    ids=["gone", "frozen", "black", "white"],
 )
 def test_a_camera_that_fails_is_noticed_in_three_seconds_and_the_bin_goes_on_once_it_is_back(
     tmp_path: Path, fault: str, says: str
@@ -666,7 +668,7 @@ def _bring_to(bench: Bench, state: str, monkeypatch: pytest.MonkeyPatch) -> None
 STEPS = st.one_of(
     st.tuples(st.just("drop"), st.sampled_from(list(COLOURS))),
     st.tuples(st.just("beside"), st.sampled_from(list(COLOURS))),
-    st.tuples(st.just("camera"), st.sampled_from([None, "gone", "frozen", "black"])),
+    st.tuples(st.just("camera"), st.sampled_from([None, "gone", "frozen", "black", "white"])),
     st.tuples(st.just("stuck"), st.booleans()),
     st.tuples(st.just("switch"), st.booleans()),
     st.tuples(st.just("button"), st.booleans()),

@@ -23,7 +23,7 @@ LEAVES_S = 0.3
 LIES_AT_MOST_S = 20.0
 """How long a thing lies where no lid opens for it."""
 
-Fault = Literal["gone", "frozen", "black"]
+Fault = Literal["gone", "frozen", "black", "white"]
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class SimulatedTray:
 
     A thing slides in, lies still, and falls when a lid opens. `history` tells what was dropped when, `passers`,
     `lamps_switched` and `times_dimmed` count what else happened. The same seed gives the same life. For tests, the
-    camera can be taken away, freeze or go black, and things can be dropped by hand.
+    camera can be taken away, freeze, or go black or white, and things can be dropped by hand.
 
     >>> tray = SimulatedTray(CameraSection(), clock, seed=7)    # doctest: +SKIP
     >>> tray.read().pixels.shape                                # doctest: +SKIP
@@ -114,8 +114,9 @@ class SimulatedTray:
             fault = self._fault_at(now_s)
             if fault == "gone":
                 raise CameraError("The simulated camera was pulled out.")
-            if fault == "black":
-                return Frame(np.zeros((self._settings.height, self._settings.width, 3), np.uint8), now_s)
+            if fault in ("black", "white"):
+                level = 0 if fault == "black" else 255
+                return Frame(np.full((self._settings.height, self._settings.width, 3), level, np.uint8), now_s)
             if fault == "frozen" and self._frozen is not None:
                 return Frame(self._frozen, now_s)
             sprites = [sprite for _, sprite in self._lying] + ([self._passer] if self._passer else [])
@@ -146,7 +147,7 @@ class SimulatedTray:
             return self._drop(material, self._clock.now())
 
     def fail(self, fault: Fault, duration_s: float) -> None:
-        """From now on, for `duration_s`: the camera is gone (raises), frozen (equal frames) or black."""
+        """From now on, for `duration_s`: the camera is gone (raises), frozen (equal frames), black or white."""
         with self._lock:
             self._fault = fault, self._clock.now() + duration_s
 
