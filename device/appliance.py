@@ -57,6 +57,8 @@ TICK_S = 0.02
 IDLE_S = 0.1
 PICTURES_KEPT = 8
 """Of the last drops, for a history that is written late."""
+STIRS_AT_MOST_S = 180.0
+"""After so long without rest on the tray, people are told: waste that is dropped lies still within seconds."""
 CLOSES_WITHIN_S = 0.5
 """On the way out, lids close at least this fast."""
 
@@ -120,6 +122,7 @@ class Appliance:
         self._is_home = False
         self._reports.state(self._situation.state)
         self.mind("button", self._feel_buttons, "No button is stuck any more.")
+        self.mind("tray", self._feel_tray, "The tray has come to rest.")
         self.mind("board", self._feel_board, "The Pi's supply and temperature are in order again.")
 
     # For everyone.
@@ -324,6 +327,18 @@ class Appliance:
         return stuck and (
             f"The button of {stuck} has been pressed for {HELD_AT_MOST_S / 60:g} minutes and opens nothing until it is "
             f"released; is it stuck, or its cable shorted?"
+        )
+
+    def _feel_tray(self) -> str | None:
+        sighting = None if self._newest is None else self._newest[1]
+        if sighting is None or sighting.state not in ("arriving", "leaving"):
+            return None
+        if sighting.time_s - sighting.since_s < STIRS_AT_MOST_S:
+            return None
+        return (
+            f"Something has been moving on the tray for over {STIRS_AT_MOST_S / 60:g} minutes, and nothing is judged "
+            f"before it lies still; is there something that flutters, a lamp that flickers, a camera that shakes, or "
+            f"pictures that come less than once a second?"
         )
 
     def _feel_board(self) -> str:

@@ -30,10 +30,15 @@ NOISE_GROWS = 4.0
 ADAPTS_OVER_S = 8.0
 SPARSE = 5
 """The light is fitted to every fifth pixel of each row and column."""
+WHITE = 253.0
+"""What a picture shows as bright as this may be any brighter."""
+TELLS = 0.05
+"""Part of the samples that must be darker than white for the light to be fitted to them alone."""
 
-_LEVELS = np.log(np.arange(256, dtype=np.float32) + np.float32(DARK))
-_BRIGHTEST = _LEVELS[253]
-_RIDGE = 1e-3 * np.eye(6, dtype=np.float32)
+_LEVELS = np.log(np.minimum(np.arange(256, dtype=np.float32), np.float32(WHITE)) + np.float32(DARK))
+_BRIGHTEST = _LEVELS[-1]
+_RIDGE = np.diag(np.array([1e-3, *[0.3] * 5], np.float32))
+"""Light is taken for even where too little is seen of it to tell how it falls."""
 _KERNEL = np.ones((3, 3), np.uint8)
 
 
@@ -55,7 +60,7 @@ class Measurement:
 
 
 def levels(picture: NDArray[np.uint8]) -> Floats:
-    """(H, W, 3) uint8 → (120, 160, 3) float32: logarithm of the averaged levels."""
+    """(H, W, 3) uint8 → (120, 160, 3) float32: logarithm of the averaged levels, each with `DARK` added."""
     small = picture
     while small.shape[0] >= 2 * HEIGHT and small.shape[1] >= 2 * WIDTH and not (small.shape[0] | small.shape[1]) & 1:
         # OpenCV halves several times as fast as it averages by any other factor.
@@ -68,14 +73,14 @@ def levels(picture: NDArray[np.uint8]) -> Floats:
 class Background:
     """A slowly adapting picture of the empty tray.
 
-    Works on the logarithm of the levels, where a change of light is an addition: a lamp that is switched adds a
-    smooth field, which is fitted (a quadratic surface per colour) and taken away before anything is compared. What
-    still differs counts only where it has outlines, which soft shadows lack. All pictures: `levels`.
+    Compares logarithms of the levels. A change of light multiplies the levels, those of the tray and of the dark floor
+    beside it alike, by a smooth field: it is fitted, and the remembered tray is put into that light before anything
+    is compared. What still differs counts only where it has outlines, which soft shadows lack. All pictures: `levels`.
     """
 
     def __init__(self, smallest_area: float) -> None:
         self._smallest_area = smallest_area
-        self._mean: Floats | None = None
+        self._tray: Floats | None = None
         self._learnt = 0
         self._last: Floats | None = None
         self._thing: tuple[Floats, Mask] | None = None
@@ -86,19 +91,22 @@ class Background:
     def learn(self, picture: Floats) -> float:
         """Average `picture` into the background; the fraction of it that moved since the last."""
         self._learnt += 1
-        if self._mean is None:
-            self._mean = picture.copy()
+        if self._tray is None:
+            self.absorb(picture)
         else:
-            self._mean += (picture - self._mean) / self._learnt
+            rest = picture - _logarithm(self._tray)
+            self._noise = max(self._noise, _noise(rest[::SPARSE, ::SPARSE]))
+            self._tray += (_levels(picture) - self._tray) / self._learnt
         return self._motion(picture)
 
     def forget(self) -> None:
         """Begin anew: the next pictures are learnt."""
-        self._mean, self._learnt, self._last, self._thing = None, 0, None, None
+        self._tray, self._learnt, self._last, self._thing = None, 0, None, None
+        self._noise = NOISE_AT_FIRST
 
     def absorb(self, picture: Floats) -> None:
         """From now on, all that `picture` shows is tray."""
-        self._mean, self._thing = picture.copy(), None
+        self._tray, self._thing = _levels(picture), None
 
     def remember(self, picture: Floats) -> None:
         """Keep the looks of what covers the tray, to tell later whether it is still the same thing."""
@@ -106,22 +114,24 @@ class Background:
 
     def measure(self, picture: Floats, elapsed_s: float) -> Measurement:
         """Compare `picture` with what was learnt; an empty tray adapts by what `elapsed_s` seconds are worth."""
-        if self._mean is None:
+        if self._tray is None:
             raise ValueError("nothing was learnt yet")
         motion = self._motion(picture)
-        light = self._light.fit(picture - self._mean)
-        rest = picture - np.minimum(self._mean + light, _BRIGHTEST)
+        lit = self._tray * self._light.fit(self._tray, picture)
+        expected = np.minimum(_logarithm(lit), _BRIGHTEST)
+        rest = picture - expected
         noise = self._bounded(_noise(rest[::SPARSE, ::SPARSE]))
         self._mask = _outlined(rest, noise)
         area = cv2.countNonZero(self._mask) / (WIDTH * HEIGHT)
         if area == 0 or area < self._smallest_area:
             self._noise += (noise - self._noise) / 10
-            self._mean += light + rest * np.float32(min(1.0, elapsed_s / ADAPTS_OVER_S))
+            adapts = np.float32(min(1.0, elapsed_s / ADAPTS_OVER_S))
+            self._tray = (lit + np.float32(DARK)) * np.asarray(cv2.exp(rest * adapts)) - np.float32(DARK)
             return Measurement(motion=motion)
         left, top, width, height = cv2.boundingRect(self._mask)
         box = (left / WIDTH, top / HEIGHT, width / WIDTH, height / HEIGHT)
         changed = self._changed(picture)
-        is_ghost = changed > 0 and not covers(box) and self._outline_is_older(picture, self._mean)
+        is_ghost = changed > 0 and not covers(box) and self._outline_is_older(picture, expected)
         return Measurement(area, motion, box, changed, is_ghost)
 
     def _motion(self, picture: Floats) -> float:
@@ -133,7 +143,9 @@ class Background:
         sparse = change[::SPARSE, ::SPARSE].reshape(-1, 3)
         light = np.median(sparse, axis=0)
         moves = max(MOVES, NOISES * self._bounded(_noise(sparse - light)))
-        return float(np.count_nonzero(_largest(np.abs(change - light)) > moves)) / (WIDTH * HEIGHT)
+        # NumPy takes three numbers from each pixel much more slowly than a row from each row.
+        rest = change.reshape(HEIGHT, -1) - np.tile(light, WIDTH)
+        return float(np.count_nonzero(_largest(np.abs(rest).reshape(change.shape)) > moves)) / (WIDTH * HEIGHT)
 
     def _bounded(self, noise: float) -> float:
         """Noise grows when a lamp goes out, but what is many times noisier than the tray is a thing with a pattern."""
@@ -155,7 +167,10 @@ class Background:
 
 
 class _Light:
-    """Fits a quadratic surface to a change, by least squares that leave out what does not follow it."""
+    """Fits a smooth change of light, by least squares that leave out what does not follow it.
+
+    The logarithm of the factor is a quadratic surface for each colour.
+    """
 
     def __init__(self) -> None:
         rows, columns = np.mgrid[-1 : 1 : HEIGHT * 1j, -1 : 1 : WIDTH * 1j].astype(np.float32)
@@ -163,23 +178,31 @@ class _Light:
         self._surface = np.stack(terms, axis=2).reshape(-1, len(terms))
         self._sparse = np.stack(terms, axis=2)[::SPARSE, ::SPARSE].reshape(-1, len(terms)).copy()
 
-    def fit(self, change: Floats) -> Floats:
-        """`change`: (120, 160, 3) float32 → the smooth part of it, same shape; nothing where most does not follow."""
-        samples = change[::SPARSE, ::SPARSE].reshape(-1, 3)
+    def fit(self, tray: Floats, picture: Floats) -> Floats:
+        """`tray`: levels, (120, 160, 3) float32 → by what the light multiplies them; 1 where most does not follow."""
+        before = np.maximum(tray[::SPARSE, ::SPARSE].reshape(-1, 3), 1)
+        now = np.maximum(_levels(picture[::SPARSE, ::SPARSE].reshape(-1, 3)), 1)
+        tells = np.all(np.maximum(before, now) < WHITE - 0.5, axis=1)
+        if np.mean(tells) < TELLS:
+            tells[:] = True
+        terms, samples = self._sparse[tells], np.log(now / before)[tells]
+        # What a step of the softened logarithm is worth: a level more or less says little about light in the dark.
+        trust = np.minimum(before, now)[tells]
+        trust /= trust + DARK
         rest = samples - np.median(samples, axis=0)
         follows = np.zeros(len(samples), bool)
         weights = np.zeros((6, 3), np.float32)
         for _ in range(3):
-            distance = _largest(np.abs(rest))
-            before, follows = follows, distance <= max(DIFFERS, 2.5 * float(np.median(distance)))
-            if np.array_equal(before, follows):
+            distance = _largest(np.abs(rest) * trust)
+            previous, follows = follows, distance <= max(DIFFERS, 2.5 * float(np.median(distance)))
+            if np.array_equal(previous, follows):
                 break
-            terms = self._sparse[follows]
-            weights = np.linalg.solve(terms.T @ terms + _RIDGE, terms.T @ samples[follows])
-            rest = samples - self._sparse @ weights
-        if np.mean(_largest(np.abs(rest)) <= 2 * DIFFERS) < 0.5:
-            return np.zeros_like(change)
-        return np.asarray((self._surface @ weights).reshape(change.shape), np.float32)
+            trusted = terms * (follows * trust.mean(axis=1) ** 2)[:, None]
+            weights = np.linalg.solve(trusted.T @ terms + _RIDGE, trusted.T @ samples)
+            rest = samples - terms @ weights
+        if np.mean(_largest(np.abs(rest) * trust) <= 2 * DIFFERS) < 0.5:
+            return np.ones_like(tray)
+        return np.asarray(cv2.exp((self._surface @ weights).reshape(tray.shape)), np.float32)
 
 
 def covers(box: Box) -> bool:
@@ -205,9 +228,17 @@ def _outlined(rest: Floats, noise: float) -> Mask:
 
 def _steps(picture: Floats) -> Floats:
     """Largest step across two pixels, to the right or down, of each inner pixel."""
-    across = _largest(np.abs(picture[1:-1, 2:] - picture[1:-1, :-2]))
-    down = _largest(np.abs(picture[2:, 1:-1] - picture[:-2, 1:-1]))
-    return np.maximum(across, down)
+    across = cv2.absdiff(picture[1:-1, 2:], picture[1:-1, :-2])
+    down = cv2.absdiff(picture[2:, 1:-1], picture[:-2, 1:-1])
+    return _largest(np.asarray(cv2.max(across, down), np.float32))
+
+
+def _logarithm(tray: Floats) -> Floats:
+    return np.asarray(cv2.log(tray + np.float32(DARK)), np.float32)
+
+
+def _levels(picture: Floats) -> Floats:
+    return np.asarray(cv2.exp(picture), np.float32).reshape(picture.shape) - np.float32(DARK)
 
 
 def _largest(colours: Floats) -> Floats:

@@ -33,7 +33,8 @@ class PlayedTray:
     """A camera over a grey tray, on which a test lays things; they fall when a lid opens.
 
     `lies`: the material of the thing in the middle; `beside`: of a small one that lies beside it;
-    `fault`: "gone", "frozen" or "black", until a test takes it away; `is_stuck`: what lies there does not fall.
+    `fault`: "gone", "frozen", "black" or "white", until a test takes it away; `is_stuck`: what lies there does not
+    fall.
     """
 
     is_sensor = True
@@ -53,6 +54,9 @@ class PlayedTray:
             raise CameraError("The played camera is gone.")
         if self.fault == "black":
             self._last = np.zeros((*SHAPE, 3), np.uint8)
+        elif self.fault == "white":
+            self._last = np.full((*SHAPE, 3), 255, np.uint8)
+            self._last[:4, :4] = self._noise.integers(100, 110, (4, 4, 3))
         elif self.fault != "frozen":
             self._last = self._picture(self.lies, self.beside)
         return Frame(self._last, self._clock.now())

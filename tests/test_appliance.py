@@ -172,7 +172,9 @@ def test_a_thing_that_is_never_taken_opens_one_lid_once_and_for_no_longer_than_i
 
 
 @pytest.mark.parametrize(
-    ("fault", "says"), [("gone", "gone"), ("frozen", "frozen"), ("black", "black")], ids=["gone", "frozen", "black"]
+    ("fault", "says"),
+    [("gone", "gone"), ("frozen", "frozen"), ("black", "black"), ("white", "white")],
+    ids=["gone", "frozen", "black", "white"],
 )
 def test_a_camera_that_fails_is_noticed_in_three_seconds_and_the_bin_goes_on_once_it_is_back(
     tmp_path: Path, fault: str, says: str
@@ -471,6 +473,50 @@ def with_a_button(config: Config) -> Config:
     return config.model_copy(update={"compartments": {**config.compartments, "organic": organic}})
 
 
+def test_what_never_comes_to_rest_is_told_after_three_minutes_and_costs_no_sorting(tmp_path: Path) -> None:
+    with Bench(tmp_path, Config(camera=CameraSection(rate_hz=4.0))) as bench:
+        _flutter(bench, 175)
+        assert (bench.state, bench.faults) == ("arriving", [])
+        _flutter(bench, 10)
+        assert (bench.state, bench.faults) == ("arriving", [("tray", False)])
+        assert "moving on the tray for over 3 minutes" in bench.told(FaultEvent)[0].message
+        _flutter(bench, 120)
+        bench.tray.lies = None
+        bench.run(1)
+        assert bench.faults == [("tray", False), ("tray", True)]
+        bench.serve("glass")
+    assert bench.opened == ["recyclable"]
+
+
+def test_what_was_served_and_never_leaves_nor_rests_is_told_as_well(tmp_path: Path) -> None:
+    with Bench(tmp_path, Config(camera=CameraSection(rate_hz=4.0))) as bench:
+        bench.tray.is_stuck = True
+        bench.drop("glass")
+        bench.until(lambda: bench.opened == ["recyclable"])
+        _flutter(bench, 200)
+        assert (bench.state, bench.faults) == ("leaving", [("tray", False)])
+        bench.assert_all_closed()
+
+
+def _flutter(bench: Bench, duration_s: float) -> None:
+    """Something on the tray looks different in each picture."""
+    until_s = bench.clock.now() + duration_s
+    while bench.clock.now() < until_s:
+        bench.tray.lies = "metal" if bench.tray.lies == "glass" else "glass"
+        bench.turn()
+
+
+def test_pictures_that_come_too_seldom_to_tell_whether_a_thing_lies_still_are_told(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.appliance._feed._period_s = 1.2  # type: ignore[attr-defined]
+    with bench:
+        bench.run(10)
+        bench.drop("glass")
+        bench.run(190)
+        assert bench.faults == [("tray", False)]
+        assert "pictures that come less than once a second" in bench.told(FaultEvent)[0].message
+
+
 def test_a_button_that_is_stuck_is_told_and_costs_no_sorting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("device.sorter.HELD_AT_MOST_S", 10.0)
     with Bench(tmp_path, with_a_button(Config())) as bench:
@@ -679,7 +725,7 @@ def _bring_to(bench: Bench, state: str, monkeypatch: pytest.MonkeyPatch) -> None
 STEPS = st.one_of(
     st.tuples(st.just("drop"), st.sampled_from(list(COLOURS))),
     st.tuples(st.just("beside"), st.sampled_from(list(COLOURS))),
-    st.tuples(st.just("camera"), st.sampled_from([None, "gone", "frozen", "black"])),
+    st.tuples(st.just("camera"), st.sampled_from([None, "gone", "frozen", "black", "white"])),
     st.tuples(st.just("stuck"), st.booleans()),
     st.tuples(st.just("switch"), st.booleans()),
     st.tuples(st.just("button"), st.booleans()),

@@ -108,7 +108,7 @@ def test_a_camera_that_is_gone_refuses_to_open_until_it_is_back(tmp_path: Path) 
     assert tray.reopen().read().pixels.any()
 
 
-def test_a_frozen_camera_gives_equal_frames_and_a_black_one_black(tmp_path: Path) -> None:
+def test_a_frozen_camera_gives_equal_frames_a_black_one_black_and_a_white_one_white(tmp_path: Path) -> None:
     clock = ManualClock()
     tray = tray_with(tmp_path, clock)
     pass_time(tray, clock, 1)
@@ -117,6 +117,8 @@ def test_a_frozen_camera_gives_equal_frames_and_a_black_one_black(tmp_path: Path
     assert np.array_equal(tray.read().pixels, tray.read().pixels)
     tray.fail("black", 5)
     assert not tray.read().pixels.any()
+    tray.fail("white", 5)
+    assert (tray.read().pixels == 255).all()
 
 
 def test_hands_and_lamps_are_counted(tmp_path: Path) -> None:

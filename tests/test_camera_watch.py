@@ -34,7 +34,9 @@ def run(watch: Watch, clock: ManualClock, duration_s: float) -> list[tuple[float
     return seen
 
 
-@pytest.mark.parametrize(("fault", "says"), [("gone", "pulled out"), ("frozen", "frozen"), ("black", "black")])
+@pytest.mark.parametrize(
+    ("fault", "says"), [("gone", "pulled out"), ("frozen", "frozen"), ("black", "black"), ("white", "white")]
+)
 def test_a_camera_out_of_order_is_noticed_within_3_s_and_the_loop_resumes_by_itself(fault: Fault, says: str) -> None:
     clock = ManualClock()
     tray, watch = watched(clock)
@@ -61,6 +63,26 @@ def test_a_healthy_camera_gives_a_frame_at_each_turn_and_no_report() -> None:
 
     assert len(seen) == pytest.approx(60 * SETTINGS.rate_hz, abs=2)
     assert all(isinstance(one, Frame) for _, one in seen)
+
+
+def test_a_white_tray_in_bright_light_is_no_fault_nor_is_a_glare_on_most_of_it() -> None:
+    clock, chance = ManualClock(), np.random.default_rng(0)
+
+    class Bright:
+        is_sensor = True
+
+        def read(self) -> Frame:
+            clock.sleep(0.1)
+            pixels = np.clip(chance.normal(245, 3, (120, 160, 3)), 0, 255)
+            pixels[:90] = 255
+            return Frame(pixels.astype(np.uint8), clock.now())
+
+        def close(self) -> None:
+            pass
+
+    watch = Watch(Bright(), Bright, SETTINGS, clock)
+
+    assert all(isinstance(one, Frame) for _, one in run(watch, clock, 10))
 
 
 def test_equal_pictures_of_a_folder_are_not_taken_for_a_frozen_camera(tmp_path: Path) -> None:
@@ -161,7 +183,7 @@ def test_a_camera_that_freezes_anew_each_time_it_is_opened_stays_out_of_order() 
     assert [report.is_over for report in reports] == [False]
 
 
-@given(st.lists(st.tuples(st.sampled_from([None, "same", "black"]), st.floats(0.01, 5)), max_size=60))
+@given(st.lists(st.tuples(st.sampled_from([None, "same", "black", "white"]), st.floats(0.01, 5)), max_size=60))
 def test_reports_alternate_and_good_frames_always_end_the_fault(troubles: list[tuple[Trouble | None, float]]) -> None:
     health, now_s, reports = CameraHealth(SETTINGS, 0.0), 0.0, []
     for trouble, after_s in troubles:

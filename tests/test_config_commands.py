@@ -58,7 +58,8 @@ def test_check_lists_everything_that_is_wrong_at_once(tmp_path: Path) -> None:
     [
         ('camera.source = "wbcam:0"', "camera.source = 'wbcam:0': must be one of auto, picamera2, webcam"),
         ("camera.width = 641", "camera.width = 641: input should be a multiple of 2"),
-        ("camera.rate_hz = 1.0\ncamera.lost_after_s = 0.5", "at least the time of two frames at rate_hz, 2 s"),
+        ("camera.rate_hz = 1.9", "camera.rate_hz = 1.9: input should be greater than or equal to 2"),
+        ("camera.rate_hz = 2.0\ncamera.lost_after_s = 0.5", "at least the time of two frames at rate_hz, 1 s"),
         ("presence.forgotten_s = 0.0", "presence.forgotten_s = 0.0: input should be greater than or equal to 5"),
         (
             "decision.frames_at_least = 5\ndecision.frames_at_most = 4",

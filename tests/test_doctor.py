@@ -82,7 +82,7 @@ def test_what_is_ill_is_named_with_its_mend_and_the_other_checks_are_made(tmp_pa
     assert "is it plugged in" in ill["camera"]
 
 
-@pytest.mark.parametrize("fault", ["frozen", "black"])
+@pytest.mark.parametrize("fault", ["frozen", "black", "white"])
 def test_a_camera_that_gives_no_live_pictures_is_ill(fault: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checks, "Grabber", Watch)  # in this thread, so that the clock is the test's
     clock, config = ManualClock(), Config(camera=CameraSection(width=160, height=120))

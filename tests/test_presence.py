@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from device.background import Background, Measurement, levels
 from device.camera import Frame
@@ -19,6 +20,7 @@ from tests.drawn import samples
 SETTINGS = PresenceSection()
 WHOLE = RegionSection()
 FRAME_S = 1 / 15
+Pixels = NDArray[np.uint8]
 NOTHING_HAPPENS = TrayLife(gap_s=None, passers_per_minute=0, lamps_per_minute=0, drift_per_minute=0)
 
 
@@ -267,6 +269,75 @@ def test_the_small_picture_of_a_camera_is_looked_at_where_there_is_one() -> None
     assert np.allclose(sighting.box, (320, 240, 320, 480), atol=16)
 
 
+def test_a_picture_that_is_noisy_from_the_start_shows_an_empty_tray_and_what_lies_on_it() -> None:
+    chance = np.random.default_rng(0)
+    presence = Presence(SETTINGS, WHOLE)
+    grains = [cv2.GaussianBlur(chance.normal(0, 1, (480, 640, 3)), (3, 3), 0.8) for _ in range(8)]
+
+    def states(level: float, deviation: float, seconds: float, with_thing: bool = False) -> list[str]:
+        seen = []
+        for _ in range(round(seconds / FRAME_S)):
+            picture = np.full((480, 640, 3), float(level))
+            if with_thing:
+                picture[160:320, 240:400] = 0.55 * level
+            picture += deviation * grains[chance.integers(8)] / grains[0].std()
+            time_s[0] += FRAME_S
+            seen.append(presence.update(Frame(np.clip(picture, 0, 255).astype(np.uint8), time_s[0])).state)
+        return seen
+
+    time_s = [0.0]
+    assert set(states(150, 1.5, 3)) == {"empty"}
+    presence.reset()
+
+    assert set(states(38, 6, 20)) == {"empty"}
+    assert states(38, 6, 4, with_thing=True)[-1] == "still"
+
+
+def beside_the_floor(level: float, light: float, chance: np.random.Generator, with_thing: bool = False) -> Pixels:
+    """A tray of `level` with much darker floor at two of its sides: (240, 320, 3) uint8."""
+    picture = np.full((240, 320, 3), level)
+    picture[:, :20] = picture[:15] = 40.0
+    if with_thing:
+        picture[80:160, 120:200] = 0.55 * level
+    return np.clip(light * picture + chance.normal(0, 1.5, picture.shape), 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("light", [0.6, 0.8, 1.25, 1.6, 2.0])
+def test_a_lamp_that_is_switched_opens_nothing_where_the_floor_is_in_view(light: float) -> None:
+    chance, presence = np.random.default_rng(0), Presence(SETTINGS, WHOLE)
+
+    states = set()
+    for number in range(180):
+        picture = beside_the_floor(150.0, light if 60 <= number < 120 else 1.0, chance)
+        states.add(presence.update(Frame(picture, number * FRAME_S)).state)
+
+    assert states == {"empty"}
+
+
+@pytest.mark.parametrize("light", [0.6, 1.0, 1.6])
+def test_a_thing_is_found_in_each_light_where_the_floor_is_in_view(light: float) -> None:
+    chance, presence = np.random.default_rng(0), Presence(SETTINGS, WHOLE)
+
+    for number in range(120):
+        picture = beside_the_floor(150.0, light if number >= 30 else 1.0, chance, with_thing=number >= 60)
+        sighting = presence.update(Frame(picture, number * FRAME_S))
+
+    assert sighting.state == "still" and sighting.object_id == 1 and sighting.box is not None
+    assert np.allclose(sighting.box, (120, 80, 80, 80), atol=8)
+
+
+def test_dusk_and_dawn_open_nothing_where_the_floor_is_in_view() -> None:
+    chance, presence = np.random.default_rng(0), Presence(SETTINGS, WHOLE)
+
+    states, time_s = set(), 0.0
+    for number in range(600):
+        time_s += FRAME_S if number < 30 else 1.0
+        darkness = 1 - abs(number - 300) / 300
+        states.add(presence.update(Frame(beside_the_floor(150.0, 0.06**darkness, chance), time_s)).state)
+
+    assert states == {"empty"}
+
+
 BOXES = st.sampled_from([(0.3, 0.3, 0.3, 0.3), (0.0, 0.2, 0.4, 0.3), (0.0, 0.0, 1.0, 1.0)])
 NOTHING = st.builds(Measurement, motion=st.floats(0, 1))
 SOMETHING = st.builds(
@@ -368,7 +439,7 @@ def test_a_tray_that_is_never_quiet_is_taken_as_it_is_after_a_while() -> None:
 
     def state(time_s: float, thing: int) -> str:
         pixels = np.full((120, 160, 3), 128, np.uint8)
-        pixels[20:100, thing : thing + 60] = 30
+        pixels[60:100, thing : thing + 30] = 30
         return presence.update(Frame(pixels, time_s)).state
 
     times = np.arange(0, LEARNS_AT_MOST_S + 1, LEARNS_S / 2)
@@ -399,4 +470,5 @@ def test_an_empty_tray_opens_nothing_in_a_short_soak() -> None:
     result = soak_empty_tray(frames=2000, seed=11)
 
     assert result.passers > 10 and result.lamps_switched > 3 and result.arrivals > 5
+    assert result.times_dimmed > 3
     assert result.false_openings == 0

@@ -23,6 +23,9 @@ SHADOW = 0.35
 SHADOW_OFFSET = 0.015
 DAY_STEP = 0.004
 """Daylight changes by no less, about one level, so that not every frame is drawn anew."""
+DIMMED = 0.5
+FLOOR = 0.25
+"""How much darker than the tray the floor beside it is."""
 BRUSH = 1.5
 SIZES = (0.5, 0.8)
 """A thing's longer side, as part of the tray's height."""
@@ -30,10 +33,11 @@ SIZES = (0.5, 0.8)
 
 @dataclass(frozen=True)
 class Light:
-    """Daylight (1 is plain) and a lamp to the left of the bin."""
+    """Daylight (1 is plain), a lamp to the left of the bin, and whether all of it is dimmed to half."""
 
     day: float = 1.0
     lamp: bool = False
+    is_dimmed: bool = False
 
     def drifted(self, by: float) -> Light:
         return replace(self, day=min(1.15, max(0.7, self.day + by)))
@@ -41,10 +45,18 @@ class Light:
     def switched(self) -> Light:
         return replace(self, lamp=not self.lamp)
 
+    def dimmed(self) -> Light:
+        return replace(self, is_dimmed=not self.is_dimmed)
+
+    @property
+    def factor(self) -> float:
+        """What dimming leaves of each lamp."""
+        return DIMMED if self.is_dimmed else 1.0
+
     @property
     def strength(self) -> float:
         """How brightly a thing on the tray is lit."""
-        return self.day * (0.9 if self.lamp else 0.8)
+        return self.factor * self.day * (0.9 if self.lamp else 0.8)
 
 
 @dataclass(frozen=True)
@@ -91,12 +103,20 @@ class Sprite:
 
 
 class Scene:
-    """The tray as the camera would see it. The same seed gives the same tray."""
+    """The tray as the camera would see it. The same seed gives the same tray.
 
-    def __init__(self, width: int, height: int, seed: int) -> None:
+    `border`: how wide a strip of dark floor is seen around the tray, as part of the picture's height.
+    """
+
+    def __init__(self, width: int, height: int, seed: int, border: float = 0.0) -> None:
         self._width, self._height = width, height
         self._noise_random = np.random.default_rng(seed)
         self._day, self._lamp = _tray(width, height, self._noise_random)
+        floor = np.ones((height, width), bool)
+        strip = round(border * height)
+        floor[strip : height - strip, strip : width - strip] = False
+        for lit in (self._day, self._lamp):
+            lit[floor] = _as_pixels(FLOOR * lit[floor].astype(np.float32))
         self._noise = np.asarray(
             np.clip(self._noise_random.normal(0, NOISE, (height + 64, width + 64, 3)), -127, 127), np.int8
         )
@@ -106,9 +126,9 @@ class Scene:
         """The frame at `now_s`: (H, W, 3) uint8 RGB with fresh noise."""
         moving = any(sprite.is_moving(now_s) for sprite in sprites)
         day = round(light.day / DAY_STEP) * DAY_STEP
-        key = (day, light.lamp, [id(sprite) for sprite in sprites])
+        key = (day, light.lamp, light.is_dimmed, [id(sprite) for sprite in sprites])
         if moving or self._kept is None or self._kept[0] != key:
-            lit = cv2.addWeighted(self._day, day, self._lamp, float(light.lamp), 0)
+            lit = cv2.addWeighted(self._day, light.factor * day, self._lamp, light.factor * light.lamp, 0)
             picture = np.asarray(lit, np.uint8)
             for sprite in sprites:
                 _cover(picture, sprite.cutout, sprite.place(now_s), light.strength)

@@ -23,7 +23,7 @@ LEAVES_S = 0.3
 LIES_AT_MOST_S = 20.0
 """How long a thing lies where no lid opens for it."""
 
-Fault = Literal["gone", "frozen", "black"]
+Fault = Literal["gone", "frozen", "black", "white"]
 
 
 @dataclass(frozen=True)
@@ -32,13 +32,16 @@ class TrayLife:
 
     `gap_s`: from a free tray to the next thing, None where nothing is dropped; `passers_per_minute`: hands and shadows
     that pass over the empty tray; `lamps_per_minute`: a lamp beside the bin is switched; `drift_per_minute`: part by
-    which daylight grows or fades.
+    which daylight grows or fades; `dims_per_minute`: all light is dimmed to half, or is whole again; `border`: strip of
+    dark floor around the tray, as part of the picture's height.
     """
 
     gap_s: float | None = 2.0
     passers_per_minute: float = 1.0
     lamps_per_minute: float = 0.2
     drift_per_minute: float = 0.05
+    dims_per_minute: float = 0.0
+    border: float = 0.0
 
 
 @dataclass
@@ -55,9 +58,9 @@ class Drop:
 class SimulatedTray:
     """Sample things appear before a camera that does not exist, at a random angle, scale, place and light.
 
-    A thing slides in, lies still, and falls when a lid opens. `history` tells what was dropped when, `passers` and
-    `lamps_switched` count what else happened. The same seed
-    gives the same life. For tests, the camera can be taken away, freeze or go black, and things can be dropped by hand.
+    A thing slides in, lies still, and falls when a lid opens. `history` tells what was dropped when, `passers`,
+    `lamps_switched` and `times_dimmed` count what else happened. The same seed gives the same life. For tests, the
+    camera can be taken away, freeze, or go black or white, and things can be dropped by hand.
 
     >>> tray = SimulatedTray(CameraSection(), clock, seed=7)    # doctest: +SKIP
     >>> tray.read().pixels.shape                                # doctest: +SKIP
@@ -86,7 +89,7 @@ class SimulatedTray:
         self._settings = settings
         self._clock = clock
         self._random = random.Random(seed)
-        self._scene = Scene(settings.width, settings.height, seed)
+        self._scene = Scene(settings.width, settings.height, seed, self._life.border)
         self._lock = threading.Lock()
         self._lying: list[tuple[Drop, Sprite]] = []
         self._passer: Sprite | None = None
@@ -100,6 +103,7 @@ class SimulatedTray:
         self.history: list[Drop] = []
         self.passers = 0
         self.lamps_switched = 0
+        self.times_dimmed = 0
 
     def read(self) -> Frame:
         self._clock.sleep(self._next_frame_s - self._clock.now())
@@ -110,8 +114,9 @@ class SimulatedTray:
             fault = self._fault_at(now_s)
             if fault == "gone":
                 raise CameraError("The simulated camera was pulled out.")
-            if fault == "black":
-                return Frame(np.zeros((self._settings.height, self._settings.width, 3), np.uint8), now_s)
+            if fault in ("black", "white"):
+                level = 0 if fault == "black" else 255
+                return Frame(np.full((self._settings.height, self._settings.width, 3), level, np.uint8), now_s)
             if fault == "frozen" and self._frozen is not None:
                 return Frame(self._frozen, now_s)
             sprites = [sprite for _, sprite in self._lying] + ([self._passer] if self._passer else [])
@@ -142,7 +147,7 @@ class SimulatedTray:
             return self._drop(material, self._clock.now())
 
     def fail(self, fault: Fault, duration_s: float) -> None:
-        """From now on, for `duration_s`: the camera is gone (raises), frozen (equal frames) or black."""
+        """From now on, for `duration_s`: the camera is gone (raises), frozen (equal frames), black or white."""
         with self._lock:
             self._fault = fault, self._clock.now() + duration_s
 
@@ -157,6 +162,9 @@ class SimulatedTray:
         if chance() < minutes * self._life.lamps_per_minute:
             self._light = self._light.switched()
             self.lamps_switched += 1
+        if self._life.dims_per_minute and chance() < minutes * self._life.dims_per_minute:
+            self._light = self._light.dimmed()
+            self.times_dimmed += 1
         self._clear(now_s)
         if self._passer is not None and self._passer.has_passed(now_s):
             self._passer = None

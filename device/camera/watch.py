@@ -1,4 +1,4 @@
-"""Keeps an eye on a camera: notices that it is gone, frozen or black, says so, and opens it again for ever."""
+"""Keeps an eye on a camera: notices that it is gone, frozen, black or white, says so, and opens it again for ever."""
 
 from __future__ import annotations
 
@@ -18,11 +18,15 @@ from device.errors import CameraError
 
 log = logging.getLogger(__name__)
 
-Trouble = Literal["same", "black"]
+Trouble = Literal["same", "black", "white"]
 RECOVERS = 3
 """Good frames on end that a camera must show after a fault: a frozen one shows a single new one when it is opened."""
 BLACK_LEVEL = 6
 """Out of 255. A sensor in the dark still shows noise and a hot pixel or two; a dead link shows 0."""
+WHITE_LEVEL = 252
+"""Out of 255, of each colour. Well exposed white paper stays below 250; compression takes a level or two from 255."""
+WHITE_PART = 0.9
+"""So much of a white picture hides what lies there; a glare hides less."""
 SLEEP_S = 0.05
 CLOSES_WITHIN_S = 0.4
 
@@ -105,6 +109,7 @@ class CameraHealth:
 _SENTENCES: dict[Trouble, str] = {
     "same": "The camera is frozen: it has given the same picture for {s:g} s.",
     "black": "The camera has given black pictures for {s:g} s; is its lens covered, or the light off?",
+    "white": "The camera has given white pictures for {s:g} s; does the sun or a lamp shine at its lens or the tray?",
 }
 
 
@@ -190,6 +195,8 @@ class Watch:
         last, self._last = self._last, sparse
         if int(sparse.max()) <= BLACK_LEVEL:
             return "black"
+        if np.mean(np.all(sparse >= WHITE_LEVEL, axis=2)) >= WHITE_PART:
+            return "white"
         return "same" if last is not None and np.array_equal(sparse, last) else None
 
     def _give_up(self, source: FrameSource) -> None:

@@ -68,7 +68,7 @@ class CameraSection(Section):
     source: str = "auto"
     width: Whole = Field(default=640, ge=160, le=4096, multiple_of=2)
     height: Whole = Field(default=480, ge=120, le=4096, multiple_of=2)
-    rate_hz: Number = Field(default=15.0, ge=1, le=60)
+    rate_hz: Number = Field(default=15.0, ge=2, le=60)
     lost_after_s: Number = Field(default=3.0, ge=0.5, le=60)
     reopen_after_s: Number = Field(default=1.0, ge=0.1, le=60)
     reopen_at_most_s: Number = Field(default=60.0, ge=1, le=3600)

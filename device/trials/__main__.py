@@ -39,8 +39,9 @@ def soak(frames: int, seeds: int) -> None:
     results = [soak_empty_tray(frames, seed) for seed in range(seeds)]
     for result in results:
         click.echo(
-            f"{result.frames} frames, {result.passers} hands and shadows, {result.lamps_switched} lamp switches: "
-            f"something was seen {result.arrivals} times, {result.false_openings} false openings"
+            f"{result.frames} frames, {result.passers} hands and shadows, {result.lamps_switched} lamp switches, all "
+            f"light halved or doubled {result.times_dimmed} times: something was seen {result.arrivals} times, "
+            f"{result.false_openings} false openings"
         )
     raise SystemExit(any(result.false_openings for result in results))
 

@@ -14,8 +14,10 @@ from device.clock import ManualClock
 from device.config import CameraSection, PresenceSection, RegionSection
 from device.presence import Presence
 
-BUSY = TrayLife(gap_s=None, passers_per_minute=12, lamps_per_minute=4, drift_per_minute=0.2)
-"""An empty tray at which much more goes on than at a real bin."""
+BUSY = TrayLife(
+    gap_s=None, passers_per_minute=12, lamps_per_minute=4, drift_per_minute=0.2, dims_per_minute=4, border=0.08
+)
+"""An empty tray, with dark floor beside it, at which much more goes on than at a real bin."""
 
 
 @dataclass(frozen=True)
@@ -25,12 +27,13 @@ class Soak:
     frames: int
     passers: int
     lamps_switched: int
+    times_dimmed: int
     arrivals: int
     false_openings: int
 
 
 def soak_empty_tray(frames: int, seed: int) -> Soak:
-    """Watch an empty tray in simulated time: drifting light, noise, lamps that switch, hands and shadows that pass."""
+    """Watch an empty tray in simulated time: changing light, noise, hands and shadows that pass."""
     clock = ManualClock()
     tray = SimulatedTray(CameraSection(), clock, seed=seed, life=BUSY)
     presence = Presence(PresenceSection(), RegionSection())
@@ -41,7 +44,7 @@ def soak_empty_tray(frames: int, seed: int) -> Soak:
         before = sighting.state
         if sighting.state == "still":
             ids.add(sighting.object_id)
-    return Soak(frames, tray.passers, tray.lamps_switched, arrivals, len(ids))
+    return Soak(frames, tray.passers, tray.lamps_switched, tray.times_dimmed, arrivals, len(ids))
 
 
 def time_presence(frames: int, with_thing: bool) -> list[float]:
