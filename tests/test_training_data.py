@@ -141,6 +141,47 @@ def test_photos_of_an_earlier_split_keep_their_parts_and_so_does_what_resembles_
         prepare(description, like=before)
 
 
+HALVES = ONE + ONE.replace("street", "bin")
+
+
+def test_photos_of_an_earlier_split_that_moved_or_are_left_out_are_not_dealt_out_anew(tmp_path: Path) -> None:
+    folder(tmp_path, "street", {"glass": 10, "paper": 10})
+    folder(tmp_path, "bin", {"glass": 10, "paper": 10}, first_seed=100)
+    before = prepare(read_description(describe(tmp_path, HALVES), tmp_path))
+    held = [photo.path for photo in before.part("val") if "/bin/" in photo.path]
+
+    with pytest.raises(DataError, match=f"4 photos of the earlier split .*first: {held[0]}"):
+        prepare(read_description(describe(tmp_path, ONE), tmp_path), like=before)
+    shutil.move(tmp_path / "bin", tmp_path / "cellar")
+    moved = read_description(describe(tmp_path, HALVES.replace('path = "bin"', 'path = "cellar"')), tmp_path)
+    with pytest.raises(DataError, match="20 photos of the earlier split are not among these"):
+        prepare(moved, like=before)
+
+    shutil.rmtree(tmp_path / "cellar")
+    assert {photo.path: photo.part for photo in before.photos if "/bin/" not in photo.path} == {
+        photo.path: photo.part
+        for photo in prepare(read_description(describe(tmp_path, ONE), tmp_path), like=before).photos
+    }
+
+
+def test_an_earlier_split_keeps_its_parts_however_its_folder_is_spelt(tmp_path: Path) -> None:
+    folder(tmp_path, "street", {"glass": 10, "paper": 10})
+    before = prepare(read_description(describe(tmp_path, ONE), tmp_path))
+    (tmp_path / "link").symlink_to(tmp_path)
+    after = prepare(read_description(describe(tmp_path, ONE), tmp_path / "link"), seed=9, like=before)
+    assert [photo.part for photo in after.photos] == [photo.part for photo in before.photos]
+
+
+def test_what_was_an_exam_is_never_learnt_from(tmp_path: Path) -> None:
+    folder(tmp_path, "street", {"glass": 6, "paper": 6})
+    folder(tmp_path, "exam", {"glass": 3, "paper": 3}, first_seed=100)
+    before = prepare(read_description(describe(tmp_path, TWO), tmp_path))
+    no_exam = read_description(describe(tmp_path, TWO.replace('parts = ["test"]\n', "")), tmp_path)
+    after = prepare(no_exam, like=before)
+    assert not any("/exam/" in photo.path for photo in after.photos)
+    assert {one.why for one in after.rejected if "/exam/" in one.path} == {"the earlier split tests on it"}
+
+
 def test_a_split_that_was_not_finished_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder(tmp_path, "street", {"glass": 6, "paper": 6})
     command = ["prepare", "--data", str(tmp_path), "--description", str(describe(tmp_path, ONE)), "--run"]

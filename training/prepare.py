@@ -98,9 +98,10 @@ def prepare(
     `held_out`: the share of clusters of each class and source that becomes `val`. Photos whose cluster also has a
     photo of a source that serves only `test` go nowhere else; a cluster whose photos carry different materials is
     left out of training, since one of its labels is wrong. A test part is kept whole. Photos of the split `like`, and
-    what resembles them, keep their part: a model that learnt from them is not measured on them. Raises `DataError`.
+    what resembles them, keep their part: a model that learnt from them is not measured on them. What `like` tests on is
+    tested on or left out. Raises `DataError`.
     """
-    known = {Path(photo.path).absolute(): photo.part for photo in like.photos} if like is not None else {}
+    known: dict[Path, Part] = {Path(photo.path).resolve(): photo.part for photo in like.photos} if like else {}
     listed = [
         (path, source, material)
         for source in description.source
@@ -108,6 +109,7 @@ def prepare(
     ]
     if empty := {name for source in description.source for name in source.folders().values()} - {m for *_, m in listed}:
         raise DataError(f"No source has a picture of {', '.join(sorted(empty))}: add some, or remove the empty folder.")
+    _require_in_place(known, {path.resolve() for path, *_ in listed})
     rejected: list[Rejected] = []
     kept, hashes = [], []
     for path, source, material in progress(listed):
@@ -121,8 +123,6 @@ def prepare(
             hashes.append(checked)
     if not kept:
         raise DataError("No usable photo in any source.")
-    if known and not any(path.absolute() in known for path, *_ in kept):
-        raise DataError("No photo of the earlier split is among these: name the folder that it was made from.")
     clusters = cluster_hashes(np.array(hashes, dtype=np.uint64))
     members: dict[int, list[int]] = defaultdict(list)
     for index, cluster in enumerate(clusters):
@@ -140,8 +140,8 @@ def prepare(
                 parts[cluster] = "test"
             continue
         allowed = set.intersection(*(set(kept[i][1].parts) for i in indices))
-        before = {known.get(kept[i][0].absolute()) for i in indices}
-        if any(kept[i][1].parts == ("test",) for i in indices):
+        before = {known.get(kept[i][0].resolve()) for i in indices}
+        if "test" in before or any(kept[i][1].parts == ("test",) for i in indices):
             parts[cluster] = "test"
         elif "train" in before or "val" in before:
             parts[cluster] = "train" if "train" in before else "val"
@@ -159,12 +159,35 @@ def prepare(
         for i in members[cluster]:
             path, source, material = kept[i]
             if part not in source.parts:
-                rejected.append(Rejected(str(path), f"a near-duplicate of it serves the {part} part"))
+                was_test = known.get(path.resolve()) == "test"
+                why = "the earlier split tests on it" if was_test else f"a near-duplicate of it serves the {part} part"
+                rejected.append(Rejected(str(path), why))
                 continue
             photos.append(Photo(str(path), source.name, material, part, cluster))
     split = Split(tuple(sorted(photos, key=lambda p: p.path)), tuple(rejected), seed)
     _check_classes(split)
     return split
+
+
+def _require_in_place(known: dict[Path, Part], listed: set[Path]) -> None:
+    """Raises `DataError` where photos of an earlier split may lie elsewhere now, and so be dealt to another part.
+
+    That is what a photo that is not listed may do if a new one has its name, or if it was held out and still exists:
+    a copy of it might be listed.
+    """
+    if known and not known.keys() & listed:
+        raise DataError("No photo of the earlier split is among these: name the folder that it was made from.")
+    new_names = {path.name for path in listed - known.keys()}
+    missing = [
+        path
+        for path, part in known.items()
+        if path not in listed and (part != "train" if path.exists() else path.name in new_names)
+    ]
+    if missing:
+        raise DataError(
+            f"{len(missing)} photos of the earlier split are not among these (first: {missing[0]}) and might be dealt "
+            f"to another part: list their folder too, where it was then."
+        )
 
 
 def _check_classes(split: Split) -> None:
