@@ -54,6 +54,16 @@ def test_an_average_lies_in_the_middle_and_tells_of_its_origin(runs: Path) -> No
     assert [one["recipe"]["seed"] for one in origin] == [0, 1]
 
 
+def test_an_average_says_what_it_learnt_from_only_where_all_say_the_same(runs: Path) -> None:
+    paths = [runs / name / "model.pt" for name in ("first", "second")]
+    learnt_from = load_checkpoint(paths[0])["photos"]
+    assert averaged(paths, SPLIT)["photos"] == learnt_from
+    for name, photos in (("others", {"photos": "another digest"}), ("silent", {})):
+        kept = {key: value for key, value in load_checkpoint(paths[1]).items() if key != "photos"}
+        write_checkpoint(runs / f"{name}.pt", {**kept, **photos})
+        assert "photos" not in averaged([paths[0], runs / f"{name}.pt"], SPLIT)
+
+
 def test_imagenets_share_is_mixed_in_below_the_head(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def ones(student: Student) -> dict[str, str]:
         for value in student.network.state_dict().values():

@@ -26,9 +26,12 @@ import export.card  # noqa: E402
 import export.plot  # noqa: E402
 import export.sensitivity  # noqa: E402
 import training.pace  # noqa: E402
+from device.errors import PilahError  # noqa: E402
+from export.bundle import Limits, export_bundle  # noqa: E402
 from tests.drawn import a_picture, save  # noqa: E402
 from training.__main__ import main as training_command  # noqa: E402
 from training.errors import CheckpointError, DataError  # noqa: E402
+from training.files import write_checkpoint  # noqa: E402
 from training.imagenet import from_keras  # noqa: E402
 from training.models import Student, load_checkpoint  # noqa: E402
 from training.prepare import Photo, Split, load_split, save_split  # noqa: E402
@@ -217,6 +220,51 @@ def test_a_run_that_holds_out_nothing_is_told_before_it_is_measured(tmp_path: Pa
     for command, says in (("evaluate", "no photos to measure on"), ("seed", "holds out no photos")):
         refused = in_process(command, "--run", str(run))
         assert isinstance(refused.exception, DataError) and says in str(refused.exception)
+
+
+def measured(run: Path) -> None:
+    """Evaluate a run that was trained."""
+    (run / "licences.json").write_text(json.dumps({"street": "CC0"}))
+    assert in_process("evaluate", "--run", str(run)).exit_code == 0
+
+
+def exported(run: Path) -> BaseException | None:
+    with pytest.raises(PilahError) as refused:
+        export_bundle(run, run / "bundle.onnx", "test-1", Limits(1.0, 0.0), calibration_photos=8)
+    return refused.value
+
+
+def test_a_model_is_not_measured_on_photos_that_it_learnt_from(tmp_path: Path) -> None:
+    where, run = prepared(tmp_path, "run"), tmp_path / "run"
+    assert in_process(*fast(run, where)).exit_code == 0
+    measured(run)
+    split = load_split(run / "split.json")
+    swapped = [replace(photo, part="val" if photo.part == "train" else "train") for photo in split.photos]
+    save_split(replace(split, photos=tuple(swapped)), run / "split.json")
+    refusals = [in_process(command, "--run", str(run)).exception for command in ("evaluate", "strain", "report")]
+    for refused in (*refusals, exported(run)):
+        assert isinstance(refused, CheckpointError)
+        assert "model.pt learnt from other photos than" in str(refused)
+
+    checkpoint = load_checkpoint(run / "model.pt")
+    write_checkpoint(run / "model.pt", {key: value for key, value in checkpoint.items() if key != "photos"})
+    assert in_process("evaluate", "--run", str(run)).exit_code == 0, "one that does not say is measured"
+
+
+def test_what_was_measured_of_another_model_is_not_told_of_this_one(tmp_path: Path) -> None:
+    where, run = prepared(tmp_path, "run"), tmp_path / "run"
+    assert in_process(*fast(run, where)).exit_code == 0
+    measured(run)
+    assert in_process("report", "--run", str(run)).exit_code == 0
+    write_checkpoint(run / "model.pt", {**load_checkpoint(run / "model.pt"), "epoch": 3})
+    for refused in (in_process("report", "--run", str(run)).exception, exported(run)):
+        assert isinstance(refused, DataError)
+        assert "evaluation.json is of another model.pt: run `python -m training evaluate`" in str(refused)
+
+    evaluation = json.loads((run / "evaluation.json").read_text())
+    del evaluation["model_sha256"]
+    (run / "evaluation.json").write_text(json.dumps(evaluation))
+    assert in_process("report", "--run", str(run)).exit_code == 0, "one that does not say is taken"
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from training.errors import CheckpointError
-from training.models import Student, require_classes
+from training.models import Student, load_checkpoint, require_classes
 from training.prepare import Split
 from training.start import take_imagenet, trained
 
@@ -51,6 +51,7 @@ def averaged(paths: Sequence[Path], split: Split, imagenet: float = 0.0) -> dict
             if value.is_floating_point() and not key.startswith(HEAD):
                 mean[key].lerp_(value, imagenet)
         told["imagenet"] = {"share": imagenet, **origin}
+    learnt_from = {None if path.suffix == ".onnx" else load_checkpoint(path).get("photos") for path in known}
     return {
         "state_dict": mean,
         "classes": list(classes),
@@ -58,6 +59,7 @@ def averaged(paths: Sequence[Path], split: Split, imagenet: float = 0.0) -> dict
         "epoch": sum(origin.get("epochs", 0) for *_, origin in loaded),
         "recipe": json.dumps(None),
         "provenance": json.dumps(told),
+        **({"photos": learnt_from.pop()} if len(learnt_from) == 1 and None not in learnt_from else {}),
     }
 
 

@@ -218,7 +218,7 @@ class Training:
             "state_dict": {key: value.float().cpu() if value.is_floating_point() else value.cpu()
                            for key, value in self.average.published().items()},
             "classes": list(self.classes), "head": self.average.head_kind, "epoch": self.epoch, "recipe": recipe,
-            "provenance": json.dumps(self.provenance),
+            "provenance": json.dumps(self.provenance), "photos": self.digest,
         }  # fmt: skip
         write_checkpoint(self.folder / "model.pt", finished)
         projection = self.lesson.projection
