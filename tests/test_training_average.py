@@ -58,9 +58,9 @@ def test_an_average_says_what_it_learnt_from_only_where_all_say_the_same(runs: P
     paths = [runs / name / "model.pt" for name in ("first", "second")]
     learnt_from = load_checkpoint(paths[0])["photos"]
     assert averaged(paths, SPLIT)["photos"] == learnt_from
-    for name, photos in (("others", {"photos": "another digest"}), ("silent", {})):
+    for name, told in (("others", {"photos": "another digest"}), ("silent", {})):
         kept = {key: value for key, value in load_checkpoint(paths[1]).items() if key != "photos"}
-        write_checkpoint(runs / f"{name}.pt", {**kept, **photos})
+        write_checkpoint(runs / f"{name}.pt", {**kept, **told})
         assert "photos" not in averaged([paths[0], runs / f"{name}.pt"], SPLIT)
 
 

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import random
+import shutil
 import subprocess
 import sys
 import time
@@ -169,6 +170,47 @@ def test_a_run_is_not_mixed_with_another_recipe_and_restart_keeps_its_files(tmp_
     assert in_process(*fast(run, where), "--restart").exit_code == 0
     assert (run / "earlier-2-teacher-0.pt").read_bytes() == b"an earlier teacher"
     assert (run / "earlier-model.pt").read_bytes() == earlier
+
+
+def test_a_run_does_not_go_on_from_another_start_beside_another_teacher_or_with_other_weights(tmp_path: Path) -> None:
+    where, run = prepared(tmp_path, "run", "other"), tmp_path / "run"
+    assert in_process(*fast(tmp_path / "other", where)).exit_code == 0
+    model = tmp_path / "other" / "model.pt"
+    shutil.copy(model, tmp_path / "beside.pt")
+    (tmp_path / "best.json").write_text(json.dumps({"values": {"distillation": 0.5}}))
+    taught = ["--tuned", str(tmp_path / "best.json"), "--co-teacher", str(tmp_path / "beside.pt")]
+    command = [*fast(run, where), *taught, "--start", str(model)]
+    assert in_process(*command).exit_code == 0
+    assert in_process(*command).exit_code == 0, "as it was begun, it goes on"
+
+    def refused(*more: str) -> str:
+        fault = in_process(*command, *more).exception
+        assert isinstance(fault, CheckpointError)
+        return str(fault)
+
+    assert "start was model.pt (" in refused("--start", "random") and "now random" in refused("--start", "random")
+    assert "co_teachers was [beside.pt (" in refused("--co-teacher", str(model))
+    assert "teachers was [], now [EfficientNet-Lite0 (" in refused("--teacher", "0")
+    (tmp_path / "data.toml").write_text((tmp_path / "data.toml").read_text() + "weight = 9.0\n")
+    assert "source_weights was {'street': 1.0}, now {'street': 9.0}" in refused()
+    (tmp_path / "data.toml").write_text((tmp_path / "data.toml").read_text().replace("9.0", "1.0"))
+    write_checkpoint(tmp_path / "beside.pt", {**load_checkpoint(model), "epoch": 9})
+    assert "co_teachers was [beside.pt (" in refused(), "the same name is not the same network"
+
+    last = torch.load(run / "last.pt", weights_only=True)
+    write_checkpoint(run / "last.pt", {key: value for key, value in last.items() if key != "begun_with"})
+    assert in_process(*command).exit_code == 0, "one that does not say goes on"
+
+
+def test_a_finished_model_is_kept_when_its_training_cannot_go_on(tmp_path: Path) -> None:
+    where, run = prepared(tmp_path, "run"), tmp_path / "run"
+    assert in_process(*fast(run, where)).exit_code == 0
+    finished = {name: (run / name).read_bytes() for name in ("model.pt", "log.jsonl")}
+    (run / "last.pt").unlink()
+    assert in_process(*fast(run, where), "--seed", "9").exit_code == 0
+    assert {name: (run / f"earlier-{name}").read_bytes() for name in finished} == finished
+    assert json.loads(load_checkpoint(run / "model.pt")["recipe"])["seed"] == 9
+    assert [epoch for epoch, _ in losses(run)] == [1, 2]
 
 
 def test_a_model_that_no_training_here_made_is_kept_with_what_was_measured_of_it(tmp_path: Path) -> None:
