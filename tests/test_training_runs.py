@@ -34,6 +34,7 @@ from training.__main__ import main as training_command  # noqa: E402
 from training.errors import CheckpointError, DataError  # noqa: E402
 from training.files import write_checkpoint  # noqa: E402
 from training.imagenet import from_keras  # noqa: E402
+from training.loop import Training  # noqa: E402
 from training.models import Student, load_checkpoint  # noqa: E402
 from training.prepare import Photo, Split, load_split, save_split  # noqa: E402
 from training.processes import Processes  # noqa: E402
@@ -133,10 +134,18 @@ def test_a_batch_that_cannot_be_dealt_out_evenly_is_refused() -> None:
         Processes(0, 3, torch.device("cpu")).share_of(16)
 
 
-def test_a_full_disk_is_told_and_nothing_that_was_saved_is_lost(tmp_path: Path) -> None:
-    where, run = prepared(tmp_path, "run"), tmp_path / "run"
-    (run / "log.jsonl").touch()
-    (run / "model.pt").write_bytes(b"the earlier model")
+def test_a_full_disk_is_told_and_nothing_that_was_saved_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where, run, save = prepared(tmp_path, "run"), tmp_path / "run", Training.save
+
+    def save_and_stop(training: Training) -> None:
+        save(training)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Training, "save", save_and_stop)
+    in_process(*fast(run, where))
+    earlier = {name: (run / name).read_bytes() for name in ("model.pt", "last.pt")}
     (run / "model.pt.part").symlink_to("/dev/full")
     full = start(run, where)
     said = full.communicate()[0].splitlines()
@@ -145,7 +154,7 @@ def test_a_full_disk_is_told_and_nothing_that_was_saved_is_lost(tmp_path: Path) 
         "nothing that was saved is lost."
     )
     assert not any("Traceback" in line for line in said)
-    assert (run / "model.pt").read_bytes() == b"the earlier model"
+    assert {name: (run / name).read_bytes() for name in earlier} == earlier
 
 
 def test_a_run_is_not_mixed_with_another_recipe_and_restart_keeps_its_files(tmp_path: Path) -> None:
@@ -189,13 +198,13 @@ def test_a_run_does_not_go_on_from_another_start_beside_another_teacher_or_with_
         return str(fault)
 
     assert "start was model.pt (" in refused("--start", "random") and "now random" in refused("--start", "random")
-    assert "co_teachers was [beside.pt (" in refused("--co-teacher", str(model))
-    assert "teachers was [], now [EfficientNet-Lite0 (" in refused("--teacher", "0")
+    assert "co_teachers was ['beside.pt (" in refused("--co-teacher", str(model))
+    assert "teachers was [], now ['EfficientNet-Lite0 (" in refused("--teacher", "0")
     (tmp_path / "data.toml").write_text((tmp_path / "data.toml").read_text() + "weight = 9.0\n")
     assert "source_weights was {'street': 1.0}, now {'street': 9.0}" in refused()
     (tmp_path / "data.toml").write_text((tmp_path / "data.toml").read_text().replace("9.0", "1.0"))
     write_checkpoint(tmp_path / "beside.pt", {**load_checkpoint(model), "epoch": 9})
-    assert "co_teachers was [beside.pt (" in refused(), "the same name is not the same network"
+    assert "co_teachers was ['beside.pt (" in refused(), "the same name is not the same network"
 
     last = torch.load(run / "last.pt", weights_only=True)
     write_checkpoint(run / "last.pt", {key: value for key, value in last.items() if key != "begun_with"})
@@ -259,8 +268,12 @@ def test_a_run_that_holds_out_nothing_is_told_before_it_is_measured(tmp_path: Pa
     split = load_split(run / "split.json")
     save_split(replace(split, photos=tuple(split.part("train"))), run / "split.json")
     assert in_process(*fast(run, where)).exit_code == 0
-    for command, says in (("evaluate", "no photos to measure on"), ("seed", "holds out no photos")):
-        refused = in_process(command, "--run", str(run))
+    for command, says in (
+        (["evaluate"], "no photos to measure on"),
+        (["seed"], "holds out no photos"),
+        (["tune", *where], "holds out no photos"),
+    ):
+        refused = in_process(*command, "--run", str(run))
         assert isinstance(refused.exception, DataError) and says in str(refused.exception)
 
 

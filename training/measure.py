@@ -11,13 +11,12 @@ import torch
 
 from device.bundle import Bundle
 from device.pictures import picture_files
-from training.errors import DataError
 from training.evaluate import evaluate, in_percent, share
 from training.files import sha256_of, write_text
 from training.models import Normalised, Student, Teacher, load_run
 from training.options import run_option, workers_option
 from training.outcome import Outcome, predict, predict_strained, predict_under
-from training.prepare import load_split
+from training.prepare import load_split, require_held_out
 from training.report.command import asking
 from training.sampling import Photos
 from training.seed import fit_seed_head, predict_with_head
@@ -38,8 +37,7 @@ def seed_command(folder: Path, views: int, workers: int) -> None:
     Where those weights cannot be had, EfficientNet-Lite0 with its own stands in.
     """
     split = load_split(folder / "split.json")
-    if not split.part("val"):
-        raise DataError(f"{folder} holds out no photos to measure on: prepare it anew, with more photos of each class.")
+    require_held_out(folder, split)
     torch.manual_seed(0)
     student = Student(len(split.classes))
     backbone: Normalised = student

@@ -257,6 +257,12 @@ def load_split(path: Path) -> Split:
         raise DataError(f"{path} is no split that `prepare` wrote ({fault}): remove it and prepare again.") from fault
 
 
+def require_held_out(folder: Path, split: Split) -> None:
+    """Raises `DataError` where the split of the run in `folder` has no photos to measure on."""
+    if not split.part("val"):
+        raise DataError(f"{folder} holds out no photos to measure on: prepare it anew, with more photos of each class.")
+
+
 def table(split: Split) -> str:
     """Photos per source, class and part, as text."""
     counts = Counter((photo.source, photo.material, photo.part) for photo in split.photos)

@@ -10,6 +10,8 @@ from typing import Any
 import torch
 
 from device.bundle import Bundle
+from training.errors import CheckpointError
+from training.files import sha256_of
 from training.imagenet import IMAGENET_MEAN, imagenet_densenet121
 from training.models import DEVIATION, MEAN, Student, load_student, require_classes
 from training.prepare import Split
@@ -21,6 +23,16 @@ log = logging.getLogger(__name__)
 IMAGENET, RANDOM = "imagenet", "random"
 REVIVED_ON = 200
 """Photos on whose training views a bundle's BatchNorms are measured, for they see such as soon as training begins."""
+
+
+def identity(start: str | Path) -> str:
+    """`imagenet`, `random`, or a file's name and the beginning of its SHA-256. Raises `CheckpointError`."""
+    if start in (IMAGENET, RANDOM):
+        return str(start)
+    path = Path(start)
+    if not path.is_file():
+        raise CheckpointError(f"There is no checkpoint or bundle at {path}: bring it back, or name another one.")
+    return f"{path.name} ({sha256_of(path)[:12]})"
 
 
 def begin(student: Student, start: str, split: Split) -> dict[str, Any] | None:
