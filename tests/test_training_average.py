@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,7 +30,7 @@ SPLIT = Split((), (), 0)
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of two runs, `first` and `second`, which began with the same weights."""
-    root = tmp_path_factory.mktemp("runs")
+    root = tmp_path_factory.mktemp("some runs")
     listed = photos(root / "photos")
     for seed, name in enumerate(("first", "second")):
         training(listed, root / name, replace(TINY, seed=seed)).run()
@@ -91,6 +92,8 @@ def test_the_command_keeps_what_lay_there(runs: Path) -> None:
     assert all(torch.equal(value, kept[key]) for key, value in before.items())
     now = weights(runs / "second")
     assert not torch.equal(now["classifier.weight"], before["classifier.weight"])
+    told = json.loads(load_checkpoint(runs / "second" / "model.pt")["provenance"])["command"]
+    assert shlex.split(told) == ["python", "-m", "training", *command, "--imagenet", "0"]
 
 
 def test_a_bundle_is_averaged_with_what_went_on_from_it(tmp_path: Path) -> None:

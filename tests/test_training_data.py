@@ -11,13 +11,13 @@ import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from PIL import Image
+from PIL import ExifTags, Image
 
 pytest.importorskip("imagehash")
 pytest.importorskip("torch")
 from training.__main__ import main
 from training.errors import DataError
-from training.prepare import cluster_hashes, load_split, prepare, save_split, table
+from training.prepare import cluster_hashes, contact_sheet, load_split, prepare, save_split, table
 from training.sources import read_description
 
 
@@ -84,6 +84,42 @@ def test_copies_of_a_photo_never_lie_on_both_sides(tmp_path: Path) -> None:
     split = prepare(read_description(describe(tmp_path, ONE), tmp_path))
     part_of = {Path(p.path).stem: p.part for p in split.photos if p.material == "glass"}
     assert all(part_of[str(n)] == part_of[f"copy{n}"] for n in range(8))
+
+
+def test_a_photo_that_exif_turns_is_near_its_upright_copy_and_lies_so_on_the_contact_sheet(tmp_path: Path) -> None:
+    folder(tmp_path, "street", {"glass": 6, "paper": 6})
+    street = tmp_path / "street/glass"
+    with Image.open(street / "0.jpg") as upright:
+        exif = Image.Exif()
+        exif[ExifTags.Base.Orientation] = 6
+        upright.rotate(90, expand=True).save(street / "turned.jpg", exif=exif, quality=95)
+    split = prepare(read_description(describe(tmp_path, ONE), tmp_path))
+    both = [photo for photo in split.photos if Path(photo.path).name in ("0.jpg", "turned.jpg") and "glass" in photo.path]
+    assert both[0].cluster == both[1].cluster
+    sheets = [np.asarray(contact_sheet([one], per_class=1), np.float32) for one in both]
+    assert np.abs(sheets[0] - sheets[1]).mean() < 4
+
+
+def test_a_photo_with_broken_exif_is_kept(tmp_path: Path) -> None:
+    folder(tmp_path, "street", {"glass": 6, "paper": 6})
+    for number, exif in enumerate((b"Exif\0\0noise", b"Exif\0\0II*\0\x08\0\0\0\xff\xff\x12\x01", b"Exif\0\0")):
+        path = tmp_path / "street/glass" / f"{number}.jpg"
+        with Image.open(path) as image:
+            image.save(path, exif=exif)
+    split = prepare(read_description(describe(tmp_path, ONE), tmp_path))
+    assert len(split.photos) == 12
+    assert contact_sheet(split.photos).width > 0
+
+
+def test_grey_pictures_of_16_bits_are_neither_blank_nor_all_alike(tmp_path: Path) -> None:
+    folder(tmp_path, "street", {"glass": 6, "paper": 6})
+    for number in range(4):
+        path = tmp_path / "street/glass" / f"{number}.jpg"
+        grey = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+        cv2.imwrite(str(path.with_suffix(".png")), grey.astype(np.uint16) * 200 + 3000)
+        path.unlink()
+    split = prepare(read_description(describe(tmp_path, ONE), tmp_path))
+    assert len({photo.cluster for photo in split.photos}) == 12
 
 
 def test_what_resembles_the_exam_is_not_trained_on(tmp_path: Path) -> None:

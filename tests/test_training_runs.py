@@ -327,6 +327,7 @@ def test_what_was_measured_of_another_model_is_not_told_of_this_one(tmp_path: Pa
     [
         (export.card.main, ["none.onnx"], "There is no model at none.onnx"),
         (export.sensitivity.main, ["--bundle", "none.onnx"], "There is no model at none.onnx"),
+        (export.sensitivity.main, ["--photos", str(Path(__file__).parent / "pi")], "tests/pi holds no picture"),
         (export.plot.main, [__file__], "is not what `pilah bench --json` prints"),
         (training.pace.main, ["--batch", "0"], "0 is not in the range x>=2"),
         (training_command, ["prepare", "--data", ".", "--seed", "-1"], "-1 is not in the range x>=0"),
@@ -338,6 +339,37 @@ def test_commands_beside_the_chain_say_what_is_wrong_in_one_sentence(
 ) -> None:
     refused = CliRunner().invoke(command, arguments)
     assert refused.exit_code in (1, 2) and says in refused.output
+
+
+@pytest.mark.parametrize("told", [{"machine": {}}, [], {"machine": {}, "rows": [], "times_ours": {}, "left_out": []}])
+def test_json_that_is_no_bench_is_not_plotted(tmp_path: Path, told: object) -> None:
+    (tmp_path / "bench.json").write_text(json.dumps(told))
+    refused = CliRunner().invoke(export.plot.main, [str(tmp_path / "bench.json"), "--page", str(tmp_path / "page.md")])
+    assert refused.exit_code == 1 and "is not what `pilah bench --json` prints" in refused.output
+
+
+def test_teachers_of_a_recipe_that_learns_from_none_are_refused(tmp_path: Path) -> None:
+    where, run = prepared(tmp_path, "run"), tmp_path / "run"
+    for more, says in (
+        (["--teacher", "2"], "leave --teacher out"),
+        (["--teacher", "2", "--taught-by", "nowhere"], "leave --teacher and --taught-by out"),
+    ):
+        refused = in_process(*fast(run, where), *more)
+        assert isinstance(refused.exception, DataError)
+        assert f"The recipe fast has no teacher: {says}, or take another recipe" in str(refused.exception)
+
+
+def test_a_batch_that_cannot_be_dealt_out_is_told_before_a_teacher_is_fitted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where, run = prepared(tmp_path, "run"), tmp_path / "run"
+    monkeypatch.setattr(Processes, "join", lambda: Processes(1, 3, torch.device("cpu")))
+    monkeypatch.setattr(Processes, "wait", lambda _: None)
+    monkeypatch.setattr("training.__main__.teacher_of", lambda *_: pytest.fail("it was fitted"))
+    (tmp_path / "best.json").write_text(json.dumps({"values": {"distillation": 0.5}}))
+    refused = in_process(*fast(run, where), "--tuned", str(tmp_path / "best.json"))
+    assert isinstance(refused.exception, DataError)
+    assert "cannot be dealt out evenly to 3 processes" in str(refused.exception)
 
 
 def test_a_broken_last_checkpoint_is_told_in_one_sentence(tmp_path: Path) -> None:

@@ -87,6 +87,16 @@ def test_a_trial_does_not_keep_the_photos_of_the_one_before(tmp_path: Path, monk
     assert alive == [0, 0, 0]
 
 
+def test_a_trial_whose_loss_is_no_number_fails_and_the_study_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.tune.suggested", lambda trial, recipe: replace(
+        recipe, learning_rate=trial.suggest_float("learning_rate", 1e-3, 1e-3) * (1e33 if trial.number == 0 else 1),
+    ))  # fmt: skip
+    study = Tuning(tmp_path / "tuning", TINY, split(tmp_path), Student(2), None, {}).run(2)
+    assert [trial.state.name for trial in study.trials] == ["FAIL", "COMPLETE"]
+
+
 def test_values_of_no_study_are_refused(tmp_path: Path) -> None:
     for told in ('{"values": {"courage": 1}}', '{"values": {"learning_rate": "fast"}}', '{"values": 7}', "[]"):
         (tmp_path / "best.json").write_text(told)

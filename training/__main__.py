@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 import torch
+from optuna.trial import TrialState
 from tqdm import tqdm
 
 from device.errors import PilahError
@@ -155,9 +156,13 @@ def train_command(
         replace(recipe_named(name), seed=seed),
     )  # fmt: skip
     recipe = recipe if tuned is None else with_tuned(recipe, tuned)
-    if beside and not recipe.learns_from_teacher:
-        raise DataError(f"The recipe {name} has no teacher: leave --co-teacher out, or take another recipe.")
+    given = {"--teacher": sizes, "--taught-by": other, "--co-teacher": beside}
+    if not recipe.learns_from_teacher and (vain := [option for option, value in given.items() if value]):
+        raise DataError(
+            f"The recipe {name} has no teacher: leave {' and '.join(vain)} out, or take another recipe."
+        )
     processes = Processes.join()
+    processes.share_of(recipe.batch)  # before a teacher is fitted
     is_begun = (folder / "last.pt").exists() or (
         (folder / "log.jsonl").exists() and not (folder / "model.pt").exists()
     )
@@ -212,7 +217,7 @@ def average_command(checkpoints: tuple[Path, ...], folder: Path, imagenet: float
     Run evaluate afterwards: networks that have nothing in common average to one that knows nothing.
     """
     path = folder / "model.pt"
-    values = averaged(checkpoints, load_split(folder / "split.json"), imagenet)
+    values = averaged(checkpoints, load_split(folder / "split.json"), imagenet, folder)
     for earlier in set_aside(folder):
         click.echo(f"The earlier training is kept as {earlier}.")
     write_checkpoint(path, values)
@@ -251,6 +256,8 @@ def tune_command(
         "teacher": None if taught_by is None else teacher_identity(folder, teacher, is_fine_tuned=False),
     }
     study = Tuning(folder / "tuning", recipe, split, student, taught_by, weights, workers, begun_with).run(trials)
+    if not study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
+        raise DataError(f"No trial of {folder / 'tuning'} came to its end: tune with more --trials.")
     click.echo(f"{folder / 'tuning'}: {len(study.trials)} trials; best loss {study.best_value:.4f} with")
     for key, value in study.best_params.items():
         click.echo(f"  {key:<14} {value:.4g}")

@@ -6,6 +6,7 @@ It works for networks that went on from the same weights, or from one another: n
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,13 +20,14 @@ from training.prepare import Split
 from training.start import take_imagenet, trained
 
 HEAD = "classifier."
+RUN = Path("runs/default")
 
 
 @torch.no_grad()
-def averaged(paths: Sequence[Path], split: Split, imagenet: float = 0.0) -> dict[str, Any]:
+def averaged(paths: Sequence[Path], split: Split, imagenet: float = 0.0, run: Path = RUN) -> dict[str, Any]:
     """The mean of the checkpoints and bundles at `paths`, as a finished checkpoint; one named twice counts twice.
 
-    `split`: the photos on which bundles are revived. `imagenet`: so much of ImageNet's weights, 0…1, is mixed in below
+    `split`: the photos on which bundles are revived. `run`: the folder that it is for. `imagenet`: so much of ImageNet's weights, 0…1, is mixed in below
     the head, which forgets less of what they know (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models").
     Raises `CheckpointError` for checkpoints of other classes or another head than the first one's, and where those
     weights cannot be had.
@@ -38,8 +40,9 @@ def averaged(paths: Sequence[Path], split: Split, imagenet: float = 0.0) -> dict
             raise CheckpointError(f"{path} has a {student.head_kind} head, {paths[0]} a {first.head_kind} one.")
     states = [student.network.state_dict() for student, *_ in loaded]
     mean = {key: _mean([state[key] for state in states]) for key in states[0]}
+    options = ["--run", str(run), "--imagenet", f"{imagenet:g}"]
     told: dict[str, Any] = {
-        "command": f"python -m training average {' '.join(map(str, paths))} --imagenet {imagenet:g}",
+        "command": shlex.join(["python", "-m", "training", "average", *map(str, paths), *options]),
         "average_of": [origin for *_, origin in loaded],
     }
     if imagenet > 0:

@@ -27,7 +27,7 @@ from torchvision.transforms import v2
 from tqdm import tqdm
 
 from training.augment import EVALUATION_PX, VIEWS, evaluation_view, reader_of
-from training.errors import CheckpointError
+from training.errors import CheckpointError, TrainingError
 from training.files import write_checkpoint
 from training.lesson import Batch, Lesson, echoes
 from training.log import Log
@@ -126,6 +126,11 @@ class Training:
         began = time.monotonic()
         loss = self.processes.mean(self._train_epoch())
         self.epoch += 1
+        if not math.isfinite(loss):
+            raise TrainingError(
+                f"The loss of epoch {self.epoch} is {loss}, so nothing of it is saved: begin anew with --restart and a "
+                f"smaller learning rate."
+            )
         row = {
             "epoch": self.epoch, "size_px": self.recipe.phase_at(self.epoch - 1).size_px, "loss": round(loss, 4),
             "learning_rate": self.learning_rate(), "minutes": round((time.monotonic() - began) / 60, 2),

@@ -14,7 +14,7 @@ from typing import Any
 import imagehash
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from device.errors import PictureError
 from device.pictures import read_picture
@@ -208,16 +208,26 @@ def _check(path: Path) -> int | str:
         with Image.open(path) as opened:
             if min(opened.size) < SMALLEST_SIDE_PX:
                 return f"it is only {opened.width}×{opened.height} px"
-            image = opened.convert("RGB")
+            mode, image = opened.mode, _upright(opened).convert("RGB")
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError, SyntaxError) as fault:
         return f"it cannot be read ({fault})"
     try:
-        read_picture(path)
+        pixels = read_picture(path)
     except PictureError as fault:
         return f"training cannot read it ({fault})"
+    if mode.startswith("I"):  # 16 bits, of which Pillow keeps the lower ones
+        image = Image.fromarray(pixels)
     if np.asarray(image.convert("L"), np.float32).std() < BLANK_DEVIATION:
         return "it is blank"
     return int(str(imagehash.phash(image)), 16)
+
+
+def _upright(opened: Image.Image) -> Image.Image:
+    """As EXIF says; as it is where that cannot be read."""
+    try:
+        return ImageOps.exif_transpose(opened)
+    except Exception:
+        return opened
 
 
 def cluster_hashes(hashes: NDArray[np.uint64], near_bits: int = NEAR_BITS) -> NDArray[np.int64]:
@@ -286,6 +296,6 @@ def contact_sheet(photos: Sequence[Photo], per_class: int = 12, tile_px: int = 9
         of_class = [photo for photo in photos if photo.material == material]
         for column, which in enumerate(chance.permutation(len(of_class))[:per_class]):
             with Image.open(of_class[which].path) as image:
-                tile = image.convert("RGB").resize((tile_px, tile_px))
+                tile = _upright(image).convert("RGB").resize((tile_px, tile_px))
             sheet.paste(tile, (column * tile_px, row * tile_px))
     return sheet

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ log = logging.getLogger(__name__)
 
 IMAGENET, RANDOM = "imagenet", "random"
 REVIVED_ON = 200
-"""Photos on whose training views a bundle's BatchNorms are measured, for they see such as soon as training begins."""
+"""Photos, at most, on whose training views a bundle's BatchNorms are measured, for they see such as soon as training begins."""
 
 
 def identity(start: str | Path) -> str:
@@ -57,11 +58,12 @@ def trained(path: Path, split: Split) -> tuple[Student, tuple[str, ...], dict[st
     """The network in a checkpoint or bundle, its classes, and what it says of its origin. Raises `CheckpointError`."""
     if path.suffix == ".onnx":
         contract = Bundle.open(path).contract
-        photos = Photos(split.part("train")[:: max(1, len(split.part("train")) // REVIVED_ON)], split.classes)
+        learnt = split.part("train")
+        photos = Photos(learnt[:: max(1, math.ceil(len(learnt) / REVIVED_ON))], split.classes)
         views = torch.stack(list(photos.views()))
-        published = Student(len(split.classes))
+        published = Student(len(contract.classes))
         ancestor = published if take_imagenet(published) is not None else None
-        student = student_from_bundle(path, split.classes, views, ancestor)
+        student = student_from_bundle(path, contract.classes, views, ancestor)
         return student, contract.classes, {"bundle": contract.version, "provenance": contract.provenance}
     student, checkpoint = load_student(path)
     return student, tuple(checkpoint["classes"]), checkpoint_told(path, checkpoint)

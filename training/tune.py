@@ -24,7 +24,7 @@ import torch
 from optuna.trial import FrozenTrial, TrialState
 from torch.nn import functional
 
-from training.errors import DataError
+from training.errors import DataError, TrainingError
 from training.evaluate import fit_temperature
 from training.files import write_atomically, write_text
 from training.loop import Training, changes
@@ -85,8 +85,9 @@ class Tuning:
         if left > 0:
             # A trial and the photos of its training refer to each other, so only the collector frees them.
             study.optimize(
-                lambda trial: self._try(trial, held_out), n_trials=left, callbacks=[_tell], gc_after_trial=True
-            )
+                lambda trial: self._try(trial, held_out), n_trials=left, callbacks=[_tell], gc_after_trial=True,
+                catch=(TrainingError,),
+            )  # fmt: skip
         shutil.rmtree(self.folder / "trial", ignore_errors=True)
         write_tables(study, self.folder)
         draw_plots(study, self.folder)
@@ -128,8 +129,9 @@ class Tuning:
 
 def _tell(study: optuna.Study, trial: FrozenTrial) -> None:
     losses = ", ".join(f"{loss:.3f}" for loss in trial.intermediate_values.values())
-    log.info("trial %d %s: loss %s; best so far in trial %d", trial.number, trial.state.name.lower(), losses,
-             study.best_trial.number)  # fmt: skip
+    has_best = bool(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
+    best = f"; best so far in trial {study.best_trial.number}" if has_best else ""
+    log.info("trial %d %s: loss %s%s", trial.number, trial.state.name.lower(), losses or "none", best)
 
 
 def held_out_loss(outcome: Outcome) -> float:

@@ -49,6 +49,8 @@ class Measured:
 def report_command(folder: Path, bundle: Path | None, out: Path | None, pictures: bool) -> None:
     """Write the report of a run: one page with plots, and the same figures as JSON beside it."""
     out = out or folder / "report.html"
+    if out.suffix == ".json":
+        raise DataError(f"{out} is where the page's figures go: give --out another ending, such as .html.")
     measured = _measure_run(folder) if bundle is None else _measure_bundle(bundle, load_split(folder / "split.json"))
     first, *others = measured.outcomes.values()
     everything = sum(others, start=first)
