@@ -94,7 +94,9 @@ def test_a_photo_that_exif_turns_is_near_its_upright_copy_and_lies_so_on_the_con
         exif[ExifTags.Base.Orientation] = 6
         upright.rotate(90, expand=True).save(street / "turned.jpg", exif=exif, quality=95)
     split = prepare(read_description(describe(tmp_path, ONE), tmp_path))
-    both = [photo for photo in split.photos if Path(photo.path).name in ("0.jpg", "turned.jpg") and "glass" in photo.path]
+    both = [
+        photo for photo in split.photos if Path(photo.path).name in ("0.jpg", "turned.jpg") and "glass" in photo.path
+    ]
     assert both[0].cluster == both[1].cluster
     sheets = [np.asarray(contact_sheet([one], per_class=1), np.float32) for one in both]
     assert np.abs(sheets[0] - sheets[1]).mean() < 4

@@ -158,14 +158,10 @@ def train_command(
     recipe = recipe if tuned is None else with_tuned(recipe, tuned)
     given = {"--teacher": sizes, "--taught-by": other, "--co-teacher": beside}
     if not recipe.learns_from_teacher and (vain := [option for option, value in given.items() if value]):
-        raise DataError(
-            f"The recipe {name} has no teacher: leave {' and '.join(vain)} out, or take another recipe."
-        )
+        raise DataError(f"The recipe {name} has no teacher: leave {' and '.join(vain)} out, or take another recipe.")
     processes = Processes.join()
     processes.share_of(recipe.batch)  # before a teacher is fitted
-    is_begun = (folder / "last.pt").exists() or (
-        (folder / "log.jsonl").exists() and not (folder / "model.pt").exists()
-    )
+    is_begun = (folder / "last.pt").exists() or ((folder / "log.jsonl").exists() and not (folder / "model.pt").exists())
     if processes.is_first and not (resume and is_begun):
         for path in set_aside(folder, teachers=not resume):
             click.echo(f"The earlier training is kept as {path}.")

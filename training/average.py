@@ -27,8 +27,9 @@ RUN = Path("runs/default")
 def averaged(paths: Sequence[Path], split: Split, imagenet: float = 0.0, run: Path = RUN) -> dict[str, Any]:
     """The mean of the checkpoints and bundles at `paths`, as a finished checkpoint; one named twice counts twice.
 
-    `split`: the photos on which bundles are revived. `run`: the folder that it is for. `imagenet`: so much of ImageNet's weights, 0…1, is mixed in below
+    `split`: the photos on which bundles are revived. `imagenet`: so much of ImageNet's weights, 0…1, is mixed in below
     the head, which forgets less of what they know (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models").
+    `run`: the folder that it is for, which the provenance tells.
     Raises `CheckpointError` for checkpoints of other classes or another head than the first one's, and where those
     weights cannot be had.
     """

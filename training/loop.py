@@ -232,7 +232,8 @@ class Training:
         write_checkpoint(self.folder / "model.pt", finished)
         projection = self.lesson.projection
         state = {
-            "recipe": recipe, "photos": self.digest, "begun_with": json.dumps(self.begun_with), "epoch": self.epoch, "step": self.step,
+            "recipe": recipe, "photos": self.digest, "begun_with": json.dumps(self.begun_with),
+            "epoch": self.epoch, "step": self.step,
             "model": self.model.state_dict(), "average": self.average.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "projection": projection.state_dict() if projection is not None else None,
@@ -272,7 +273,9 @@ class Training:
 def changes(saved: dict[str, Any], now: dict[str, Any]) -> str:
     """What of `saved`, which was read from JSON, is otherwise in `now`, to print; empty where nothing is."""
     told = json.loads(json.dumps(now))
-    return "; ".join(f"{key} was {value}, now {told.get(key)}" for key, value in saved.items() if told.get(key) != value)
+    return "; ".join(
+        f"{key} was {value}, now {told.get(key)}" for key, value in saved.items() if told.get(key) != value
+    )
 
 
 def _measured(network: nn.Module) -> list[Tensor]:

@@ -59,7 +59,10 @@ class Normalised(Explainer):
         raise NotImplementedError
 
     def freeze_edges(self) -> None:
-        """Leave the first layers, which see edges and colours, as they are, and save their share of the time."""
+        """Learn no weights of the first layers, which see edges and colours, and save their share of the time.
+
+        Their BatchNorms still take their statistics from what they are shown while training.
+        """
         raise NotImplementedError
 
     def maps(self, images: Tensor) -> list[Tensor]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import struct
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -223,10 +224,10 @@ def _check(path: Path) -> int | str:
 
 
 def _upright(opened: Image.Image) -> Image.Image:
-    """As EXIF says; as it is where that cannot be read."""
+    """As EXIF says; as it is where that is broken, in one of the ways that Pillow stumbles over."""
     try:
         return ImageOps.exif_transpose(opened)
-    except Exception:
+    except (AttributeError, SyntaxError, TypeError, ValueError, struct.error):
         return opened
 
 

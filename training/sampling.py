@@ -16,7 +16,6 @@ from torchvision.transforms import v2
 from training.augment import Reader, read_photo, training_view
 from training.prepare import Photo
 
-
 KEPT_PX = 1024
 """The short side of a picture that is kept, at most: a third of its area still has more pixels than any view."""
 
@@ -67,10 +66,11 @@ def draw(weights: NDArray[np.float64], count: int, seed: int, epoch: int) -> lis
 
 
 def balanced_weights(photos: Sequence[Photo], source_weights: dict[str, float]) -> NDArray[np.float64]:
-    """How often each photo is drawn, (N,) summing to 1: by the square root of its class's and source's size.
+    """How often each photo is drawn, (N,) summing to 1: rare classes and small sources more often than they come.
 
-    The root lies between drawing classes evenly, which repeats 69 photos without end, and as they come (Mahajan et
-    al. 2018).
+    Within a class, a source is drawn by the square root of its size, times its weight; a class by the square root of
+    the sum of those, which of a single source is the fourth root of its size. Roots lie between drawing classes evenly,
+    which repeats 69 photos without end, and as they come (Mahajan et al. 2018).
     """
     groups: dict[tuple[str, str], int] = {}
     for photo in photos:

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 IMAGENET, RANDOM = "imagenet", "random"
 REVIVED_ON = 200
-"""Photos, at most, on whose training views a bundle's BatchNorms are measured, for they see such as soon as training begins."""
+"""Photos, at most, on whose training views a bundle's BatchNorms are measured: what they see once training begins."""
 
 
 def identity(start: str | Path) -> str:
