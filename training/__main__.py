@@ -28,7 +28,7 @@ from training.processes import Processes
 from training.recipes import RECIPES, Phase, recipe_named
 from training.report.command import report_command
 from training.sources import read_description, rendered_source
-from training.start import IMAGENET, begin, co_teacher, identity
+from training.start import IMAGENET, RANDOM, begin, co_teacher, identity, place
 from training.teach import teacher_from, teacher_identity, teacher_of
 from training.tune import Tuning, with_tuned
 
@@ -188,7 +188,7 @@ def train_command(
             "co_teachers": [told for _, told in co_teachers],
         },
         begun_with={
-            "start": identity(start),
+            "start": place(start),
             "teachers": [teacher_identity(other or folder, size, bool(other or recipe.teacher_epochs))
                          for size in teachers],
             "co_teachers": [identity(path) for path in beside],
@@ -248,7 +248,7 @@ def tune_command(
     split = split if per_class is None else split.thinned(per_class)
     weights = {source.name: source.weight for source in described.source}
     begun_with = {
-        "start": identity(start),
+        "start": start if start in (IMAGENET, RANDOM) else identity(Path(start)),
         "teacher": None if taught_by is None else teacher_identity(folder, teacher, is_fine_tuned=False),
     }
     study = Tuning(folder / "tuning", recipe, split, student, taught_by, weights, workers, begun_with).run(trials)

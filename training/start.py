@@ -26,11 +26,13 @@ REVIVED_ON = 200
 """Photos, at most, on whose training views a bundle's BatchNorms are measured: what they see once training begins."""
 
 
-def identity(start: str | Path) -> str:
-    """`imagenet`, `random`, or a file's name and the beginning of its SHA-256. Raises `CheckpointError`."""
-    if start in (IMAGENET, RANDOM):
-        return str(start)
-    path = Path(start)
+def place(start: str) -> str:
+    """`imagenet`, `random`, or a file's folder and name: what a training that goes on can tell of its start."""
+    return start if start in (IMAGENET, RANDOM) else "/".join(Path(start).absolute().parts[-2:])
+
+
+def identity(path: Path) -> str:
+    """The name of a checkpoint or bundle and the beginning of its SHA-256. Raises `CheckpointError`."""
     if not path.is_file():
         raise CheckpointError(f"There is no checkpoint or bundle at {path}: bring it back, or name another one.")
     return f"{path.name} ({sha256_of(path)[:12]})"
