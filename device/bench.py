@@ -140,8 +140,14 @@ def time_in_turns(
                 timed.pop(one.name, None)
                 failed.append(LeftOut(one.name, str(fault)))
         for _ in range(rounds):
-            for name, process in timed.items():
-                times_ms.setdefault(name, []).extend(process.turn(runs))
+            for name, process in list(timed.items()):
+                try:
+                    times_ms.setdefault(name, []).extend(process.turn(runs))
+                except BenchError as fault:
+                    if name == OURS:
+                        raise
+                    del timed[name]
+                    failed.append(LeftOut(name, str(fault)))
         return [
             _row(one, threads, times_ms[one.name], timed[one.name]) for one in contestants if one.name in timed
         ], failed

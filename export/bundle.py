@@ -25,10 +25,10 @@ from export.graph import OPSET, check_opset, int8_model
 from export.network import Network, from_checkpoint, run
 from export.quantize import BATCH, choose_quantization
 from training.augment import evaluation_view, read_photo
-from training.evaluate import share
+from training.evaluate import read_evaluation, share
 from training.files import write_atomically
-from training.models import DEVIATION, MEAN, Student, load_student
-from training.prepare import Photo, Split, load_split
+from training.models import DEVIATION, MEAN, Student, load_run
+from training.prepare import Photo, Split
 
 log = logging.getLogger(__name__)
 
@@ -65,12 +65,12 @@ def export_bundle(
     calibration_photos: int = CALIBRATION_PHOTOS,
     opset: int = OPSET,
 ) -> dict[str, Any]:
-    """Make `out` from the run in `run_folder`; returns its metadata. Raises `ExportError`, and keeps the old file.
+    """Make `out` from the run in `run_folder`; returns its metadata. Raises `PilahError`, and keeps the old file.
 
     The previous bundle is replaced only after the new one was verified on the run's held-out photos.
     """
-    student, checkpoint = load_student(run_folder / "model.pt")
-    split, evaluation = load_split(run_folder / "split.json"), _read_evaluation(run_folder / "evaluation.json")
+    student, checkpoint, split = load_run(run_folder)
+    evaluation = read_evaluation(run_folder)
     classes = tuple(checkpoint["classes"])
     calibration = _views(_spread(split.part("train"), calibration_photos))
     held_out = split.part("val")
@@ -100,14 +100,6 @@ def export_bundle(
     _write(model, metadata, out)
     Bundle.open(out)
     return metadata
-
-
-def _read_evaluation(path: Path) -> dict[str, Any]:
-    try:
-        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as fault:
-        raise ExportError(f"{path} cannot be read: run `python -m training evaluate` on this run first.") from fault
-    return values
 
 
 def _spread(photos: list[Photo], count: int) -> list[Photo]:

@@ -48,6 +48,12 @@ def insert(page: str, name: str, lines: list[str]) -> str:
     return "\n".join([before + begin, *lines, end]) + after
 
 
+def _is_bench(values: Any) -> bool:
+    if not isinstance(values, dict) or not {"machine", "rows", "times_ours", "left_out"} <= values.keys():
+        return False
+    return any(row["name"] == OURS for row in values["rows"])
+
+
 @click.command(cls=Told)
 @click.argument("told", type=click.Path(path_type=Path, exists=True))
 @click.option("--page", type=click.Path(path_type=Path), default=PAGE, show_default=True)
@@ -57,6 +63,8 @@ def main(told: Path, page: Path) -> None:
         values = json.loads(told.read_text(encoding="utf-8"))
     except ValueError as fault:
         raise ExportError(f"{told} is not what `pilah bench --json` prints ({fault}).") from fault
+    if not _is_bench(values):
+        raise ExportError(f"{told} is not what `pilah bench --json` prints: it holds no times of the bundle.")
     draw(values, page.with_suffix(".svg"))
     lines = [*table(values), "", f"![Medians]({page.stem}.svg)"]
     page.write_text(insert(page.read_text(encoding="utf-8"), "bench", lines), encoding="utf-8")

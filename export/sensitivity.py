@@ -13,6 +13,7 @@ from device.bundle import Bundle
 from device.pictures import picture_files
 from export.bundle import rewritten
 from export.equalise import equalise
+from export.errors import ExportError
 from export.network import Network, run
 from export.simulate import EightBits, with_whole_weights
 from training.augment import evaluation_view, read_photo
@@ -61,6 +62,8 @@ def names(network: Network) -> list[str]:
 def main(run_folder: Path | None, bundle: Path, photos: Path, count: int) -> None:
     """Print how sensitive the logits are to each layer's rounding, as a table; the worst layer first."""
     files = picture_files(photos)
+    if not files:
+        raise ExportError(f"{photos} holds no picture to measure on: name another folder with --photos.")
     views = torch.stack([evaluation_view(read_photo(str(f))) for f in files[:: max(1, len(files) // count)]])
     student: Student
     if run_folder is None:

@@ -44,6 +44,26 @@ def test_a_peer_that_cannot_run_is_left_out_with_its_reason_and_the_others_are_t
     assert "There is no model at" in failed[0].why
 
 
+def test_a_peer_that_dies_between_its_turns_is_left_out_and_the_others_are_timed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "dying.py").write_text(
+        "import itertools, os\n"
+        "def peer(path, threads):\n"
+        "    runs = itertools.count()\n"
+        "    return lambda: lambda: os._exit(9) if next(runs) > 6 else None\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    model = write_bundle(tmp_path / "model.onnx")
+    ours = Contestant(OURS, "device.timing:bundle", model)
+    rows, failed = time_in_turns([ours, Contestant("dying", "dying:peer", model)], threads=1, rounds=4, runs=2)
+    assert [row.name for row in rows] == [OURS]
+    assert [(one.name, one.why) for one in failed] == [("dying", "dying:peer cannot be timed: it ended with 9.")]
+
+    with pytest.raises(BenchError, match="cannot be timed: it ended with 9"):
+        time_in_turns([Contestant(OURS, "dying:peer", model)], threads=1, rounds=4, runs=2)
+
+
 def test_a_bundle_that_cannot_run_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(BenchError, match="There is no model at"):
         Timed("device.timing:bundle", tmp_path / "none.onnx", threads=1)

@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from device.bundle import Bundle
 from device.camera.scene import read_cutout
@@ -14,7 +15,7 @@ from device.camera.simulated import SAMPLES
 from device.classifier import Classifier
 from device.config import Config
 from device.evidence import policy_of
-from training.render.choose import POSES, right_lids
+from training.render.choose import POSES, main, right_lids
 
 MODEL = Path(__file__).parents[1] / "models" / "default.onnx"
 BYTES_AT_MOST = 3_000_000
@@ -42,6 +43,32 @@ def test_the_model_opens_the_right_lid_for_a_sample_at_most_angles(path: Path) -
     policy = policy_of(config, classifier.bundle.contract)
     right, _ = right_lids(read_cutout(path), config.materials[path.parent.name], classifier, policy)
     assert right >= POSES * 3 // 4, f"{right} of {POSES}"
+
+
+@pytest.fixture
+def candidates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with one candidate of glass, which the model names, beside samples of glass and metal."""
+    picture = (SAMPLES / "glass").glob("*.png").__next__().read_bytes()
+    for name in ("candidates/glass/new.png", "samples/glass/old.png", "samples/metal/old.png"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_bytes(picture)
+    monkeypatch.setattr("training.render.choose.right_lids", lambda *_: (POSES, 1.0))
+    return tmp_path / "candidates"
+
+
+def test_samples_without_candidates_are_kept(candidates: Path) -> None:
+    out = candidates.parent / "samples"
+    result = CliRunner().invoke(main, [str(candidates), "--model", str(MODEL), "--out", str(out)])
+    assert result.exit_code == 0, result.output
+    assert sorted(str(path.relative_to(out)) for path in out.rglob("*.png")) == ["glass/new.png", "metal/old.png"]
+
+
+def test_candidates_are_not_chosen_into_their_own_folder_nor_by_a_model_that_is_missing(candidates: Path) -> None:
+    own = CliRunner().invoke(main, [str(candidates), "--model", str(MODEL), "--out", str(candidates)])
+    assert own.exit_code == 2 and "--out is the folder of the candidates" in own.output
+    assert (candidates / "glass" / "new.png").exists()
+    missing = CliRunner().invoke(main, [str(candidates), "--model", "none.onnx", "--out", str(candidates.parent)])
+    assert missing.exit_code == 1 and "There is no model at none.onnx" in missing.output
 
 
 def test_the_renderer_makes_the_same_thing_from_the_same_seed() -> None:

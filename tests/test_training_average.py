@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,7 +30,7 @@ SPLIT = Split((), (), 0)
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of two runs, `first` and `second`, which began with the same weights."""
-    root = tmp_path_factory.mktemp("runs")
+    root = tmp_path_factory.mktemp("some runs")
     listed = photos(root / "photos")
     for seed, name in enumerate(("first", "second")):
         training(listed, root / name, replace(TINY, seed=seed)).run()
@@ -52,6 +53,16 @@ def test_an_average_lies_in_the_middle_and_tells_of_its_origin(runs: Path) -> No
     assert told["epoch"] == 4
     origin = json.loads(told["provenance"])["average_of"]
     assert [one["recipe"]["seed"] for one in origin] == [0, 1]
+
+
+def test_an_average_says_what_it_learnt_from_only_where_all_say_the_same(runs: Path) -> None:
+    paths = [runs / name / "model.pt" for name in ("first", "second")]
+    learnt_from = load_checkpoint(paths[0])["photos"]
+    assert averaged(paths, SPLIT)["photos"] == learnt_from
+    for name, told in (("others", {"photos": "another digest"}), ("silent", {})):
+        kept = {key: value for key, value in load_checkpoint(paths[1]).items() if key != "photos"}
+        write_checkpoint(runs / f"{name}.pt", {**kept, **told})
+        assert "photos" not in averaged([paths[0], runs / f"{name}.pt"], SPLIT)
 
 
 def test_imagenets_share_is_mixed_in_below_the_head(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,6 +92,8 @@ def test_the_command_keeps_what_lay_there(runs: Path) -> None:
     assert all(torch.equal(value, kept[key]) for key, value in before.items())
     now = weights(runs / "second")
     assert not torch.equal(now["classifier.weight"], before["classifier.weight"])
+    told = json.loads(load_checkpoint(runs / "second" / "model.pt")["provenance"])["command"]
+    assert shlex.split(told) == ["python", "-m", "training", *command, "--imagenet", "0"]
 
 
 def test_a_bundle_is_averaged_with_what_went_on_from_it(tmp_path: Path) -> None:

@@ -11,13 +11,13 @@ import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from PIL import Image
+from PIL import ExifTags, Image
 
 pytest.importorskip("imagehash")
 pytest.importorskip("torch")
 from training.__main__ import main
 from training.errors import DataError
-from training.prepare import cluster_hashes, load_split, prepare, save_split, table
+from training.prepare import cluster_hashes, contact_sheet, load_split, prepare, save_split, table
 from training.sources import read_description
 
 
@@ -86,6 +86,44 @@ def test_copies_of_a_photo_never_lie_on_both_sides(tmp_path: Path) -> None:
     assert all(part_of[str(n)] == part_of[f"copy{n}"] for n in range(8))
 
 
+def test_a_photo_that_exif_turns_is_near_its_upright_copy_and_lies_so_on_the_contact_sheet(tmp_path: Path) -> None:
+    folder(tmp_path, "street", {"glass": 6, "paper": 6})
+    street = tmp_path / "street/glass"
+    with Image.open(street / "0.jpg") as upright:
+        exif = Image.Exif()
+        exif[ExifTags.Base.Orientation] = 6
+        upright.rotate(90, expand=True).save(street / "turned.jpg", exif=exif, quality=95)
+    split = prepare(read_description(describe(tmp_path, ONE), tmp_path))
+    both = [
+        photo for photo in split.photos if Path(photo.path).name in ("0.jpg", "turned.jpg") and "glass" in photo.path
+    ]
+    assert both[0].cluster == both[1].cluster
+    sheets = [np.asarray(contact_sheet([one], per_class=1), np.float32) for one in both]
+    assert np.abs(sheets[0] - sheets[1]).mean() < 4
+
+
+def test_a_photo_with_broken_exif_is_kept(tmp_path: Path) -> None:
+    folder(tmp_path, "street", {"glass": 6, "paper": 6})
+    for number, exif in enumerate((b"Exif\0\0noise", b"Exif\0\0II*\0\x08\0\0\0\xff\xff\x12\x01", b"Exif\0\0")):
+        path = tmp_path / "street/glass" / f"{number}.jpg"
+        with Image.open(path) as image:
+            image.save(path, exif=exif)
+    split = prepare(read_description(describe(tmp_path, ONE), tmp_path))
+    assert len(split.photos) == 12
+    assert contact_sheet(split.photos).width > 0
+
+
+def test_grey_pictures_of_16_bits_are_neither_blank_nor_all_alike(tmp_path: Path) -> None:
+    folder(tmp_path, "street", {"glass": 6, "paper": 6})
+    for number in range(4):
+        path = tmp_path / "street/glass" / f"{number}.jpg"
+        grey = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+        cv2.imwrite(str(path.with_suffix(".png")), grey.astype(np.uint16) * 200 + 3000)
+        path.unlink()
+    split = prepare(read_description(describe(tmp_path, ONE), tmp_path))
+    assert len({photo.cluster for photo in split.photos}) == 12
+
+
 def test_what_resembles_the_exam_is_not_trained_on(tmp_path: Path) -> None:
     folder(tmp_path, "street", {"glass": 6, "paper": 6})
     folder(tmp_path, "exam", {"glass": 3, "paper": 3}, first_seed=100)
@@ -139,6 +177,47 @@ def test_photos_of_an_earlier_split_keep_their_parts_and_so_does_what_resembles_
     description = read_description(describe(tmp_path, ONE.replace('path = "street"', 'path = "road"')), tmp_path)
     with pytest.raises(DataError, match="No photo of the earlier split is among these"):
         prepare(description, like=before)
+
+
+HALVES = ONE + ONE.replace("street", "bin")
+
+
+def test_photos_of_an_earlier_split_that_moved_or_are_left_out_are_not_dealt_out_anew(tmp_path: Path) -> None:
+    folder(tmp_path, "street", {"glass": 10, "paper": 10})
+    folder(tmp_path, "bin", {"glass": 10, "paper": 10}, first_seed=100)
+    before = prepare(read_description(describe(tmp_path, HALVES), tmp_path))
+    held = [photo.path for photo in before.part("val") if "/bin/" in photo.path]
+
+    with pytest.raises(DataError, match=f"4 photos of the earlier split .*first: {held[0]}"):
+        prepare(read_description(describe(tmp_path, ONE), tmp_path), like=before)
+    shutil.move(tmp_path / "bin", tmp_path / "cellar")
+    moved = read_description(describe(tmp_path, HALVES.replace('path = "bin"', 'path = "cellar"')), tmp_path)
+    with pytest.raises(DataError, match="20 photos of the earlier split are not among these"):
+        prepare(moved, like=before)
+
+    shutil.rmtree(tmp_path / "cellar")
+    assert {photo.path: photo.part for photo in before.photos if "/bin/" not in photo.path} == {
+        photo.path: photo.part
+        for photo in prepare(read_description(describe(tmp_path, ONE), tmp_path), like=before).photos
+    }
+
+
+def test_an_earlier_split_keeps_its_parts_however_its_folder_is_spelt(tmp_path: Path) -> None:
+    folder(tmp_path, "street", {"glass": 10, "paper": 10})
+    before = prepare(read_description(describe(tmp_path, ONE), tmp_path))
+    (tmp_path / "link").symlink_to(tmp_path)
+    after = prepare(read_description(describe(tmp_path, ONE), tmp_path / "link"), seed=9, like=before)
+    assert [photo.part for photo in after.photos] == [photo.part for photo in before.photos]
+
+
+def test_what_was_an_exam_is_never_learnt_from(tmp_path: Path) -> None:
+    folder(tmp_path, "street", {"glass": 6, "paper": 6})
+    folder(tmp_path, "exam", {"glass": 3, "paper": 3}, first_seed=100)
+    before = prepare(read_description(describe(tmp_path, TWO), tmp_path))
+    no_exam = read_description(describe(tmp_path, TWO.replace('parts = ["test"]\n', "")), tmp_path)
+    after = prepare(no_exam, like=before)
+    assert not any("/exam/" in photo.path for photo in after.photos)
+    assert {one.why for one in after.rejected if "/exam/" in one.path} == {"the earlier split tests on it"}
 
 
 def test_a_split_that_was_not_finished_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

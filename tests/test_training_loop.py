@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 
 from tests.drawn import a_picture, save
 from training.augment import VIEWS, evaluation_view, plain_view, training_view
-from training.errors import CheckpointError
+from training.errors import CheckpointError, TrainingError
 from training.loop import Training, mixing
 from training.models import Norms, Student, load_checkpoint, load_student
 from training.prepare import Photo
@@ -154,6 +154,23 @@ def test_plain_views_are_nearer_to_what_the_device_is_shown() -> None:
         return float(torch.stack([(view(picture).float() - shown).abs().mean() for _ in range(100)]).mean())
 
     assert 0 < away(plain_view(40)) < 0.9 * away(training_view(40))
+
+
+def test_photos_larger_than_any_view_are_kept_smaller_and_others_as_they_are(tmp_path: Path) -> None:
+    save(a_picture(1100, 2200), tmp_path / "large.png")
+    small = a_picture(96, 1500, seed=1)
+    save(small, tmp_path / "small.png")
+    listed = [Photo(str(tmp_path / f"{name}.png"), "drawn", "glass", "train", 0) for name in ("large", "small")]
+    large, kept = Photos(listed, ("glass",)).pictures
+    assert tuple(large.shape) == (3, 1024, 2048)
+    assert np.array_equal(kept.permute(1, 2, 0).numpy(), small)
+
+
+def test_a_loss_that_is_no_number_ends_a_training_before_it_is_saved(tmp_path: Path) -> None:
+    lost = training(photos(tmp_path / "photos"), tmp_path / "run", replace(TINY, learning_rate=1e30))
+    with pytest.raises(TrainingError, match=r"epoch 1 is (nan|inf), so nothing of it is saved"):
+        lost.run()
+    assert not (tmp_path / "run" / "model.pt").exists()
 
 
 def test_a_checkpoint_of_another_network_is_refused_in_one_sentence(tmp_path: Path) -> None:

@@ -47,6 +47,15 @@ def report(run: Path, *options: str) -> tuple[str, dict]:
     return (run / "report.html").read_text(), json.loads((run / "report.json").read_text())
 
 
+def test_a_page_that_would_lie_where_its_figures_go_is_refused(run: Path) -> None:
+    command = ["report", "--run", str(run), "--bundle", str(run / "bundle.onnx"), "--out", str(run / "page.json")]
+    refused = CliRunner().invoke(training_command, command)
+    assert isinstance(refused.exception, DataError)
+    assert "page.json is where the page's figures go: give --out another ending, such as .html" in str(
+        refused.exception
+    )
+
+
 def test_the_figures_are_what_classify_gives_on_the_same_files(run: Path) -> None:
     _, figures = report(run)
     told = CliRunner().invoke(

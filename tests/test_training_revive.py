@@ -24,6 +24,7 @@ from export.network import from_checkpoint  # noqa: E402
 from tests.smooth import smooth_views  # noqa: E402
 from tests.test_training_loop import photos  # noqa: E402
 from tests.unrounded import unrounded  # noqa: E402
+from training import start  # noqa: E402
 from training.augment import evaluation_view  # noqa: E402
 from training.errors import CheckpointError  # noqa: E402
 from training.models import DEVIATION, MEAN, Student  # noqa: E402
@@ -208,6 +209,29 @@ def test_a_revived_student_answers_its_training_views_alike_as_soon_as_training_
         now = [copy.deepcopy(student).train()(views)[0].softmax(dim=1) for views in (shown, plain)]
     on_views, on_plain = (float((one - other).abs().max()) for one, other in zip(before, now, strict=True))
     assert on_views < 0.01 < on_plain, "BatchNorms look at training views while training"
+
+
+def test_a_bundle_of_other_classes_lends_its_eyes_to_a_training_of_ours(tmp_path: Path) -> None:
+    student = Student(2)
+    names, eyes = student.head.weight.clone(), student.network.features.conv0.weight.clone()
+    begin(student, str(SHIPPED), Split(tuple(photos(tmp_path, count=10)), (), 0))
+    assert torch.equal(student.head.weight, names)
+    assert not torch.equal(student.network.features.conv0.weight, eyes)
+
+
+def test_a_bundle_is_revived_on_so_many_photos_at_most(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+
+    def count(_path: Path, classes: tuple[str, ...], views: torch.Tensor, _ancestor: Student | None) -> Student:
+        seen.append(len(views))
+        return Student(len(classes))
+
+    monkeypatch.setattr(start, "student_from_bundle", count)
+    monkeypatch.setattr(start, "REVIVED_ON", 4)
+    listed = photos(tmp_path, count=9)
+    for number in (3, 4, 7, 9):
+        trained(SHIPPED, Split(tuple(listed[:number]), (), 0))
+    assert seen == [3, 4, 4, 3]
 
 
 def test_a_bundle_of_as_many_other_materials_lends_its_eyes_but_not_its_names(tmp_path: Path) -> None:

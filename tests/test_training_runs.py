@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import random
+import shutil
 import subprocess
 import sys
 import time
@@ -26,10 +27,14 @@ import export.card  # noqa: E402
 import export.plot  # noqa: E402
 import export.sensitivity  # noqa: E402
 import training.pace  # noqa: E402
+from device.errors import PilahError  # noqa: E402
+from export.bundle import Limits, export_bundle  # noqa: E402
 from tests.drawn import a_picture, save  # noqa: E402
 from training.__main__ import main as training_command  # noqa: E402
 from training.errors import CheckpointError, DataError  # noqa: E402
+from training.files import write_checkpoint  # noqa: E402
 from training.imagenet import from_keras  # noqa: E402
+from training.loop import Training  # noqa: E402
 from training.models import Student, load_checkpoint  # noqa: E402
 from training.prepare import Photo, Split, load_split, save_split  # noqa: E402
 from training.processes import Processes  # noqa: E402
@@ -129,10 +134,18 @@ def test_a_batch_that_cannot_be_dealt_out_evenly_is_refused() -> None:
         Processes(0, 3, torch.device("cpu")).share_of(16)
 
 
-def test_a_full_disk_is_told_and_nothing_that_was_saved_is_lost(tmp_path: Path) -> None:
-    where, run = prepared(tmp_path, "run"), tmp_path / "run"
-    (run / "log.jsonl").touch()
-    (run / "model.pt").write_bytes(b"the earlier model")
+def test_a_full_disk_is_told_and_nothing_that_was_saved_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where, run, save = prepared(tmp_path, "run"), tmp_path / "run", Training.save
+
+    def save_and_stop(training: Training) -> None:
+        save(training)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Training, "save", save_and_stop)
+    in_process(*fast(run, where))
+    earlier = {name: (run / name).read_bytes() for name in ("model.pt", "last.pt")}
     (run / "model.pt.part").symlink_to("/dev/full")
     full = start(run, where)
     said = full.communicate()[0].splitlines()
@@ -141,7 +154,7 @@ def test_a_full_disk_is_told_and_nothing_that_was_saved_is_lost(tmp_path: Path) 
         "nothing that was saved is lost."
     )
     assert not any("Traceback" in line for line in said)
-    assert (run / "model.pt").read_bytes() == b"the earlier model"
+    assert {name: (run / name).read_bytes() for name in earlier} == earlier
 
 
 def test_a_run_is_not_mixed_with_another_recipe_and_restart_keeps_its_files(tmp_path: Path) -> None:
@@ -166,6 +179,50 @@ def test_a_run_is_not_mixed_with_another_recipe_and_restart_keeps_its_files(tmp_
     assert in_process(*fast(run, where), "--restart").exit_code == 0
     assert (run / "earlier-2-teacher-0.pt").read_bytes() == b"an earlier teacher"
     assert (run / "earlier-model.pt").read_bytes() == earlier
+
+
+def test_a_run_does_not_go_on_from_another_start_beside_another_teacher_or_with_other_weights(tmp_path: Path) -> None:
+    where, run = prepared(tmp_path, "run", "other"), tmp_path / "run"
+    assert in_process(*fast(tmp_path / "other", where)).exit_code == 0
+    model = tmp_path / "other" / "model.pt"
+    shutil.copy(model, tmp_path / "beside.pt")
+    (tmp_path / "best.json").write_text(json.dumps({"values": {"distillation": 0.5}}))
+    taught = ["--tuned", str(tmp_path / "best.json"), "--co-teacher", str(tmp_path / "beside.pt")]
+    command = [*fast(run, where), *taught, "--start", str(model)]
+    assert in_process(*command).exit_code == 0
+    assert in_process(*command).exit_code == 0, "as it was begun, it goes on"
+
+    def refused(*more: str) -> str:
+        fault = in_process(*command, *more).exception
+        assert isinstance(fault, CheckpointError)
+        return str(fault)
+
+    assert "start was other/model.pt, now random" in refused("--start", "random")
+    assert "co_teachers was ['beside.pt (" in refused("--co-teacher", str(model))
+    assert "teachers was [], now ['EfficientNet-Lite0 (" in refused("--teacher", "0")
+    (tmp_path / "data.toml").write_text((tmp_path / "data.toml").read_text() + "weight = 9.0\n")
+    assert "source_weights was {'street': 1.0}, now {'street': 9.0}" in refused()
+    (tmp_path / "data.toml").write_text((tmp_path / "data.toml").read_text().replace("9.0", "1.0"))
+    write_checkpoint(tmp_path / "beside.pt", {**load_checkpoint(model), "epoch": 9})
+    assert "co_teachers was ['beside.pt (" in refused(), "the same name is not the same network"
+
+    shutil.copy(model, tmp_path / "beside.pt")
+    model.unlink()
+    assert in_process(*command).exit_code == 0, "a start that is gone was needed once"
+    last = torch.load(run / "last.pt", weights_only=True)
+    write_checkpoint(run / "last.pt", {key: value for key, value in last.items() if key != "begun_with"})
+    assert in_process(*command).exit_code == 0, "one that does not say goes on"
+
+
+def test_a_finished_model_is_kept_when_its_training_cannot_go_on(tmp_path: Path) -> None:
+    where, run = prepared(tmp_path, "run"), tmp_path / "run"
+    assert in_process(*fast(run, where)).exit_code == 0
+    finished = {name: (run / name).read_bytes() for name in ("model.pt", "log.jsonl")}
+    (run / "last.pt").unlink()
+    assert in_process(*fast(run, where), "--seed", "9").exit_code == 0
+    assert {name: (run / f"earlier-{name}").read_bytes() for name in finished} == finished
+    assert json.loads(load_checkpoint(run / "model.pt")["recipe"])["seed"] == 9
+    assert [epoch for epoch, _ in losses(run)] == [1, 2]
 
 
 def test_a_model_that_no_training_here_made_is_kept_with_what_was_measured_of_it(tmp_path: Path) -> None:
@@ -214,9 +271,58 @@ def test_a_run_that_holds_out_nothing_is_told_before_it_is_measured(tmp_path: Pa
     split = load_split(run / "split.json")
     save_split(replace(split, photos=tuple(split.part("train"))), run / "split.json")
     assert in_process(*fast(run, where)).exit_code == 0
-    for command, says in (("evaluate", "no photos to measure on"), ("seed", "holds out no photos")):
-        refused = in_process(command, "--run", str(run))
+    for command, says in (
+        (["evaluate"], "no photos to measure on"),
+        (["seed"], "holds out no photos"),
+        (["tune", *where], "holds out no photos"),
+    ):
+        refused = in_process(*command, "--run", str(run))
         assert isinstance(refused.exception, DataError) and says in str(refused.exception)
+
+
+def measured(run: Path) -> None:
+    """Evaluate a run that was trained."""
+    (run / "licences.json").write_text(json.dumps({"street": "CC0"}))
+    assert in_process("evaluate", "--run", str(run)).exit_code == 0
+
+
+def exported(run: Path) -> BaseException | None:
+    with pytest.raises(PilahError) as refused:
+        export_bundle(run, run / "bundle.onnx", "test-1", Limits(1.0, 0.0), calibration_photos=8)
+    return refused.value
+
+
+def test_a_model_is_not_measured_on_photos_that_it_learnt_from(tmp_path: Path) -> None:
+    where, run = prepared(tmp_path, "run"), tmp_path / "run"
+    assert in_process(*fast(run, where)).exit_code == 0
+    measured(run)
+    split = load_split(run / "split.json")
+    swapped = [replace(photo, part="val" if photo.part == "train" else "train") for photo in split.photos]
+    save_split(replace(split, photos=tuple(swapped)), run / "split.json")
+    refusals = [in_process(command, "--run", str(run)).exception for command in ("evaluate", "strain", "report")]
+    for refused in (*refusals, exported(run)):
+        assert isinstance(refused, CheckpointError)
+        assert "model.pt learnt from other photos than" in str(refused)
+
+    checkpoint = load_checkpoint(run / "model.pt")
+    write_checkpoint(run / "model.pt", {key: value for key, value in checkpoint.items() if key != "photos"})
+    assert in_process("evaluate", "--run", str(run)).exit_code == 0, "one that does not say is measured"
+
+
+def test_what_was_measured_of_another_model_is_not_told_of_this_one(tmp_path: Path) -> None:
+    where, run = prepared(tmp_path, "run"), tmp_path / "run"
+    assert in_process(*fast(run, where)).exit_code == 0
+    measured(run)
+    assert in_process("report", "--run", str(run)).exit_code == 0
+    write_checkpoint(run / "model.pt", {**load_checkpoint(run / "model.pt"), "epoch": 3})
+    for refused in (in_process("report", "--run", str(run)).exception, exported(run)):
+        assert isinstance(refused, DataError)
+        assert "evaluation.json is of another model.pt: run `python -m training evaluate`" in str(refused)
+
+    evaluation = json.loads((run / "evaluation.json").read_text())
+    del evaluation["model_sha256"]
+    (run / "evaluation.json").write_text(json.dumps(evaluation))
+    assert in_process("report", "--run", str(run)).exit_code == 0, "one that does not say is taken"
 
 
 @pytest.mark.parametrize(
@@ -224,6 +330,7 @@ def test_a_run_that_holds_out_nothing_is_told_before_it_is_measured(tmp_path: Pa
     [
         (export.card.main, ["none.onnx"], "There is no model at none.onnx"),
         (export.sensitivity.main, ["--bundle", "none.onnx"], "There is no model at none.onnx"),
+        (export.sensitivity.main, ["--photos", str(Path(__file__).parent / "pi")], "tests/pi holds no picture"),
         (export.plot.main, [__file__], "is not what `pilah bench --json` prints"),
         (training.pace.main, ["--batch", "0"], "0 is not in the range x>=2"),
         (training_command, ["prepare", "--data", ".", "--seed", "-1"], "-1 is not in the range x>=0"),
@@ -235,6 +342,37 @@ def test_commands_beside_the_chain_say_what_is_wrong_in_one_sentence(
 ) -> None:
     refused = CliRunner().invoke(command, arguments)
     assert refused.exit_code in (1, 2) and says in refused.output
+
+
+@pytest.mark.parametrize("told", [{"machine": {}}, [], {"machine": {}, "rows": [], "times_ours": {}, "left_out": []}])
+def test_json_that_is_no_bench_is_not_plotted(tmp_path: Path, told: object) -> None:
+    (tmp_path / "bench.json").write_text(json.dumps(told))
+    refused = CliRunner().invoke(export.plot.main, [str(tmp_path / "bench.json"), "--page", str(tmp_path / "page.md")])
+    assert refused.exit_code == 1 and "is not what `pilah bench --json` prints" in refused.output
+
+
+def test_teachers_of_a_recipe_that_learns_from_none_are_refused(tmp_path: Path) -> None:
+    where, run = prepared(tmp_path, "run"), tmp_path / "run"
+    for more, says in (
+        (["--teacher", "2"], "leave --teacher out"),
+        (["--teacher", "2", "--taught-by", "nowhere"], "leave --teacher and --taught-by out"),
+    ):
+        refused = in_process(*fast(run, where), *more)
+        assert isinstance(refused.exception, DataError)
+        assert f"The recipe fast has no teacher: {says}, or take another recipe" in str(refused.exception)
+
+
+def test_a_batch_that_cannot_be_dealt_out_is_told_before_a_teacher_is_fitted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where, run = prepared(tmp_path, "run"), tmp_path / "run"
+    monkeypatch.setattr(Processes, "join", lambda: Processes(1, 3, torch.device("cpu")))
+    monkeypatch.setattr(Processes, "wait", lambda _: None)
+    monkeypatch.setattr("training.__main__.teacher_of", lambda *_: pytest.fail("it was fitted"))
+    (tmp_path / "best.json").write_text(json.dumps({"values": {"distillation": 0.5}}))
+    refused = in_process(*fast(run, where), "--tuned", str(tmp_path / "best.json"))
+    assert isinstance(refused.exception, DataError)
+    assert "cannot be dealt out evenly to 3 processes" in str(refused.exception)
 
 
 def test_a_broken_last_checkpoint_is_told_in_one_sentence(tmp_path: Path) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import csv
+import gc
 import json
+import re
 import shutil
+import weakref
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +17,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("optuna")
 from tests.test_training_loop import TINY, photos, training  # noqa: E402
 from training.errors import CheckpointError, DataError  # noqa: E402
+from training.loop import Training  # noqa: E402
 from training.models import Ensemble, Student, Teacher  # noqa: E402
 from training.prepare import Split  # noqa: E402
 from training.processes import Processes  # noqa: E402
@@ -46,6 +50,51 @@ def test_a_study_goes_on_and_saves_its_winning_values(tmp_path: Path) -> None:
     assert "<svg" in (folder / "history.svg").read_text()
     assert not (folder / "trial").exists()
     assert with_tuned(TINY, folder / "best.json").mixup == study.best_params["mixup"]
+
+
+def test_a_study_of_other_trials_is_not_gone_on_with(tmp_path: Path) -> None:
+    tuning = Tuning(tmp_path, TINY, split(tmp_path), Student(2), None, {}, begun_with={"start": "random"})
+    tuning.run(1)
+    fewer = replace(tuning.split, photos=tuning.split.photos[1:])
+    for other, says in (
+        (replace(tuning, recipe=replace(TINY, echo=2)), "echo was 1, now 2"),
+        (replace(tuning, recipe=replace(TINY, phases=(Phase(2, 48),))), "phases was "),
+        (replace(tuning, split=fewer), "train was "),
+        (replace(tuning, source_weights={"drawn": 2.0}), "source_weights was {}, now {'drawn': 2.0}"),
+        (replace(tuning, begun_with={"start": "imagenet"}), "start was random, now imagenet"),
+    ):
+        with pytest.raises(DataError, match=re.escape(f"study.db was begun otherwise ({says}")):
+            other.run(1)
+    assert len(tuning.run(1).trials) == 1, "as it was begun, it goes on"
+
+
+def test_a_trial_does_not_keep_the_photos_of_the_one_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[weakref.ref[Training]] = []
+    alive: list[int] = []
+
+    class Watched(Training):
+        def run(self) -> None:
+            alive.append(sum(one() is not None for one in begun))
+            begun.append(weakref.ref(self))
+            super().run()
+
+    monkeypatch.setattr("training.tune.Training", Watched)
+    gc.disable()
+    try:
+        Tuning(tmp_path / "tuning", TINY, split(tmp_path), Student(2), None, {}).run(3)
+    finally:
+        gc.enable()
+    assert alive == [0, 0, 0]
+
+
+def test_a_trial_whose_loss_is_no_number_fails_and_the_study_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.tune.suggested", lambda trial, recipe: replace(
+        recipe, learning_rate=trial.suggest_float("learning_rate", 1e-3, 1e-3) * (1e33 if trial.number == 0 else 1),
+    ))  # fmt: skip
+    study = Tuning(tmp_path / "tuning", TINY, split(tmp_path), Student(2), None, {}).run(2)
+    assert [trial.state.name for trial in study.trials] == ["FAIL", "COMPLETE"]
 
 
 def test_values_of_no_study_are_refused(tmp_path: Path) -> None:

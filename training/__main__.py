@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 import torch
+from optuna.trial import TrialState
 from tqdm import tqdm
 
 from device.errors import PilahError
@@ -22,13 +23,13 @@ from training.loop import Training, set_aside
 from training.measure import evaluate_command, seed_command, strain_command, unknown_command
 from training.models import Explainer, Student, together
 from training.options import run_option, workers_option
-from training.prepare import HELD_OUT, contact_sheet, load_split, prepare, save_split, table
+from training.prepare import HELD_OUT, contact_sheet, load_split, prepare, require_held_out, save_split, table
 from training.processes import Processes
 from training.recipes import RECIPES, Phase, recipe_named
 from training.report.command import report_command
 from training.sources import read_description, rendered_source
-from training.start import IMAGENET, begin, co_teacher
-from training.teach import teacher_from, teacher_of
+from training.start import IMAGENET, RANDOM, begin, co_teacher, identity, place
+from training.teach import teacher_from, teacher_identity, teacher_of
 from training.tune import Tuning, with_tuned
 
 DESCRIPTION = Path(__file__).parent / "data" / "shared.toml"
@@ -155,10 +156,12 @@ def train_command(
         replace(recipe_named(name), seed=seed),
     )  # fmt: skip
     recipe = recipe if tuned is None else with_tuned(recipe, tuned)
-    if beside and not recipe.learns_from_teacher:
-        raise DataError(f"The recipe {name} has no teacher: leave --co-teacher out, or take another recipe.")
+    given = {"--teacher": sizes, "--taught-by": other, "--co-teacher": beside}
+    if not recipe.learns_from_teacher and (vain := [option for option, value in given.items() if value]):
+        raise DataError(f"The recipe {name} has no teacher: leave {' and '.join(vain)} out, or take another recipe.")
     processes = Processes.join()
-    is_begun = (folder / "last.pt").exists() or (folder / "log.jsonl").exists()
+    processes.share_of(recipe.batch)  # before a teacher is fitted
+    is_begun = (folder / "last.pt").exists() or ((folder / "log.jsonl").exists() and not (folder / "model.pt").exists())
     if processes.is_first and not (resume and is_begun):
         for path in set_aside(folder, teachers=not resume):
             click.echo(f"The earlier training is kept as {path}.")
@@ -184,6 +187,12 @@ def train_command(
             "teachers": [f"EfficientNet-Lite{size}" for size in teachers],
             "co_teachers": [told for _, told in co_teachers],
         },
+        begun_with={
+            "start": place(start),
+            "teachers": [teacher_identity(other or folder, size, bool(other or recipe.teacher_epochs))
+                         for size in teachers],
+            "co_teachers": [identity(path) for path in beside],
+        },
         workers=workers, processes=processes,
     )  # fmt: skip
     training.run()
@@ -204,7 +213,7 @@ def average_command(checkpoints: tuple[Path, ...], folder: Path, imagenet: float
     Run evaluate afterwards: networks that have nothing in common average to one that knows nothing.
     """
     path = folder / "model.pt"
-    values = averaged(checkpoints, load_split(folder / "split.json"), imagenet)
+    values = averaged(checkpoints, load_split(folder / "split.json"), imagenet, folder)
     for earlier in set_aside(folder):
         click.echo(f"The earlier training is kept as {earlier}.")
     write_checkpoint(path, values)
@@ -228,6 +237,7 @@ def tune_command(
 ) -> None:  # fmt: skip
     """Search for better values of a recipe; stopped and started again, the study goes on."""
     described, split = read_description(description, data), load_split(folder / "split.json")
+    require_held_out(folder, split)
     recipe = replace(recipe_named(name), phases=(Phase(epochs, size),), teacher_epochs=0)
     taught_by = None
     if recipe.learns_from_teacher:
@@ -237,7 +247,13 @@ def tune_command(
     begin(student, start, split)
     split = split if per_class is None else split.thinned(per_class)
     weights = {source.name: source.weight for source in described.source}
-    study = Tuning(folder / "tuning", recipe, split, student, taught_by, weights, workers).run(trials)
+    begun_with = {
+        "start": start if start in (IMAGENET, RANDOM) else identity(Path(start)),
+        "teacher": None if taught_by is None else teacher_identity(folder, teacher, is_fine_tuned=False),
+    }
+    study = Tuning(folder / "tuning", recipe, split, student, taught_by, weights, workers, begun_with).run(trials)
+    if not study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
+        raise DataError(f"No trial of {folder / 'tuning'} came to its end: tune with more --trials.")
     click.echo(f"{folder / 'tuning'}: {len(study.trials)} trials; best loss {study.best_value:.4f} with")
     for key, value in study.best_params.items():
         click.echo(f"  {key:<14} {value:.4g}")

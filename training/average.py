@@ -6,6 +6,7 @@ It works for networks that went on from the same weights, or from one another: n
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,19 +15,21 @@ import torch
 from torch import Tensor
 
 from training.errors import CheckpointError
-from training.models import Student, require_classes
+from training.models import Student, load_checkpoint, require_classes
 from training.prepare import Split
 from training.start import take_imagenet, trained
 
 HEAD = "classifier."
+RUN = Path("runs/default")
 
 
 @torch.no_grad()
-def averaged(paths: Sequence[Path], split: Split, imagenet: float = 0.0) -> dict[str, Any]:
+def averaged(paths: Sequence[Path], split: Split, imagenet: float = 0.0, run: Path = RUN) -> dict[str, Any]:
     """The mean of the checkpoints and bundles at `paths`, as a finished checkpoint; one named twice counts twice.
 
     `split`: the photos on which bundles are revived. `imagenet`: so much of ImageNet's weights, 0…1, is mixed in below
     the head, which forgets less of what they know (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models").
+    `run`: the folder that it is for, which the provenance tells.
     Raises `CheckpointError` for checkpoints of other classes or another head than the first one's, and where those
     weights cannot be had.
     """
@@ -38,8 +41,9 @@ def averaged(paths: Sequence[Path], split: Split, imagenet: float = 0.0) -> dict
             raise CheckpointError(f"{path} has a {student.head_kind} head, {paths[0]} a {first.head_kind} one.")
     states = [student.network.state_dict() for student, *_ in loaded]
     mean = {key: _mean([state[key] for state in states]) for key in states[0]}
+    options = ["--run", str(run), "--imagenet", f"{imagenet:g}"]
     told: dict[str, Any] = {
-        "command": f"python -m training average {' '.join(map(str, paths))} --imagenet {imagenet:g}",
+        "command": shlex.join(["python", "-m", "training", "average", *map(str, paths), *options]),
         "average_of": [origin for *_, origin in loaded],
     }
     if imagenet > 0:
@@ -51,6 +55,7 @@ def averaged(paths: Sequence[Path], split: Split, imagenet: float = 0.0) -> dict
             if value.is_floating_point() and not key.startswith(HEAD):
                 mean[key].lerp_(value, imagenet)
         told["imagenet"] = {"share": imagenet, **origin}
+    learnt_from = {None if path.suffix == ".onnx" else load_checkpoint(path).get("photos") for path in known}
     return {
         "state_dict": mean,
         "classes": list(classes),
@@ -58,6 +63,7 @@ def averaged(paths: Sequence[Path], split: Split, imagenet: float = 0.0) -> dict
         "epoch": sum(origin.get("epochs", 0) for *_, origin in loaded),
         "recipe": json.dumps(None),
         "provenance": json.dumps(told),
+        **({"photos": learnt_from.pop()} if len(learnt_from) == 1 and None not in learnt_from else {}),
     }
 
 

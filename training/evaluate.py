@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,8 @@ from device.bundle import CostMatrix, Thresholds
 from device.classifier import Observation
 from device.config import Config
 from device.decision import Decision, Policy, decide
+from training.errors import DataError
+from training.files import sha256_of
 from training.outcome import Outcome
 
 BINS = 15
@@ -197,6 +201,18 @@ def evaluate(held_out: Outcome, test: Outcome | None = None) -> dict[str, Any]:
         }
         result["compartments"][name] = _judge_lids(outcome, temperature, thresholds, name)
     return result
+
+
+def read_evaluation(folder: Path) -> dict[str, Any]:
+    """What `evaluate` measured of the run in `folder`. Raises `DataError` where that was another `model.pt`."""
+    path = folder / "evaluation.json"
+    try:
+        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as fault:
+        raise DataError(f"{path} cannot be read: run `python -m training evaluate` on this run first.") from fault
+    if values.get("model_sha256") not in (None, sha256_of(folder / "model.pt")):
+        raise DataError(f"{path} is of another model.pt: run `python -m training evaluate` on this run again.")
+    return values
 
 
 def _judge_lids(outcome: Outcome, temperature: float, thresholds: Thresholds, part: str) -> dict[str, Any]:

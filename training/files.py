@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 from collections.abc import Callable
@@ -37,3 +38,9 @@ def write_checkpoint(path: Path, values: dict[str, Any]) -> None:
     written = io.BytesIO()
     torch.save(values, written)
     write_atomically(path, lambda partial: partial.write_bytes(written.getbuffer()))
+
+
+def sha256_of(path: Path) -> str:
+    """In hexadecimal digits, of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -27,7 +27,7 @@ from torchvision.transforms import v2
 from tqdm import tqdm
 
 from training.augment import EVALUATION_PX, VIEWS, evaluation_view, reader_of
-from training.errors import CheckpointError
+from training.errors import CheckpointError, TrainingError
 from training.files import write_checkpoint
 from training.lesson import Batch, Lesson, echoes
 from training.log import Log
@@ -50,7 +50,8 @@ class Training:
     """A model on its way: weights, optimiser, moving average and the epoch that comes next.
 
     `folder` gets `last.pt` (to go on from), `model.pt` (the moving average, after each epoch), `log.jsonl` and
-    `tensorboard/`. `after_epoch` hears of each row of the log, and may raise to end the training.
+    `tensorboard/`. `begun_with`: what else shaped it, as JSON has it; with anything else it does not go on.
+    `after_epoch` hears of each row of the log, and may raise to end the training.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Training:
         teacher: Explainer | None = None,
         source_weights: dict[str, float] | None = None,
         provenance: dict[str, Any] | None = None,
+        begun_with: dict[str, Any] | None = None,
         workers: int = 1,
         processes: Processes | None = None,
         after_epoch: Callable[[dict[str, Any]], None] | None = None,
@@ -73,6 +75,8 @@ class Training:
         self.device = self.processes.device
         self.recipe, self.classes, self.folder, self.workers = recipe, classes, folder, workers
         self.provenance, self.after_epoch = provenance or {}, after_epoch
+        weights = {source: (source_weights or {}).get(source, 1.0) for source in {photo.source for photo in photos}}
+        self.begun_with = {**(begun_with or {}), "source_weights": weights}
         self.model = model.to(self.device)
         teacher = teacher.to(self.device).eval().requires_grad_(False) if teacher is not None else None
         if recipe.frozen_backbone:
@@ -122,6 +126,11 @@ class Training:
         began = time.monotonic()
         loss = self.processes.mean(self._train_epoch())
         self.epoch += 1
+        if not math.isfinite(loss):
+            raise TrainingError(
+                f"The loss of epoch {self.epoch} is {loss}, so nothing of it is saved: begin anew with --restart and a "
+                f"smaller learning rate."
+            )
         row = {
             "epoch": self.epoch, "size_px": self.recipe.phase_at(self.epoch - 1).size_px, "loss": round(loss, 4),
             "learning_rate": self.learning_rate(), "minutes": round((time.monotonic() - began) / 60, 2),
@@ -218,12 +227,13 @@ class Training:
             "state_dict": {key: value.float().cpu() if value.is_floating_point() else value.cpu()
                            for key, value in self.average.published().items()},
             "classes": list(self.classes), "head": self.average.head_kind, "epoch": self.epoch, "recipe": recipe,
-            "provenance": json.dumps(self.provenance),
+            "provenance": json.dumps(self.provenance), "photos": self.digest,
         }  # fmt: skip
         write_checkpoint(self.folder / "model.pt", finished)
         projection = self.lesson.projection
         state = {
-            "recipe": recipe, "photos": self.digest, "epoch": self.epoch, "step": self.step,
+            "recipe": recipe, "photos": self.digest, "begun_with": json.dumps(self.begun_with),
+            "epoch": self.epoch, "step": self.step,
             "model": self.model.state_dict(), "average": self.average.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "projection": projection.state_dict() if projection is not None else None,
@@ -236,13 +246,10 @@ class Training:
         if not path.exists():
             return
         state = _read_state(path, self.device)
-        saved, now = json.loads(state["recipe"]), json.loads(json.dumps(asdict(self.recipe)))
-        if changed := [
-            f"{key} was {value}, now {now.get(key)}" for key, value in saved.items() if now.get(key) != value
-        ]:
+        saved = {**json.loads(state["recipe"]), **json.loads(state.get("begun_with", "{}"))}
+        if changed := changes(saved, {**asdict(self.recipe), **self.begun_with}):
             raise CheckpointError(
-                f"{self.folder} was begun with another recipe ({'; '.join(changed)}): go on with that one, or begin "
-                f"anew with --restart."
+                f"{self.folder} was begun otherwise ({changed}): go on as it was begun, or begin anew with --restart."
             )
         if state["photos"] != self.digest:
             raise CheckpointError(
@@ -261,6 +268,14 @@ class Training:
             ) from fault
         self.epoch, self.step = state["epoch"], state["step"]
         self.provenance = json.loads(load_checkpoint(self.folder / "model.pt")["provenance"])
+
+
+def changes(saved: dict[str, Any], now: dict[str, Any]) -> str:
+    """What of `saved`, which was read from JSON, is otherwise in `now`, to print; empty where nothing is."""
+    told = json.loads(json.dumps(now))
+    return "; ".join(
+        f"{key} was {value}, now {told.get(key)}" for key, value in saved.items() if told.get(key) != value
+    )
 
 
 def _measured(network: nn.Module) -> list[Tensor]:

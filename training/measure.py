@@ -11,13 +11,12 @@ import torch
 
 from device.bundle import Bundle
 from device.pictures import picture_files
-from training.errors import DataError
 from training.evaluate import evaluate, in_percent, share
-from training.files import write_text
-from training.models import Normalised, Student, Teacher, load_student
+from training.files import sha256_of, write_text
+from training.models import Normalised, Student, Teacher, load_run
 from training.options import run_option, workers_option
 from training.outcome import Outcome, predict, predict_strained, predict_under
-from training.prepare import load_split
+from training.prepare import load_split, require_held_out
 from training.report.command import asking
 from training.sampling import Photos
 from training.seed import fit_seed_head, predict_with_head
@@ -38,8 +37,7 @@ def seed_command(folder: Path, views: int, workers: int) -> None:
     Where those weights cannot be had, EfficientNet-Lite0 with its own stands in.
     """
     split = load_split(folder / "split.json")
-    if not split.part("val"):
-        raise DataError(f"{folder} holds out no photos to measure on: prepare it anew, with more photos of each class.")
+    require_held_out(folder, split)
     torch.manual_seed(0)
     student = Student(len(split.classes))
     backbone: Normalised = student
@@ -59,10 +57,10 @@ def seed_command(folder: Path, views: int, workers: int) -> None:
 @run_option
 def evaluate_command(folder: Path) -> None:
     """Fit temperature and thresholds on the held-out part, and measure on it and on the test part."""
-    student, checkpoint = load_student(folder / "model.pt")
-    split, classes = load_split(folder / "split.json"), tuple(checkpoint["classes"])
-    test = split.part("test")
+    student, checkpoint, split = load_run(folder)
+    classes, test = tuple(checkpoint["classes"]), split.part("test")
     result = evaluate(predict(student, split.part("val"), classes), predict(student, test, classes) if test else None)
+    result["model_sha256"] = sha256_of(folder / "model.pt")
     result["licences"] = json.loads((folder / "licences.json").read_text(encoding="utf-8"))
     write_text(folder / "evaluation.json", json.dumps(result, indent=1, ensure_ascii=False))
     _tell(result)
@@ -75,8 +73,8 @@ def strain_command(folder: Path) -> None:
 
     First one augmented view of each, with everything at once; then each strain alone.
     """
-    student, checkpoint = load_student(folder / "model.pt")
-    photos, classes = load_split(folder / "split.json").part("val"), tuple(checkpoint["classes"])
+    student, checkpoint, split = load_run(folder)
+    photos, classes = split.part("val"), tuple(checkpoint["classes"])
     _tell_share("augmented", predict_strained(student, photos, classes))
     for name, outcome in zip(STRAINS, predict_under(STRAINS.values(), student, photos, classes), strict=True):
         _tell_share(name, outcome)

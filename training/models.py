@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torchvision.models import DenseNet, densenet121
 
 from training.errors import CheckpointError
+from training.prepare import Split, digest_of, load_split
 from training.shared import SharedDenseNet
 
 Head = Literal["linear", "seed"]
@@ -58,7 +59,10 @@ class Normalised(Explainer):
         raise NotImplementedError
 
     def freeze_edges(self) -> None:
-        """Leave the first layers, which see edges and colours, as they are, and save their share of the time."""
+        """Learn no weights of the first layers, which see edges and colours, and save their share of the time.
+
+        Their BatchNorms still take their statistics from what they are shown while training.
+        """
         raise NotImplementedError
 
     def maps(self, images: Tensor) -> list[Tensor]:
@@ -231,3 +235,19 @@ def load_student(path: Path) -> tuple[Student, dict[str, Any]]:
             f"{values['head']} head."
         ) from fault
     return student.eval(), values
+
+
+def load_run(folder: Path) -> tuple[Student, dict[str, Any], Split]:
+    """The trained student of the run in `folder`, its checkpoint, and the split that it is measured on.
+
+    Raises `CheckpointError` where it learnt from other photos than the split's training part: from those that it would
+    be measured on, perhaps. A checkpoint that does not say what it learnt from is taken.
+    """
+    path, split = folder / "model.pt", load_split(folder / "split.json")
+    student, checkpoint = load_student(path)
+    if checkpoint.get("photos", digest := digest_of(split.part("train"))) != digest:
+        raise CheckpointError(
+            f"{path} learnt from other photos than {folder / 'split.json'} has it train on: bring back the split of "
+            f"then, or train anew; what was learnt from would be measured on."
+        )
+    return student, checkpoint, split

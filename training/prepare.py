@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import struct
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -14,7 +15,7 @@ from typing import Any
 import imagehash
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from device.errors import PictureError
 from device.pictures import read_picture
@@ -98,9 +99,10 @@ def prepare(
     `held_out`: the share of clusters of each class and source that becomes `val`. Photos whose cluster also has a
     photo of a source that serves only `test` go nowhere else; a cluster whose photos carry different materials is
     left out of training, since one of its labels is wrong. A test part is kept whole. Photos of the split `like`, and
-    what resembles them, keep their part: a model that learnt from them is not measured on them. Raises `DataError`.
+    what resembles them, keep their part: a model that learnt from them is not measured on them. What `like` tests on is
+    tested on or left out. Raises `DataError`.
     """
-    known = {Path(photo.path).absolute(): photo.part for photo in like.photos} if like is not None else {}
+    known: dict[Path, Part] = {Path(photo.path).resolve(): photo.part for photo in like.photos} if like else {}
     listed = [
         (path, source, material)
         for source in description.source
@@ -108,6 +110,7 @@ def prepare(
     ]
     if empty := {name for source in description.source for name in source.folders().values()} - {m for *_, m in listed}:
         raise DataError(f"No source has a picture of {', '.join(sorted(empty))}: add some, or remove the empty folder.")
+    _require_in_place(known, {path.resolve() for path, *_ in listed})
     rejected: list[Rejected] = []
     kept, hashes = [], []
     for path, source, material in progress(listed):
@@ -121,8 +124,6 @@ def prepare(
             hashes.append(checked)
     if not kept:
         raise DataError("No usable photo in any source.")
-    if known and not any(path.absolute() in known for path, *_ in kept):
-        raise DataError("No photo of the earlier split is among these: name the folder that it was made from.")
     clusters = cluster_hashes(np.array(hashes, dtype=np.uint64))
     members: dict[int, list[int]] = defaultdict(list)
     for index, cluster in enumerate(clusters):
@@ -140,8 +141,8 @@ def prepare(
                 parts[cluster] = "test"
             continue
         allowed = set.intersection(*(set(kept[i][1].parts) for i in indices))
-        before = {known.get(kept[i][0].absolute()) for i in indices}
-        if any(kept[i][1].parts == ("test",) for i in indices):
+        before = {known.get(kept[i][0].resolve()) for i in indices}
+        if "test" in before or any(kept[i][1].parts == ("test",) for i in indices):
             parts[cluster] = "test"
         elif "train" in before or "val" in before:
             parts[cluster] = "train" if "train" in before else "val"
@@ -159,12 +160,35 @@ def prepare(
         for i in members[cluster]:
             path, source, material = kept[i]
             if part not in source.parts:
-                rejected.append(Rejected(str(path), f"a near-duplicate of it serves the {part} part"))
+                was_test = known.get(path.resolve()) == "test"
+                why = "the earlier split tests on it" if was_test else f"a near-duplicate of it serves the {part} part"
+                rejected.append(Rejected(str(path), why))
                 continue
             photos.append(Photo(str(path), source.name, material, part, cluster))
     split = Split(tuple(sorted(photos, key=lambda p: p.path)), tuple(rejected), seed)
     _check_classes(split)
     return split
+
+
+def _require_in_place(known: dict[Path, Part], listed: set[Path]) -> None:
+    """Raises `DataError` where photos of an earlier split may lie elsewhere now, and so be dealt to another part.
+
+    That is what a photo that is not listed may do if a new one has its name, or if it was held out and still exists:
+    a copy of it might be listed.
+    """
+    if known and not known.keys() & listed:
+        raise DataError("No photo of the earlier split is among these: name the folder that it was made from.")
+    new_names = {path.name for path in listed - known.keys()}
+    missing = [
+        path
+        for path, part in known.items()
+        if path not in listed and (part != "train" if path.exists() else path.name in new_names)
+    ]
+    if missing:
+        raise DataError(
+            f"{len(missing)} photos of the earlier split are not among these (first: {missing[0]}) and might be dealt "
+            f"to another part: list their folder too, where it was then."
+        )
 
 
 def _check_classes(split: Split) -> None:
@@ -185,16 +209,26 @@ def _check(path: Path) -> int | str:
         with Image.open(path) as opened:
             if min(opened.size) < SMALLEST_SIDE_PX:
                 return f"it is only {opened.width}×{opened.height} px"
-            image = opened.convert("RGB")
+            mode, image = opened.mode, _upright(opened).convert("RGB")
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError, SyntaxError) as fault:
         return f"it cannot be read ({fault})"
     try:
-        read_picture(path)
+        pixels = read_picture(path)
     except PictureError as fault:
         return f"training cannot read it ({fault})"
+    if mode.startswith("I"):  # 16 bits, of which Pillow keeps the lower ones
+        image = Image.fromarray(pixels)
     if np.asarray(image.convert("L"), np.float32).std() < BLANK_DEVIATION:
         return "it is blank"
     return int(str(imagehash.phash(image)), 16)
+
+
+def _upright(opened: Image.Image) -> Image.Image:
+    """As EXIF says; as it is where that is broken, in one of the ways that Pillow stumbles over."""
+    try:
+        return ImageOps.exif_transpose(opened)
+    except (AttributeError, SyntaxError, TypeError, ValueError, struct.error):
+        return opened
 
 
 def cluster_hashes(hashes: NDArray[np.uint64], near_bits: int = NEAR_BITS) -> NDArray[np.int64]:
@@ -234,6 +268,12 @@ def load_split(path: Path) -> Split:
         raise DataError(f"{path} is no split that `prepare` wrote ({fault}): remove it and prepare again.") from fault
 
 
+def require_held_out(folder: Path, split: Split) -> None:
+    """Raises `DataError` where the split of the run in `folder` has no photos to measure on."""
+    if not split.part("val"):
+        raise DataError(f"{folder} holds out no photos to measure on: prepare it anew, with more photos of each class.")
+
+
 def table(split: Split) -> str:
     """Photos per source, class and part, as text."""
     counts = Counter((photo.source, photo.material, photo.part) for photo in split.photos)
@@ -257,6 +297,6 @@ def contact_sheet(photos: Sequence[Photo], per_class: int = 12, tile_px: int = 9
         of_class = [photo for photo in photos if photo.material == material]
         for column, which in enumerate(chance.permutation(len(of_class))[:per_class]):
             with Image.open(of_class[which].path) as image:
-                tile = image.convert("RGB").resize((tile_px, tile_px))
+                tile = _upright(image).convert("RGB").resize((tile_px, tile_px))
             sheet.paste(tile, (column * tile_px, row * tile_px))
     return sheet

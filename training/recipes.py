@@ -39,7 +39,8 @@ class Recipe:
     `norms`: of the student, see training/shared.py; `own` keeps what ImageNet weights know, `shared` is faster.
     `views`: how a photo is altered, see `VIEWS` in training/augment.py; of `poor lens` the student alone sees the lens,
     of `other ground` the other ground as well.
-    `frozen_edges`: the first layers stay as they were at the start, for a network that has learnt to see already.
+    `frozen_edges`: the weights of the first layers stay as they were at the start, for a network that has learnt to see
+    already; their BatchNorms still take their statistics from the views.
     """
 
     phases: tuple[Phase, ...]

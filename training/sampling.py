@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -15,16 +16,20 @@ from torchvision.transforms import v2
 from training.augment import Reader, read_photo, training_view
 from training.prepare import Photo
 
+KEPT_PX = 1024
+"""The short side of a picture that is kept, at most: a third of its area still has more pixels than any view."""
+
 
 class Photos(Dataset[tuple[Tensor, int]]):
     """Photos in memory, each drawn as a new view.
 
     Asked for `(index, seed)`, it makes the view that belongs to the seed: the same whichever process makes it.
-    `read` gives the (H, W, channels) uint8 picture at a path.
+    `read` gives the (H, W, channels) uint8 picture at a path; one whose short side is above `KEPT_PX` is shrunk.
     """
 
     def __init__(self, photos: Sequence[Photo], classes: tuple[str, ...], read: Reader = read_photo) -> None:
-        self.pictures = [torch.from_numpy(read(photo.path)).permute(2, 0, 1).contiguous() for photo in photos]
+        pictures = (_small_enough(read(photo.path)) for photo in photos)
+        self.pictures = [torch.from_numpy(picture).permute(2, 0, 1).contiguous() for picture in pictures]
         self.targets = [classes.index(photo.material) for photo in photos]
         self.view: v2.Transform = training_view(224)
 
@@ -44,6 +49,14 @@ class Photos(Dataset[tuple[Tensor, int]]):
         return (self[index, index][0] for index in range(len(self)))
 
 
+def _small_enough(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    height, width = picture.shape[:2]
+    if (short := min(height, width)) <= KEPT_PX:
+        return picture
+    size = round(width * KEPT_PX / short), round(height * KEPT_PX / short)
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
 def draw(weights: NDArray[np.float64], count: int, seed: int, epoch: int) -> list[tuple[int, int]]:
     """An epoch's photos: `count` indices drawn by weight, each with the seed of its view."""
     chance = np.random.default_rng((seed, epoch))
@@ -53,10 +66,11 @@ def draw(weights: NDArray[np.float64], count: int, seed: int, epoch: int) -> lis
 
 
 def balanced_weights(photos: Sequence[Photo], source_weights: dict[str, float]) -> NDArray[np.float64]:
-    """How often each photo is drawn, (N,) summing to 1: by the square root of its class's and source's size.
+    """How often each photo is drawn, (N,) summing to 1: rare classes and small sources more often than they come.
 
-    The root lies between drawing classes evenly, which repeats 69 photos without end, and as they come (Mahajan et
-    al. 2018).
+    Within a class, a source is drawn by the square root of its size, times its weight; a class by the square root of
+    the sum of those, which of a single source is the fourth root of its size. Roots lie between drawing classes evenly,
+    which repeats 69 photos without end, and as they come (Mahajan et al. 2018).
     """
     groups: dict[tuple[str, str], int] = {}
     for photo in photos:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from device.bundle import Bundle
+from training.errors import CheckpointError
+from training.files import sha256_of
 from training.imagenet import IMAGENET_MEAN, imagenet_densenet121
 from training.models import DEVIATION, MEAN, Student, load_student, require_classes
 from training.prepare import Split
@@ -20,7 +23,19 @@ log = logging.getLogger(__name__)
 
 IMAGENET, RANDOM = "imagenet", "random"
 REVIVED_ON = 200
-"""Photos on whose training views a bundle's BatchNorms are measured, for they see such as soon as training begins."""
+"""Photos, at most, on whose training views a bundle's BatchNorms are measured: what they see once training begins."""
+
+
+def place(start: str) -> str:
+    """`imagenet`, `random`, or a file's folder and name: what a training that goes on can tell of its start."""
+    return start if start in (IMAGENET, RANDOM) else "/".join(Path(start).absolute().parts[-2:])
+
+
+def identity(path: Path) -> str:
+    """The name of a checkpoint or bundle and the beginning of its SHA-256. Raises `CheckpointError`."""
+    if not path.is_file():
+        raise CheckpointError(f"There is no checkpoint or bundle at {path}: bring it back, or name another one.")
+    return f"{path.name} ({sha256_of(path)[:12]})"
 
 
 def begin(student: Student, start: str, split: Split) -> dict[str, Any] | None:
@@ -45,11 +60,12 @@ def trained(path: Path, split: Split) -> tuple[Student, tuple[str, ...], dict[st
     """The network in a checkpoint or bundle, its classes, and what it says of its origin. Raises `CheckpointError`."""
     if path.suffix == ".onnx":
         contract = Bundle.open(path).contract
-        photos = Photos(split.part("train")[:: max(1, len(split.part("train")) // REVIVED_ON)], split.classes)
+        learnt = split.part("train")
+        photos = Photos(learnt[:: max(1, math.ceil(len(learnt) / REVIVED_ON))], split.classes)
         views = torch.stack(list(photos.views()))
-        published = Student(len(split.classes))
+        published = Student(len(contract.classes))
         ancestor = published if take_imagenet(published) is not None else None
-        student = student_from_bundle(path, split.classes, views, ancestor)
+        student = student_from_bundle(path, contract.classes, views, ancestor)
         return student, contract.classes, {"bundle": contract.version, "provenance": contract.provenance}
     student, checkpoint = load_student(path)
     return student, tuple(checkpoint["classes"]), checkpoint_told(path, checkpoint)

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from training.augment import training_view
 from training.errors import CheckpointError
-from training.files import write_checkpoint
+from training.files import sha256_of, write_checkpoint
 from training.loop import Training
 from training.models import Normalised, Teacher, load_checkpoint, require_classes
 from training.precision import mixed_precision
@@ -69,6 +69,12 @@ def teacher_from(run: Path, classes: tuple[str, ...], size: int) -> Teacher:
     except RuntimeError as fault:
         raise CheckpointError(f"{path} is no EfficientNet-Lite{size}: name its --teacher.") from fault
     return teacher
+
+
+def teacher_identity(run: Path, size: int, is_fine_tuned: bool) -> str:
+    """Which teacher of that size `run` has: its name and the beginning of its file's SHA-256."""
+    path = _place(run, size) / "model.pt" if is_fine_tuned else _place(run, size).with_suffix(".pt")
+    return f"EfficientNet-Lite{size} ({sha256_of(path)[:12]})"
 
 
 def _place(run: Path, size: int) -> Path:

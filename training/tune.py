@@ -14,7 +14,7 @@ import logging
 import shutil
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,17 +24,18 @@ import torch
 from optuna.trial import FrozenTrial, TrialState
 from torch.nn import functional
 
-from training.errors import DataError
+from training.errors import DataError, TrainingError
 from training.evaluate import fit_temperature
 from training.files import write_atomically, write_text
-from training.loop import Training
+from training.loop import Training, changes
 from training.models import Student, Teacher
 from training.outcome import Outcome
-from training.prepare import Split
+from training.prepare import Split, digest_of
 from training.recipes import Recipe
 from training.sampling import Photos
 
 VALUE = "held-out loss"
+BEGUN_WITH = "begun with"
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 log = logging.getLogger(__name__)
 
@@ -57,7 +58,10 @@ def suggested(trial: optuna.Trial, recipe: Recipe) -> Recipe:
 
 @dataclass(frozen=True)
 class Tuning:
-    """What every trial begins with; `folder` gets `study.db`, `trials.csv`, `best.json` and the plots."""
+    """What every trial begins with; `folder` gets `study.db`, `trials.csv`, `best.json` and the plots.
+
+    `begun_with`: which start and teacher these are, as JSON has it.
+    """
 
     folder: Path
     recipe: Recipe
@@ -66,19 +70,39 @@ class Tuning:
     teacher: Teacher | None
     source_weights: Mapping[str, float]
     workers: int = 0
+    begun_with: Mapping[str, Any] = field(default_factory=dict)
 
     def run(self, trials: int) -> optuna.Study:
-        """Go on until the study has `trials` finished ones, then write its tables and plots."""
+        """Go on until the study has `trials` finished ones, then write its tables and plots.
+
+        Raises `DataError` where its trials began otherwise, and so cannot be compared with others.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
         study = open_study(self.folder)
+        self._require_as_begun(study)
         held_out = Photos(self.split.part("val"), self.split.classes)
         left = trials - len(study.get_trials(deepcopy=False, states=FINISHED))
         if left > 0:
-            study.optimize(lambda trial: self._try(trial, held_out), n_trials=left, callbacks=[_tell])
+            # A trial and the photos of its training refer to each other, so only the collector frees them.
+            study.optimize(
+                lambda trial: self._try(trial, held_out), n_trials=left, callbacks=[_tell], gc_after_trial=True,
+                catch=(TrainingError,),
+            )  # fmt: skip
         shutil.rmtree(self.folder / "trial", ignore_errors=True)
         write_tables(study, self.folder)
         draw_plots(study, self.folder)
         return study
+
+    def _require_as_begun(self, study: optuna.Study) -> None:
+        parts = {part: digest_of(self.split.part(part))[:12] for part in ("train", "val")}
+        now = {**asdict(self.recipe), **parts, "source_weights": dict(self.source_weights), **self.begun_with}
+        saved = study.user_attrs.get(BEGUN_WITH)
+        if saved is None:
+            study.set_user_attr(BEGUN_WITH, now)
+        elif changed := changes(saved, now):
+            raise DataError(
+                f"{self.folder / 'study.db'} was begun otherwise ({changed}): go on as it was begun, or remove it."
+            )
 
     def _try(self, trial: optuna.Trial, held_out: Photos) -> float:
         """One short training; its value is the held-out loss at the best temperature, lower is better."""
@@ -105,8 +129,9 @@ class Tuning:
 
 def _tell(study: optuna.Study, trial: FrozenTrial) -> None:
     losses = ", ".join(f"{loss:.3f}" for loss in trial.intermediate_values.values())
-    log.info("trial %d %s: loss %s; best so far in trial %d", trial.number, trial.state.name.lower(), losses,
-             study.best_trial.number)  # fmt: skip
+    has_best = bool(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
+    best = f"; best so far in trial {study.best_trial.number}" if has_best else ""
+    log.info("trial %d %s: loss %s%s", trial.number, trial.state.name.lower(), losses or "none", best)
 
 
 def held_out_loss(outcome: Outcome) -> float:

@@ -19,6 +19,7 @@ from device.camera.simulated import SAMPLES
 from device.classifier import Classifier
 from device.config import Config
 from device.decision import Policy, decide
+from device.errors import PilahError
 from device.evidence import policy_of
 from training.render.tray import crop_of
 
@@ -56,11 +57,19 @@ def right_lids(
 @click.option("--out", type=click.Path(path_type=Path), default=SAMPLES, show_default=True)
 @click.option("--each", default=2, show_default=True, help="How many of a material to ship.")
 def main(candidates: Path, model: Path, out: Path, each: int) -> None:
-    """Put the best cut-outs of CANDIDATES/<material>/*.png into --out, in place of what lies there."""
-    config, classifier = Config(), Classifier(Bundle.open(model))
+    """Put the best cut-outs of CANDIDATES/<material>/*.png into --out, in place of what lies there of that material."""
+    if out.resolve() == candidates.resolve():
+        raise click.UsageError("--out is the folder of the candidates, which would be lost: name another one.")
+    try:
+        config, classifier = Config(), Classifier(Bundle.open(model))
+    except PilahError as fault:
+        raise click.ClickException(str(fault)) from fault
     policy = policy_of(config, classifier.bundle.contract)
     for material, compartment in config.materials.items():
         files = sorted((candidates / material).glob("*.png"))
+        if not files:
+            click.echo(f"{material:<10} has no candidates and stays as it is")
+            continue
         scores = {path: right_lids(read_cutout(path), compartment, classifier, policy) for path in files}
         best = sorted(scores, key=lambda path: scores[path], reverse=True)[:each]
         click.echo(

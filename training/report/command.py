@@ -15,9 +15,9 @@ from tqdm import tqdm
 from device.bundle import Bundle, Thresholds
 from device.decision import Policy
 from training.errors import DataError
-from training.evaluate import in_percent, policy
+from training.evaluate import in_percent, policy, read_evaluation
 from training.files import write_atomically, write_text
-from training.models import load_student
+from training.models import load_run
 from training.options import run_option
 from training.outcome import Outcome, observe, predict
 from training.prepare import Photo, Split, load_split
@@ -49,8 +49,9 @@ class Measured:
 def report_command(folder: Path, bundle: Path | None, out: Path | None, pictures: bool) -> None:
     """Write the report of a run: one page with plots, and the same figures as JSON beside it."""
     out = out or folder / "report.html"
-    split = load_split(folder / "split.json")
-    measured = _measure_run(folder, split) if bundle is None else _measure_bundle(bundle, split)
+    if out.suffix == ".json":
+        raise DataError(f"{out} is where the page's figures go: give --out another ending, such as .html.")
+    measured = _measure_run(folder) if bundle is None else _measure_bundle(bundle, load_split(folder / "split.json"))
     first, *others = measured.outcomes.values()
     everything = sum(others, start=first)
     mistakes = worst_mistakes(everything, measured.temperature)
@@ -82,13 +83,9 @@ def _held_out(split: Split) -> dict[str, list[Photo]]:
     return {name: part for name, part in parts.items() if part}
 
 
-def _measure_run(folder: Path, split: Split) -> Measured:
-    student, checkpoint = load_student(folder / "model.pt")
-    path = folder / "evaluation.json"
-    try:
-        evaluation = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as fault:
-        raise DataError(f"{path} cannot be read: run `python -m training evaluate` on this run first.") from fault
+def _measure_run(folder: Path) -> Measured:
+    student, checkpoint, split = load_run(folder)
+    evaluation = read_evaluation(folder)
     classes, thresholds = tuple(checkpoint["classes"]), Thresholds.model_validate(evaluation["thresholds"])
     outcomes = {name: predict(student, photos, classes) for name, photos in _held_out(split).items()}
     made = {"model": f"{folder / 'model.pt'}, float32", "epochs": str(checkpoint["epoch"])}
