@@ -128,26 +128,28 @@ def time_in_turns(
     """Rows of those that run, in order, and what failed. Raises `BenchError` where the bundle itself does not run."""
     times_ms: dict[str, list[float]] = {}
     failed: list[LeftOut] = []
+    timed: dict[str, Timed] = {}
+
+    @contextmanager
+    def leaving_out(name: str) -> Iterator[None]:
+        """The others go on without one that fails, unless it is the bundle itself."""
+        try:
+            yield
+        except BenchError as fault:
+            if name == OURS:
+                raise
+            timed.pop(name, None)
+            failed.append(LeftOut(name, str(fault)))
+
     with ExitStack() as stack:
-        timed: dict[str, Timed] = {}
         for one in contestants:
-            try:
+            with leaving_out(one.name):
                 timed[one.name] = stack.enter_context(Timed(one.factory, one.path, threads))
                 timed[one.name].turn(WARM_UP)
-            except BenchError as fault:
-                if one.name == OURS:
-                    raise
-                timed.pop(one.name, None)
-                failed.append(LeftOut(one.name, str(fault)))
         for _ in range(rounds):
             for name, process in list(timed.items()):
-                try:
+                with leaving_out(name):
                     times_ms.setdefault(name, []).extend(process.turn(runs))
-                except BenchError as fault:
-                    if name == OURS:
-                        raise
-                    del timed[name]
-                    failed.append(LeftOut(name, str(fault)))
         return [
             _row(one, threads, times_ms[one.name], timed[one.name]) for one in contestants if one.name in timed
         ], failed

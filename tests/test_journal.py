@@ -222,7 +222,7 @@ def test_a_disk_that_failed_is_tried_again_after_a_while_and_not_at_each_turn(tm
     assert recorder.fault is None
 
 
-def test_a_history_that_breaks_while_the_bin_runs_is_set_aside_too(journal: Journal) -> None:
+def test_a_history_that_breaks_while_the_bin_runs_is_set_aside(journal: Journal) -> None:
     recorder = Recorder(journal, EventBus(), ManualClock())
     recorder.write()
     journal.close()
@@ -359,7 +359,7 @@ def test_a_card_that_takes_nothing_is_tried_again_without_another_look_at_the_wh
     assert len(looks) == 1
 
 
-def test_a_history_that_breaks_while_the_bin_runs_is_set_aside(
+def test_a_history_that_breaks_while_the_card_is_full_is_set_aside(
     journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = ManualClock()

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import click
 import torch
-from optuna.trial import TrialState
 from tqdm import tqdm
 
 from device.errors import PilahError
@@ -30,7 +29,7 @@ from training.report.command import report_command
 from training.sources import read_description, rendered_source
 from training.start import IMAGENET, RANDOM, begin, co_teacher, identity, place
 from training.teach import teacher_from, teacher_identity, teacher_of
-from training.tune import Tuning, with_tuned
+from training.tune import Tuning, complete_trials, with_tuned
 
 DESCRIPTION = Path(__file__).parent / "data" / "shared.toml"
 
@@ -252,7 +251,7 @@ def tune_command(
         "teacher": None if taught_by is None else teacher_identity(folder, teacher, is_fine_tuned=False),
     }
     study = Tuning(folder / "tuning", recipe, split, student, taught_by, weights, workers, begun_with).run(trials)
-    if not study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
+    if not complete_trials(study):
         raise DataError(f"No trial of {folder / 'tuning'} came to its end: tune with more --trials.")
     click.echo(f"{folder / 'tuning'}: {len(study.trials)} trials; best loss {study.best_value:.4f} with")
     for key, value in study.best_params.items():

@@ -16,11 +16,11 @@ from torch import Tensor
 
 from training.errors import CheckpointError
 from training.models import Student, load_checkpoint, require_classes
+from training.options import RUN
 from training.prepare import Split
 from training.start import take_imagenet, trained
 
 HEAD = "classifier."
-RUN = Path("runs/default")
 
 
 @torch.no_grad()

@@ -21,8 +21,9 @@ class Told(click.Command):
             raise click.ClickException(str(fault)) from fault
 
 
+RUN = Path("runs/default")
 run_option = click.option(
-    "--run", "folder", type=click.Path(path_type=Path), default=Path("runs/default"), show_default=True,
+    "--run", "folder", type=click.Path(path_type=Path), default=RUN, show_default=True,
     help="Folder of the run.",
 )  # fmt: skip
 workers_option = click.option(

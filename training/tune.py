@@ -129,9 +129,13 @@ class Tuning:
 
 def _tell(study: optuna.Study, trial: FrozenTrial) -> None:
     losses = ", ".join(f"{loss:.3f}" for loss in trial.intermediate_values.values())
-    has_best = bool(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
-    best = f"; best so far in trial {study.best_trial.number}" if has_best else ""
+    best = f"; best so far in trial {study.best_trial.number}" if complete_trials(study) else ""
     log.info("trial %d %s: loss %s%s", trial.number, trial.state.name.lower(), losses or "none", best)
+
+
+def complete_trials(study: optuna.Study) -> list[FrozenTrial]:
+    """Those that came to their end; without any, the study has no best one."""
+    return study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
 
 
 def held_out_loss(outcome: Outcome) -> float:
@@ -168,7 +172,7 @@ def write_tables(study: optuna.Study, folder: Path) -> None:
     for trial in study.trials:
         table.writerow(_row(trial, names))
     write_text(folder / "trials.csv", written.getvalue())
-    if any(trial.state == TrialState.COMPLETE for trial in study.trials):
+    if complete_trials(study):
         best = {
             "values": study.best_params, "trial": study.best_trial.number, "val_loss": round(study.best_value, 4),
             "val_accuracy": study.best_trial.user_attrs.get("val_accuracy"), "trials": len(study.trials),
@@ -199,7 +203,7 @@ def draw_plots(study: optuna.Study, folder: Path) -> None:
 def _plots(study: optuna.Study) -> Iterator[tuple[str, Any]]:
     from optuna.visualization import matplotlib as drawn
 
-    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    complete = complete_trials(study)
     if not complete:
         return
     courses = drawn.plot_intermediate_values(study)

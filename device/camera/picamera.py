@@ -33,9 +33,8 @@ class PiCamera:
 
     The whole sensor is read out, for a tray fills the view; left to itself, the sensor would read its middle alone,
     which suits a small picture. The image processor scales each frame twice: `pixels` for the classifier, `small` for
-    presence. Exposure and white
-    balance find their values in the first two seconds and are then held: a bright thing on the tray would otherwise
-    darken the whole picture.
+    presence. Exposure and white balance find their values in the first two seconds and are then held: a bright thing on
+    the tray would otherwise darken the whole picture.
 
     >>> camera = PiCamera(CameraSection(), SystemClock())       # doctest: +SKIP
     >>> camera.read().small.shape                               # doctest: +SKIP

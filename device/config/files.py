@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import difflib
 import os
-import tempfile
 import tomllib
 from collections.abc import Mapping
 from importlib import resources
@@ -19,6 +18,7 @@ from tomlkit.items import InlineTable
 
 from device.config.schema import Config
 from device.errors import ConfigError
+from device.files import write_whole
 
 DEFAULT_PATH = Path("/etc/pilah/pilah.toml")
 PRESETS = ("four-lids", "three-lids", "one-per-material")
@@ -106,32 +106,11 @@ def write_config(path: Path, text: str) -> None:
         was = path.stat() if is_there else path.parent.stat()
         mode = was.st_mode & 0o777 if is_there else 0o644
         if is_there:
-            _write_whole(path.with_name(f"{path.name}.previous"), path.read_bytes(), was, mode)
-        _write_whole(path, text.encode(), was, mode)
+            write_whole(path.with_name(f"{path.name}.previous"), path.read_bytes(), was, mode)
+        write_whole(path, text.encode(), was, mode)
         sync_folder(path.parent)
     except OSError as fault:
         raise ConfigError(f"The configuration {path} cannot be written: {fault.strerror or fault}.") from fault
-
-
-def _write_whole(path: Path, content: bytes, owner: os.stat_result, mode: int) -> None:
-    """A file or link of that name is replaced, never written through: root may write here, into the service's folder.
-
-    `owner`: of the file, where root writes it.
-    """
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            os.fchmod(file.fileno(), mode)
-            if os.geteuid() == 0:
-                os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def sync_folder(folder: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import os
 import secrets
 import threading
 from collections.abc import Callable
@@ -21,6 +20,7 @@ from werkzeug.security import check_password_hash, generate_password_hash
 
 from device.clock import Clock
 from device.errors import PageError
+from device.files import write_whole
 from device.page.limits import RateLimit, client_key
 
 LETTERS_AT_LEAST, LETTERS_AT_MOST = 8, 1024
@@ -99,18 +99,9 @@ def cookie_key(folder: Path | None) -> bytes:
 
 def _write_secret(file: Path, content: bytes) -> None:
     """Write a file that only the folder's owner can read, also where root writes it for the service."""
-    part = file.with_name(file.name + ".part")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        part.unlink(missing_ok=True)
-        with os.fdopen(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as open_file:
-            if os.geteuid() == 0:
-                folder = file.parent.stat()
-                os.fchown(open_file.fileno(), folder.st_uid, folder.st_gid)
-            open_file.write(content)
-            open_file.flush()
-            os.fsync(open_file.fileno())
-        part.replace(file)
+        write_whole(file, content, owner=file.parent.stat(), mode=0o600)
     except OSError as fault:
         raise PageError(f"{file} cannot be written ({fault.strerror}); run this as the user of the service.") from fault
 
