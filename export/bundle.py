@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -34,6 +35,9 @@ log = logging.getLogger(__name__)
 
 SIZE_PX = 224
 CALIBRATION_PHOTOS = 1024
+MEASURED_EVERY = 4
+"""One in so many of them calibrates nothing: ways to quantize are compared on it, and the held-out ones stay untouched.
+"""
 REWRITE_LIMIT = 1e-2
 """Largest difference in a logit that a rewrite, which keeps the mathematics, may show on photos (float32)."""
 
@@ -72,14 +76,16 @@ def export_bundle(
     student, checkpoint, split = load_run(run_folder)
     evaluation = read_evaluation(run_folder)
     classes = tuple(checkpoint["classes"])
-    calibration = _views(_spread(split.part("train"), calibration_photos))
+    photos = _views(_spread(split.part("train"), calibration_photos))
+    is_measured = torch.arange(len(photos)) % MEASURED_EVERY == 0
+    calibration, measured = photos[~is_measured], photos[is_measured]
     held_out = split.part("val")
     temperature = float(evaluation["temperature"])
 
     check_opset(opset)
     network, ranges = rewritten(student, calibration)
     sha256 = export_float(student, temperature, run_folder / "float.onnx", SIZE_PX)
-    chosen = choose_quantization(network, ranges, calibration)
+    chosen = choose_quantization(network, ranges, calibration, measured)
     model = int8_model(chosen.network, temperature, SIZE_PX, chosen.corrections, opset=opset)
     metadata = _metadata(evaluation, split, checkpoint, classes, version, sha256)
     candidate = run_folder / "candidate.onnx"
@@ -94,6 +100,7 @@ def export_bundle(
         metadata["metrics"] += _metrics(observed, test, classes, "test")
     metadata["provenance"]["int8"] = {
         "calibration": chosen.name, "calibration_photos": len(calibration),
+        "measured_photos": len(measured),
         "agreement_with_float": round(verification.agreement, 4),
         "accuracy_lost": round(verification.float_accuracy - verification.int8_accuracy, 4),
     }  # fmt: skip
@@ -154,6 +161,7 @@ def _metadata(
     for photo in split.part("train"):
         photos[photo.source] = photos.get(photo.source, 0) + 1
     licences = evaluation["licences"]
+    own = [{"name": name, "licence": licences[name], "photos": count} for name, count in photos.items()]
     provenance = {
         "recipe": json.loads(checkpoint["recipe"]), "epochs": checkpoint["epoch"], "torch": str(torch.__version__),
         "trained_on": date.today().isoformat(), "split_seed": split.seed,
@@ -165,9 +173,31 @@ def _metadata(
         "preprocess": {"resize_short": SIZE_PX, "crop": SIZE_PX, "interpolation": "area"},
         "temperature": evaluation["temperature"], "thresholds": evaluation["thresholds"],
         "cost_matrix": evaluation["cost_matrix"],
-        "sources": [{"name": n, "licence": licences[n], "photos": count} for n, count in sorted(photos.items())],
+        "sources": all_sources(own, provenance),
         "metrics": evaluation["metrics"], "provenance": provenance, "float_sha256": sha256,
     }  # fmt: skip
+
+
+def all_sources(own: Iterable[dict[str, Any]], provenance: Any) -> list[dict[str, Any]]:
+    """Its own sources, and those of the bundles that a provenance names: where it began, what taught it, its parts.
+
+    Sources of one name and licence are one, with as many photos as where it had most.
+    """
+    photos: dict[tuple[str, str], int] = {}
+    for source in [*own, *_told_by_bundles(provenance)]:
+        which = source["name"], source["licence"]
+        photos[which] = max(source["photos"], photos.get(which, 0))
+    return [{"name": name, "licence": licence, "photos": photos[name, licence]} for name, licence in sorted(photos)]
+
+
+def _told_by_bundles(provenance: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(provenance, dict):
+        if "bundle" in provenance:
+            yield from provenance.get("sources", ())
+        provenance = list(provenance.values())
+    if isinstance(provenance, list):
+        for part in provenance:
+            yield from _told_by_bundles(part)
 
 
 def _write(model: onnx.ModelProto, metadata: dict[str, Any], path: Path) -> None:

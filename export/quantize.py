@@ -36,17 +36,17 @@ class Quantization:
     agreement: float
 
 
-def choose_quantization(network: Network, ranges: dict[str, Range], photos: Tensor) -> Quantization:
+def choose_quantization(
+    network: Network, ranges: dict[str, Range], calibration: Tensor, measured: Tensor
+) -> Quantization:
     """The candidate that is nearest to float on photos that nothing was calibrated on.
 
     Each way to choose ranges is tried with biases as they are and corrected: what correction wins differs so much that
     the best before it need not be the best after.
 
-    `ranges`: of the network's intermediates; `photos`: (N, 3, S, S) uint8 of the training part. Every fourth of them is
-    kept for measuring, so that the held-out photos stay untouched. Prints a line for each candidate.
+    `ranges`: of the network's intermediates on `calibration`; both (N, 3, S, S) uint8 of the training part, other
+    photos each. Prints a line for each candidate.
     """
-    is_kept = torch.arange(len(photos)) % 4 == 0
-    measured, calibration = photos[is_kept], photos[~is_kept]
     with torch.no_grad():
         wanted = torch.cat([run(network, batch) for batch in torch.split(measured, BATCH)]).softmax(dim=1).numpy()
     equal = equalise(network, ranges)

@@ -120,6 +120,37 @@ def test_a_webcam_gives_rgb_holds_its_exposure_after_settling_and_tells_when_it_
     camera.close()
 
 
+@pytest.mark.parametrize(
+    ("nodes", "opened"),
+    [
+        (["video0"], 0),
+        (["video2", "video3"], 2),
+        (["video0", "video2", "video3"], 0),
+        (["video2", "video3", "video4", "video5"], 0),
+        ([], 0),
+    ],
+)
+def test_a_webcam_that_comes_back_under_another_number_is_found_where_it_is_the_only_one(
+    nodes: list[str], opened: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    links = tmp_path / "v4l" / "by-path"
+    links.mkdir(parents=True)
+    for place, node in enumerate(nodes):
+        (tmp_path / node).touch()
+        for bus in "usb", "usbv2":
+            camera = f"platform-fd500000.pcie-pci-0000:01:00.0-{bus}-0:1.{place // 2}:1.0"
+            (links / f"{camera}-video-index{place % 2}").symlink_to(f"../../{node}")
+    (tmp_path / "video10").touch()
+    (links / "platform-bcm2835-codec-video-index0").symlink_to("../../video10")
+    numbers: list[int] = []
+    monkeypatch.setattr(webcam, "DEVICES", tmp_path)
+    monkeypatch.setattr(webcam.cv2, "VideoCapture", lambda number: numbers.append(number) or FakeCapture(number))
+
+    Webcam(0, SETTINGS, ManualClock())
+
+    assert numbers == [opened]
+
+
 class FakePicamera2:
     """picamera2.Picamera2 as far as Pilah uses it: same order of calls, same refusals, same layout of arrays."""
 

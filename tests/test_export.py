@@ -254,7 +254,7 @@ def test_the_candidate_nearest_to_float_is_taken(
     network = from_checkpoint(densenet.state_dict(), MEAN, DEVIATION)
     ranges = narrow(network, measure_ranges(network, [photos]))
     with caplog.at_level(logging.INFO, logger="export.quantize"):
-        chosen = choose_quantization(network, ranges, photos)
+        chosen = choose_quantization(network, ranges, photos, photos.flip(3))
     tried = {str(name): float(divergence) for name, divergence, _ in (record.args for record in caplog.records)}
     assert tried.keys() == {f"{method}{more}" for method in METHODS for more in ("", ", biases corrected")}
     assert chosen.divergence == min(tried.values()) == tried[chosen.name]

@@ -194,6 +194,22 @@ def test_a_password_that_would_never_match_is_refused_and_the_longest_one_matche
     assert password.matches("x" * 1024)
 
 
+@pytest.mark.parametrize(
+    ("kept", "altered"),
+    [("scrypt", "scrxpt"), ("32768", "32769"), (":8:", ":9000:"), ("scrypt:", ""), ("$", " "), ("", "\0")],
+)
+def test_a_hash_that_the_card_has_altered_is_told(tmp_path: Path, kept: str, altered: str) -> None:
+    password = Password(tmp_path)
+    password.set(PASSWORD)
+    file = tmp_path / "owner-password"
+    file.write_text(file.read_text().replace(kept, altered, 1))
+    for ask in (lambda: password.matches(PASSWORD), password.is_set, password.mark):
+        with pytest.raises(PageError, match="owner-password is damaged; set the password again"):
+            ask()
+    password.set(PASSWORD)
+    assert password.matches(PASSWORD)
+
+
 def test_a_restart_logs_nobody_out(bin_: Bin) -> None:
     client = browser_of(bin_)
     log_in(client)

@@ -14,17 +14,22 @@ import numpy as np
 import pytest
 
 pytest.importorskip("torch")
+import torch
 from click.testing import CliRunner
 
 from device.bundle import Bundle
 from device.classifier import Classifier
 from device.pictures import read_picture
-from export.bundle import Limits, export_bundle
+from export import bundle
+from export.bundle import Limits, all_sources, export_bundle
+from export.equalise import Range
 from export.errors import ExportError
+from export.network import Network
+from export.quantize import Quantization
 from tests.drawn import a_picture, save
 from training.__main__ import main as training_command
 from training.errors import DataError
-from training.models import load_checkpoint
+from training.models import Student, load_checkpoint
 from training.strains import STRAINS
 
 ROOT = Path(__file__).parent.parent
@@ -94,6 +99,30 @@ def test_a_bundle_that_fails_verification_does_not_replace_the_old_one(run: Path
     assert out.read_bytes() == b"the previous bundle"
 
 
+def test_ways_to_quantize_are_compared_on_photos_that_calibrated_nothing(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen, originally = dict[str, set[bytes]](), bundle.rewritten
+
+    def pictures(photos: torch.Tensor) -> set[bytes]:
+        return {photo.numpy().tobytes() for photo in photos}
+
+    def rewritten(student: Student, photos: torch.Tensor) -> tuple[Network, dict[str, Range]]:
+        seen["ranges"] = pictures(photos)
+        return originally(student, photos)
+
+    def choose(_: Network, __: dict[str, Range], calibration: torch.Tensor, measured: torch.Tensor) -> Quantization:
+        seen.update(calibration=pictures(calibration), measured=pictures(measured))
+        raise ExportError("seen enough")
+
+    monkeypatch.setattr("export.bundle.rewritten", rewritten)
+    monkeypatch.setattr("export.bundle.choose_quantization", choose)
+    with pytest.raises(ExportError, match="seen enough"):
+        export_bundle(run, run / "never.onnx", "test-1", Limits(), calibration_photos=8)
+    assert seen["measured"] and seen["calibration"] == seen["ranges"]
+    assert not seen["measured"] & seen["calibration"]
+
+
 def test_a_co_teacher_of_a_recipe_that_learns_from_none_is_refused(run: Path) -> None:
     command = ["train", "--data", str(run.parent / "data"), "--run", str(run), "--recipe", "fast"]
     command += ["--co-teacher", str(run / "model.pt")]
@@ -112,8 +141,22 @@ def test_several_teachers_and_co_teachers_teach_and_the_checkpoint_says_which(ru
     provenance = json.loads(load_checkpoint(tmp_path / "model.pt")["provenance"])
     assert provenance["teachers"] == ["EfficientNet-Lite1", "EfficientNet-Lite0"], "each once"
     told = provenance["co_teachers"]
-    version = Bundle.open(run / "bundle.onnx").contract.version
-    assert [one.get("file", one.get("bundle")) for one in told] == ["model.pt", version]
+    taught = Bundle.open(run / "bundle.onnx").contract
+    assert [one.get("file", one.get("bundle")) for one in told] == ["model.pt", taught.version]
+    assert told[1]["sources"] == [source.model_dump() for source in taught.sources]
+
+
+def test_a_bundle_names_what_the_bundles_before_it_learnt_from() -> None:
+    town, web, former = (
+        {"name": name, "licence": licence, "photos": photos}
+        for name, licence, photos in (("town", "CC0", 40), ("web", "none stated", 1340), ("web", "none stated", 900))
+    )
+    first = {"bundle": "1", "sources": [former], "provenance": {"start": {"weights": "ImageNet"}}}
+    second = {"bundle": "2", "sources": [web], "provenance": {"average_of": [{"file": "model.pt"}, first]}}
+    provenance = {"start": second, "co_teachers": [second, {"bundle": "0", "provenance": {}}]}
+    assert all_sources([town], provenance) == [town, web]
+    licensed = town | {"licence": "MIT"}
+    assert all_sources([licensed], {"start": {**first, "sources": [town]}}) == [town, licensed]
 
 
 def test_a_co_teacher_may_teach_alone(run: Path, tmp_path: Path) -> None:

@@ -66,7 +66,9 @@ def trained(path: Path, split: Split) -> tuple[Student, tuple[str, ...], dict[st
         published = Student(len(contract.classes))
         ancestor = published if take_imagenet(published) is not None else None
         student = student_from_bundle(path, contract.classes, views, ancestor)
-        return student, contract.classes, {"bundle": contract.version, "provenance": contract.provenance}
+        learnt_from = [source.model_dump() for source in contract.sources]
+        told = {"bundle": contract.version, "sources": learnt_from, "provenance": contract.provenance}
+        return student, contract.classes, told
     student, checkpoint = load_student(path)
     return student, tuple(checkpoint["classes"]), checkpoint_told(path, checkpoint)
 

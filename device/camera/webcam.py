@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+from pathlib import Path
+
 import cv2
 import numpy as np
 
@@ -10,6 +13,9 @@ from device.clock import Clock
 from device.config import CameraSection
 from device.errors import CameraError
 
+log = logging.getLogger(__name__)
+
+DEVICES = Path("/dev")
 SETTLES_S = 1.0
 """Time that a camera takes to find its exposure and white balance, which then stay as they are."""
 _MANUAL_EXPOSURE, _AUTO_EXPOSURE = 1, 3
@@ -22,6 +28,9 @@ class Webcam:
     Exposure and white balance find their values in the first second and are then held where the camera can hold
     them: a bright thing on the tray would otherwise darken the whole picture.
 
+    A camera whose plug was shaken comes back under another number while its own is still held. So where `/dev/videoN`
+    is gone and just one USB camera is there, that one is opened.
+
     >>> camera = Webcam(0, CameraSection(), SystemClock())      # doctest: +SKIP
     >>> camera.read().pixels.shape                              # doctest: +SKIP
     (480, 640, 3)
@@ -33,7 +42,7 @@ class Webcam:
         """`number`: as in /dev/videoN. Raises `CameraError` where there is no such camera or another program has it."""
         self._name = f"The camera webcam:{number}"
         self._clock = clock
-        self._capture = cv2.VideoCapture(number)
+        self._capture = cv2.VideoCapture(_number_now(number))
         if not self._capture.isOpened():
             self._capture.release()
             raise CameraError(
@@ -67,3 +76,16 @@ class Webcam:
         if exposure > 0:
             self._capture.set(cv2.CAP_PROP_EXPOSURE, exposure)
         self._capture.set(cv2.CAP_PROP_AUTO_WB, 0)
+
+
+def _number_now(number: int) -> int:
+    """The number of the only USB camera where the camera's own is gone."""
+    if (DEVICES / f"video{number}").exists():
+        return number
+    # udev's links; a camera's further nodes, index 1 and on, give metadata. Some versions link a camera twice.
+    there = {link.resolve().name for link in (DEVICES / "v4l" / "by-path").glob("*-usb*-video-index0")}
+    if len(there) != 1:
+        return number
+    found = there.pop()
+    log.warning("There is no camera webcam:%d any more; the only USB camera, %s, is taken for it.", number, found)
+    return int(found.removeprefix("video"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import re
 import secrets
 import threading
 from collections.abc import Callable
@@ -25,6 +26,9 @@ from device.page.limits import RateLimit, client_key
 
 LETTERS_AT_LEAST, LETTERS_AT_MOST = 8, 1024
 KEY_BYTES = 32
+METHOD = "scrypt:32768:8:1"
+"""Werkzeug's own choice, written out, so that a hash which the card has altered is told from one that was kept."""
+_HASH = re.compile(rf"{METHOD}\$[A-Za-z0-9]+\$[0-9a-f]{{128}}")
 GUESSES_OF_ONE, GUESSES_OF_ALL, GUESSES_PERIOD_S = 8, 40, 900.0
 SESSION_S = 12 * 3600
 KEPT_AT_LOGIN = ("language", "csrf_token")
@@ -52,7 +56,7 @@ class Password:
             raise PageError(f"A password has at most {LETTERS_AT_MOST} characters; choose a shorter one.")
         if self._file is None:
             raise PageError("This bin keeps nothing, so it cannot keep a password; give journal.path.")
-        _write_secret(self._file, generate_password_hash(password, method="scrypt").encode())
+        _write_secret(self._file, generate_password_hash(password, method=METHOD).encode())
 
     def is_set(self) -> bool:
         return bool(self._hash())
@@ -69,13 +73,14 @@ class Password:
 
     def _hash(self) -> str:
         try:
-            return self._file.read_text("ascii").strip() if self._file else ""
+            kept = self._file.read_text("ascii", "replace").strip() if self._file else ""
         except FileNotFoundError:
             return ""
-        except UnicodeDecodeError as fault:
-            raise PageError(f"{self._file} is damaged; set the password again.") from fault
         except OSError as fault:
             raise PageError(f"{self._file} cannot be read ({fault.strerror}); set the password again.") from fault
+        if kept and not _HASH.fullmatch(kept):
+            raise PageError(f"{self._file} is damaged; set the password again.")
+        return kept
 
 
 def cookie_key(folder: Path | None) -> bytes:
