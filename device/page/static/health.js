@@ -1,6 +1,6 @@
 // Health: lids move without a reload, and show what they do; without this script the forms do the same with one.
 import { watch } from "./watch.js";
-import { say, words } from "./words.js";
+import { say, sentBy, words } from "./words.js";
 
 const lids = document.getElementById("lids");
 
@@ -25,7 +25,7 @@ if (lids) {
   for (const form of lids.querySelectorAll("form.move")) {
     form.addEventListener("submit", (event) => {
       event.preventDefault();
-      fetch(form.action, { method: "POST", body: new FormData(form, event.submitter), headers: { Accept: "application/json" } })
+      fetch(form.action, { method: "POST", body: sentBy(form, event.submitter), headers: { Accept: "application/json" } })
         .then((response) => { if (!response.ok) reload(); }, reload);
     });
   }

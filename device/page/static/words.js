@@ -8,6 +8,13 @@ export function say(element, sentence) {
   if (element.textContent !== sentence) element.textContent = sentence;
 }
 
+/** A form with the button that sends it, for browsers whose FormData takes no button. */
+export function sentBy(form, button) {
+  const sent = new FormData(form);
+  sent.append(button.name, button.value);
+  return sent;
+}
+
 /** A list of bars, the likeliest first, each in the colour of its compartment: `shares` material → 0…1. */
 export function drawBars(list, shares, atMost = 99) {
   const sorted = Object.entries(shares).sort((a, b) => b[1] - a[1]).slice(0, atMost);
