@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 Mask = NDArray[np.uint8]
-Box = tuple[float, float, float, float]
+FractionBox = tuple[float, float, float, float]
 
 WIDTH, HEIGHT = 160, 120
 """Presence looks at this many pixels: averaging the frame down takes most of the sensor's noise out."""
@@ -35,8 +35,8 @@ WHITE = 253.0
 TELLS = 0.05
 """Part of the samples that must be darker than white for the light to be fitted to them alone."""
 
-_LEVELS = np.log(np.minimum(np.arange(256, dtype=np.float32), np.float32(WHITE)) + np.float32(DARK))
-_BRIGHTEST = _LEVELS[-1]
+_LOGARITHMS = np.log(np.minimum(np.arange(256, dtype=np.float32), np.float32(WHITE)) + np.float32(DARK))
+_BRIGHTEST = _LOGARITHMS[-1]
 _RIDGE = np.diag(np.array([1e-3, *[0.3] * 5], np.float32))
 """Light is taken for even where too little is seen of it to tell how it falls."""
 _KERNEL = np.ones((3, 3), np.uint8)
@@ -54,12 +54,12 @@ class Measurement:
 
     area: float = 0.0
     motion: float = 0.0
-    box: Box | None = None
+    box: FractionBox | None = None
     changed: float = 1.0
     is_ghost: bool = False
 
 
-def levels(picture: NDArray[np.uint8]) -> Floats:
+def log_levels(picture: NDArray[np.uint8]) -> Floats:
     """(H, W, 3) uint8 → (120, 160, 3) float32: logarithm of the averaged levels, each with `DARK` added."""
     small = picture
     while small.shape[0] >= 2 * HEIGHT and small.shape[1] >= 2 * WIDTH and not (small.shape[0] | small.shape[1]) & 1:
@@ -67,7 +67,7 @@ def levels(picture: NDArray[np.uint8]) -> Floats:
         half = (small.shape[1] // 2, small.shape[0] // 2)
         small = np.asarray(cv2.resize(small, half, interpolation=cv2.INTER_AREA), np.uint8)
     small = np.asarray(cv2.resize(small, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA), np.uint8)
-    return np.asarray(cv2.LUT(small, _LEVELS), np.float32)
+    return np.asarray(cv2.LUT(small, _LOGARITHMS), np.float32)
 
 
 class Background:
@@ -75,7 +75,8 @@ class Background:
 
     Compares logarithms of the levels. A change of light multiplies the levels, those of the tray and of the dark floor
     beside it alike, by a smooth field: it is fitted, and the remembered tray is put into that light before anything
-    is compared. What still differs counts only where it has outlines, which soft shadows lack. All pictures: `levels`.
+    is compared. What still differs counts only where it has outlines, which soft shadows lack. All
+    pictures: `log_levels`.
     """
 
     def __init__(self, smallest_area: float) -> None:
@@ -94,9 +95,9 @@ class Background:
         if self._tray is None:
             self.absorb(picture)
         else:
-            rest = picture - _logarithm(self._tray)
+            rest = picture - _logarithms_of(self._tray)
             self._noise = max(self._noise, _noise(rest[::SPARSE, ::SPARSE]))
-            self._tray += (_levels(picture) - self._tray) / self._learnt
+            self._tray += (_levels_of(picture) - self._tray) / self._learnt
         return self._motion(picture)
 
     def forget(self) -> None:
@@ -106,7 +107,7 @@ class Background:
 
     def absorb(self, picture: Floats) -> None:
         """From now on, all that `picture` shows is tray."""
-        self._tray, self._thing = _levels(picture), None
+        self._tray, self._thing = _levels_of(picture), None
 
     def remember(self, picture: Floats) -> None:
         """Keep the looks of what covers the tray, to tell later whether it is still the same thing."""
@@ -118,7 +119,7 @@ class Background:
             raise ValueError("nothing was learnt yet")
         motion = self._motion(picture)
         lit = self._tray * self._light.fit(self._tray, picture)
-        expected = np.minimum(_logarithm(lit), _BRIGHTEST)
+        expected = np.minimum(_logarithms_of(lit), _BRIGHTEST)
         rest = picture - expected
         noise = self._bounded(_noise(rest[::SPARSE, ::SPARSE]))
         self._mask = _outlined(rest, noise)
@@ -159,10 +160,10 @@ class Background:
         region = (self._mask | mask) > 0
         return float(np.mean(_largest(np.abs(picture - looks))[region] > 2 * DIFFERS))
 
-    def _outline_is_older(self, picture: Floats, mean: Floats) -> bool:
+    def _outline_is_older(self, picture: Floats, expected: Floats) -> bool:
         """Whether the outline of what differs is seen in the remembered tray rather than in the picture."""
         outline = cv2.morphologyEx(self._mask, cv2.MORPH_GRADIENT, _KERNEL)[1:-1, 1:-1] > 0
-        now, remembered = (float(_steps(one)[outline].mean()) for one in (picture, mean))
+        now, remembered = (float(_steps(one)[outline].mean()) for one in (picture, expected))
         return remembered > EDGE / 2 and remembered > 1.5 * now
 
 
@@ -181,7 +182,7 @@ class _Light:
     def fit(self, tray: Floats, picture: Floats) -> Floats:
         """`tray`: levels, (120, 160, 3) float32 → by what the light multiplies them; 1 where most does not follow."""
         before = np.maximum(tray[::SPARSE, ::SPARSE].reshape(-1, 3), 1)
-        now = np.maximum(_levels(picture[::SPARSE, ::SPARSE].reshape(-1, 3)), 1)
+        now = np.maximum(_levels_of(picture[::SPARSE, ::SPARSE].reshape(-1, 3)), 1)
         tells = np.all(np.maximum(before, now) < WHITE - 0.5, axis=1)
         if np.mean(tells) < TELLS:
             tells[:] = True
@@ -205,7 +206,7 @@ class _Light:
         return np.asarray(cv2.exp((self._surface @ weights).reshape(tray.shape)), np.float32)
 
 
-def covers(box: Box) -> bool:
+def covers(box: FractionBox) -> bool:
     """Whether a box fills the region, but for a strip."""
     return box[2] >= 0.85 and box[3] >= 0.85
 
@@ -233,11 +234,11 @@ def _steps(picture: Floats) -> Floats:
     return _largest(np.asarray(cv2.max(across, down), np.float32))
 
 
-def _logarithm(tray: Floats) -> Floats:
+def _logarithms_of(tray: Floats) -> Floats:
     return np.asarray(cv2.log(tray + np.float32(DARK)), np.float32)
 
 
-def _levels(picture: Floats) -> Floats:
+def _levels_of(picture: Floats) -> Floats:
     return np.asarray(cv2.exp(picture), np.float32).reshape(picture.shape) - np.float32(DARK)
 
 

@@ -82,6 +82,11 @@ def decide(observations: Sequence[Observation], policy: Policy) -> Decision:
     )
 
 
+def lid_cost(costs: CostMatrix, right: str, opened: str) -> float:
+    """What it costs to open a lid when another is right: 0 for the right one, 1 where the matrix is silent."""
+    return costs.get(right, {}).get(opened, 0.0 if right == opened else 1.0)
+
+
 def _choose_compartment(posterior: Mapping[str, float], policy: Policy) -> tuple[str, float]:
     belief: dict[str, float] = {}
     for material, probability in posterior.items():
@@ -89,10 +94,7 @@ def _choose_compartment(posterior: Mapping[str, float], policy: Policy) -> tuple
         belief[compartment] = belief.get(compartment, 0.0) + float(probability)
 
     def expected_cost(opened: str) -> float:
-        return sum(
-            probability * policy.cost_matrix.get(right, {}).get(opened, 0.0 if right == opened else 1.0)
-            for right, probability in belief.items()
-        )
+        return sum(probability * lid_cost(policy.cost_matrix, right, opened) for right, probability in belief.items())
 
     chosen = min(belief, key=lambda compartment: (expected_cost(compartment), -belief[compartment]))
     return chosen, belief[chosen]

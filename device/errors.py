@@ -30,7 +30,7 @@ class JournalError(PilahError):
 
 
 class PageError(PilahError):
-    """The page cannot be served, or a request asks for what it may not have."""
+    """The page cannot be served, or its password or key cannot be kept or read."""
 
 
 class MachineError(PilahError):

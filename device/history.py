@@ -48,9 +48,7 @@ _config = click.option("--config", "config_file", type=click.Path(path_type=Path
 
 @click.command()
 @_config
-@click.option(
-    "--since", "since_s", callback=_time_s, metavar="TIME", help="30m, 12h, 7d, 4w, 2026-11-24 or 2026-11-24T08:00."
-)
+@_since("30m, 12h, 7d, 4w, 2026-11-24 or 2026-11-24T08:00.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print comma-separated values with a heading.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
 def history(config_file: Path | None, since_s: float | None, as_csv: bool, as_json: bool) -> None:
@@ -75,13 +73,7 @@ def history(config_file: Path | None, since_s: float | None, as_csv: bool, as_js
 
 @click.command()
 @_config
-@click.option(
-    "--since",
-    "since_s",
-    callback=_time_s,
-    metavar="TIME",
-    help=f"As for `pilah history`; {DAYS} days unless it is given.",
-)
+@_since(f"As for `pilah history`; {DAYS} days unless it is given.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def stats(config_file: Path | None, since_s: float | None, as_json: bool) -> None:
     """Draw how much was dropped each day, and into which compartment."""

@@ -21,6 +21,8 @@ from device.config import Config, journal_path
 from device.drops import Drop, Search
 from device.errors import JournalError
 
+PHOTOS_AT_LEAST = 500
+"""Asked photos that are kept, where no pictures of drops are: each was given a material by hand."""
 WAITS_S = 5.0
 """How long one writer waits for another."""
 _MAY_BE_BROKEN = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
@@ -141,7 +143,7 @@ class Journal:
             database.execute(
                 "INSERT INTO photos (time_s, material, jpeg) VALUES (?, ?, ?)", (time.time(), material, encoded)
             )
-            _keep_newest(database, "photos", "id", max(self._thumbnails_at_most, 500))
+            _keep_newest(database, "photos", "id", max(self._thumbnails_at_most, PHOTOS_AT_LEAST))
 
     # Reading.
 
@@ -280,11 +282,10 @@ class Journal:
 
     def _set_aside(self) -> Path:
         aside = self.path.with_name(f"{self.path.name}.broken-{time.strftime('%Y%m%dT%H%M%S')}")
-        with _told(self.path):
-            for ending in ("-wal", "-shm", ""):
-                part = self.path.with_name(self.path.name + ending)
-                if part.exists():
-                    part.replace(aside.with_name(aside.name + ending))
+        for ending in ("-wal", "-shm", ""):
+            part = self.path.with_name(self.path.name + ending)
+            if part.exists():
+                part.replace(aside.with_name(aside.name + ending))
         return aside
 
 

@@ -43,20 +43,23 @@ def lit(signal: Signal, since_s: float, fault_for_s: float | None, now_s: float)
     `fault_for_s`: for how long something has been out of order although the bin goes on, or None; the fault's light
     then blinks beside the signal.
     """
-    blink = int(now_s / BLINK_S) % 2 == 0
     is_faulty = fault_for_s is not None or signal == "fault"
     colour = _COLOURS["fault" if is_faulty and signal == "idle" else signal]
-    shown = blink if is_faulty and signal in ("idle", "fault") else True
+    shown = _blinks(now_s) if is_faulty and signal in ("idle", "fault") else True
     beeps = [_beeps(since_s, _BEEPS.get(signal, 0)), fault_for_s is not None and _beeps(fault_for_s, _BEEPS["fault"])]
     return {
         "thinking": signal == "thinking",
         "unsure": signal == "unsure",
-        "fault": is_faulty and blink,
+        "fault": is_faulty and _blinks(now_s),
         "red": colour[0] and shown,
         "green": colour[1] and shown,
         "blue": colour[2] and shown,
         "buzzer": any(beeps),
     }
+
+
+def _blinks(now_s: float) -> bool:
+    return int(now_s / BLINK_S) % 2 == 0
 
 
 def _beeps(since_s: float, times: int) -> bool:
@@ -106,9 +109,8 @@ class Lights:
             self._faulty_since_s = now_s
         fault_for_s = None if self._faulty_since_s is None else now_s - self._faulty_since_s
         states = lit(signal, since_s, fault_for_s, now_s)
-        blink = int(now_s / BLINK_S) % 2 == 0
         for compartment, state in lids.items():
-            states[f"lid {compartment}"] = blink if state == "fault" else state != "closed"
+            states[f"lid {compartment}"] = _blinks(now_s) if state == "fault" else state != "closed"
         for key, light in self._lights.items():
             if self._shown.get(key, False) != states[key]:
                 self._switch(key, light, states[key])

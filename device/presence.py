@@ -8,12 +8,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from device.background import Background, Measurement, covers, levels
+from device.background import Background, FractionBox, Measurement, covers, log_levels
 from device.camera import Frame
 from device.config import PresenceSection, RegionSection
 
 State = Literal["empty", "arriving", "still", "leaving"]
-Box = tuple[int, int, int, int]
+PixelBox = tuple[int, int, int, int]
 
 QUIET = 0.002
 """Part of the region that may change from frame to frame while things lie still."""
@@ -41,8 +41,8 @@ class Sighting:
     state: State
     time_s: float
     since_s: float
-    region: Box
-    box: Box | None = None
+    region: PixelBox
+    box: PixelBox | None = None
     at_rest_since_s: float | None = None
     object_id: int | None = None
 
@@ -155,7 +155,7 @@ class Presence:
         """What `frame` shows, after the frames before it. Frames come in the order of their times."""
         view = frame.pixels if frame.small is None else frame.small
         left, top, width, height = _in_pixels(self._region, *view.shape[:2])
-        picture = levels(view[top : top + height, left : left + width])
+        picture = log_levels(view[top : top + height, left : left + width])
         region = _in_pixels(self._region, *frame.pixels.shape[:2])
         if self._is_learning:
             self._learn(picture, frame.time_s)
@@ -203,12 +203,12 @@ def _span(start: int, length: int, wanted: int, region_start: int, region_length
     return min(max(begin, region_start), region_start + region_length - wanted), wanted
 
 
-def _in_pixels(region: RegionSection, height: int, width: int) -> Box:
+def _in_pixels(region: RegionSection, height: int, width: int) -> PixelBox:
     left, top = round(region.left * width), round(region.top * height)
     return left, top, round(region.right * width) - left, round(region.bottom * height) - top
 
 
-def _placed(box: tuple[float, float, float, float], region: Box) -> Box:
+def _placed(box: FractionBox, region: PixelBox) -> PixelBox:
     left, top, width, height = box
     return (
         region[0] + round(left * region[2]),
@@ -218,6 +218,6 @@ def _placed(box: tuple[float, float, float, float], region: Box) -> Box:
     )
 
 
-def _as_fractions(box: Box, region: Box) -> tuple[float, float, float, float]:
+def _as_fractions(box: PixelBox, region: PixelBox) -> FractionBox:
     left, top, width, height = region
     return (box[0] - left) / width, (box[1] - top) / height, box[2] / width, box[3] / height

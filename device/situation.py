@@ -121,7 +121,7 @@ Effect = Look | Announce | Open | Close | CloseAll | Show | Finish
 
 @dataclass(frozen=True)
 class Waiting:
-    """All lids are closed."""
+    """No lid serves; nothing begins before all are closed."""
 
 
 @dataclass(frozen=True)

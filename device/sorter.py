@@ -64,12 +64,8 @@ class Sorter:
             case Deciding() as phase:
                 situation = self._decide(situation, phase, now_s, effects)
             case Serving(lid="open") as phase if not self._stays_open(situation, phase, now_s):
-                situation = replace(
-                    situation,
-                    phase=replace(phase, lid="closing", since_s=now_s),
-                    stuck=situation.stuck | situation.pressed & {phase.compartment},
-                )
-                effects.append(Close(phase.compartment))
+                stuck = situation.stuck | situation.pressed & {phase.compartment}
+                situation = _close_now(replace(situation, stuck=stuck), phase, now_s, effects)
             case Halted(until_s) if now_s >= until_s and not situation.unclosed:
                 situation = replace(situation, phase=Waiting(), free_since_s=now_s)
                 effects.append(Show("idle"))
@@ -116,7 +112,7 @@ class Sorter:
             return replace(situation, phase=replace(phase, lid="open", since_s=now_s, was_open=True))
         if state == "fault" and phase.drop is not None and not phase.was_open:
             return self._serve(situation, phase.drop, now_s, effects)
-        return _finish(situation, phase, now_s, effects) if state in ("closed", "fault") else situation
+        return _finish(situation, phase, effects) if state in ("closed", "fault") else situation
 
     # Rules.
 
@@ -221,7 +217,7 @@ def _close_now(situation: Situation, phase: Serving, now_s: float, effects: list
     return replace(situation, phase=replace(phase, lid="closing", since_s=now_s))
 
 
-def _finish(situation: Situation, phase: Serving, now_s: float, effects: list[Effect]) -> Situation:
+def _finish(situation: Situation, phase: Serving, effects: list[Effect]) -> Situation:
     if phase.drop is not None:
         effects.append(Finish(phase.drop, phase.was_open))
     effects.append(Show("idle"))

@@ -20,6 +20,7 @@ from export.errors import ExportError
 from export.network import Clip, Convolution, Network
 
 STEP = 1 / 255
+"""Of every 8-bit intermediate."""
 OPSET = 17
 """ONNX Runtime 1.13 of 2022 and later read it."""
 OPSETS = range(13, OPSET + 1)

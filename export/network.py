@@ -83,7 +83,7 @@ class Stage:
 class Network:
     """stem (7×7, rectified) → max pool → stages → clip → mean → classifier.
 
-    The stem takes raw pixels minus `zero_point`. `classifier`: (K, C) and (K,).
+    The stem takes raw pixels minus `zero_point`. `weight` (K, C) and `bias` (K,) are the classifier's.
     """
 
     stem: Convolution

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from device.bench import Contestant, LeftOut
 from device.bundle import Bundle
+from device.camera.simulated import SAMPLES
 from device.errors import PilahError
 from device.pictures import picture_files
 from export.errors import ExportError
@@ -28,9 +29,6 @@ from training.models import Student, load_student
 from training.revive import student_from_bundle
 
 log = logging.getLogger(__name__)
-
-SAMPLES = Path(__file__).parent.parent / "device" / "camera" / "samples"
-"""Rendered pictures that are shipped: plain INT8 recipes take their ranges from them."""
 
 
 def make_peers(bundle: Path, folder: Path, run_folder: Path | None = None) -> Iterator[Contestant | LeftOut]:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from device.bundle import Bundle
+from device.camera.simulated import SAMPLES
 from device.pictures import picture_files
 from export.bundle import rewritten
 from export.equalise import equalise
@@ -20,8 +21,6 @@ from training.augment import evaluation_view, read_photo
 from training.models import Student, load_student
 from training.options import Told
 from training.revive import student_from_bundle
-
-PICTURES = Path(__file__).parent.parent / "device" / "camera" / "samples"
 
 
 @torch.no_grad()
@@ -51,7 +50,7 @@ def names(network: Network) -> list[str]:
 @click.command(cls=Told)
 @click.option("--run", "run_folder", type=click.Path(path_type=Path), help="A training; default: the bundle's network.")
 @click.option("--bundle", type=click.Path(path_type=Path), default=Path("models/default.onnx"), show_default=True)
-@click.option("--photos", type=click.Path(path_type=Path), default=PICTURES, show_default=True)
+@click.option("--photos", type=click.Path(path_type=Path), default=SAMPLES, show_default=True)
 @click.option(
     "--count",
     type=click.IntRange(1),

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from device.bundle import Bundle
+from device.camera.simulated import SAMPLES
 from device.classifier import prepare
 from device.pictures import picture_files, read_picture
 from tests.arm64 import PI_4, PI_5, Processor, emulate, what_is_missing
 
 MODEL = Path(__file__).parents[1] / "models" / "default.onnx"
-SAMPLES = Path(__file__).parents[1] / "device" / "camera" / "samples"
 PHOTOS = Path(os.environ["PILAH_DATA"]) / "trashnet" / "val" if "PILAH_DATA" in os.environ else SAMPLES
 STEP = 1 / 255
 missing = what_is_missing()

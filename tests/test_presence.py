@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from device.background import Background, Measurement, levels
+from device.background import Background, Measurement, log_levels
 from device.camera import Frame
 from device.camera.simulated import SimulatedTray, TrayLife
 from device.clock import ManualClock
@@ -60,10 +60,10 @@ def bench_with(folder: Path, life: TrayLife, seed: int = 0) -> Bench:
 
 
 def test_a_tray_of_which_every_bit_counts_still_follows_the_light() -> None:
-    background, dark = Background(smallest_area=0.0), levels(np.full((480, 640, 3), 100, np.uint8))
+    background, dark = Background(smallest_area=0.0), log_levels(np.full((480, 640, 3), 100, np.uint8))
     background.learn(dark)
     for level in range(100, 60, -1):
-        seen = background.measure(levels(np.full((480, 640, 3), level, np.uint8)), elapsed_s=5.0)
+        seen = background.measure(log_levels(np.full((480, 640, 3), level, np.uint8)), elapsed_s=5.0)
         assert seen == Measurement(motion=seen.motion)
 
 

@@ -33,7 +33,7 @@ BLUR_PX, NOISE = 2.2, 25.0
 
 
 class CheapCamera(torch.nn.Module):
-    """White balance off, noise of the sensor and JPEG artefacts, each with probability one half × `strength`.
+    """White balance off, in every other picture, noise of the sensor and JPEG artefacts, each in half × `strength`.
 
     Takes and gives (…, 3, H, W) uint8.
     """

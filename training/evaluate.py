@@ -17,7 +17,7 @@ from torch.nn import functional
 from device.bundle import CostMatrix, Thresholds
 from device.classifier import Observation
 from device.config import Config
-from device.decision import Decision, Policy, decide
+from device.decision import Decision, Policy, decide, lid_cost
 from training.errors import DataError
 from training.files import sha256_of
 from training.outcome import Outcome
@@ -148,13 +148,9 @@ def organic_into_recyclable(lids: Sequence[tuple[str, str]]) -> NDArray[np.bool_
     return np.array([opened == "recyclable" for right, opened in lids if right == "organic"], dtype=bool)
 
 
-def lid_cost(right: str, opened: str, costs: CostMatrix = COST_MATRIX) -> float:
-    return costs.get(right, {}).get(opened, 0.0 if right == opened else 1.0)
-
-
 def mean_cost(lids: Sequence[tuple[str, str]], costs: CostMatrix = COST_MATRIX) -> float:
     """Average cost of the opened lids."""
-    return float(np.mean([lid_cost(right, opened, costs) for right, opened in lids]))
+    return float(np.mean([lid_cost(costs, right, opened) for right, opened in lids]))
 
 
 def choose_thresholds(outcome: Outcome, temperature: float) -> Thresholds:

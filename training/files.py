@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from device.config.files import sync_folder
+from device.files import sync_folder
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:

@@ -32,8 +32,9 @@ class Recipe:
 
     `batch` is drawn over all processes together; `mixup` and `cutmix`: the parameter of their Beta distribution, 0 for
     none; where both are given, each batch takes one of them by chance (Zhang et al. 2018; Yun et al. 2019).
-    `distillation`: weight of the teacher's soft labels against the true ones; `hint`: weight of the pooled-feature
-    loss (Romero et al. 2015, FitNets) at stride 8, 16 and 32; `temperature`: of the soft labels (Hinton et al. 2015).
+    `distillation`: weight of the teacher's soft labels against the true ones; `hint`: weight of the feature
+    maps' directions (Romero et al. 2015, FitNets) at stride 8, 16 and 32; `temperature`: of the soft labels (Hinton et
+    al. 2015).
     `echo`: how often a view is taught, which is made and shown to the teacher once (Choi et al. 2019, data echoing).
     `teacher_epochs`: how long the teacher is fine-tuned above stride 8, after its head was fitted; 0: not at all.
     `norms`: of the student, see training/shared.py; `own` keeps what ImageNet weights know, `shared` is faster.

@@ -12,19 +12,17 @@ from pathlib import Path
 import numpy as np
 import onnx
 import torch
-from numpy.typing import NDArray
 from onnx import numpy_helper
 from torch import Tensor, nn
 from torch.nn import functional
 
 from export.columns import ungroup_columns
+from export.graph import STEP
+from export.network import Array
 from training.errors import CheckpointError
 from training.models import DEVIATION, Student
 from training.shared import scale_inputs
 
-Array = NDArray[np.float64]
-STEP = 1 / 255
-"""Of every 8-bit intermediate (export/graph.py)."""
 SMALLEST_SCALE = 1e-3
 """Of a BatchNorm's channel that still counts; below, it is treated as this."""
 ROUNDS = 6

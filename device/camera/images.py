@@ -86,7 +86,6 @@ class ImageFolder:
         self._frames.close()
 
     def _play(self) -> Generator[tuple[NDArray[np.uint8], Path | None], None, None]:
-        tray = _patterned(self._settings.height, self._settings.width)
         for file, picture in self._pictures:
             tray = _patterned(*picture.shape[:2])
             yield from self._wait(tray)

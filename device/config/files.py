@@ -4,7 +4,6 @@ leaves half a file."""
 from __future__ import annotations
 
 import difflib
-import os
 import tomllib
 from collections.abc import Mapping
 from importlib import resources
@@ -108,18 +107,8 @@ def write_config(path: Path, text: str) -> None:
         if is_there:
             write_whole(path.with_name(f"{path.name}.previous"), path.read_bytes(), was, mode)
         write_whole(path, text.encode(), was, mode)
-        sync_folder(path.parent)
     except OSError as fault:
         raise ConfigError(f"The configuration {path} cannot be written: {fault.strerror or fault}.") from fault
-
-
-def sync_folder(folder: Path) -> None:
-    """Let the new names in a folder reach the disk too."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _read(path: Path) -> str:

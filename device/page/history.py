@@ -13,7 +13,7 @@ from flask_babel import format_datetime
 
 from device.drops import NUMBER_AT_MOST, Search, all_drops, csv_lines
 from device.page import words
-from device.page.bin import Bin, Journal, the_bin
+from device.page.bin import Bin, the_bin, the_journal
 from device.page.estimate import ORGANIC_DROP_KG, saving
 
 DAYS_AT_FIRST = 14
@@ -45,7 +45,7 @@ def page() -> ResponseReturnValue:
     total = sum(number for *_, number in counts)
     unsure = sum(number for _, _, verdict, number in counts if verdict != "sure")
     organic = sum(number for _, compartment, _, number in counts if compartment == "organic")
-    drops = _journal().drops(search, ROWS + 1, request.args.get("before", type=_number))
+    drops = the_journal().drops(search, ROWS + 1, request.args.get("before", type=_number))
     return render_template(
         "history.html",
         first=first,
@@ -69,7 +69,7 @@ def page() -> ResponseReturnValue:
 def table() -> ResponseReturnValue:
     """The drops that the filter leaves, newest first; written as they are read."""
     search, first, last, _ = _search()
-    response = Response(csv_lines(all_drops(_journal(), search)), mimetype="text/csv")
+    response = Response(csv_lines(all_drops(the_journal(), search)), mimetype="text/csv")
     response.headers["Content-Disposition"] = f'attachment; filename="pilah-{first}-{last}.csv"'
     return response
 
@@ -84,7 +84,7 @@ def _search() -> tuple[Search, date, date, Counts]:
     first = min(last, request.args.get("from", last - timedelta(days=DAYS_AT_FIRST - 1), _day))
     compartment, verdict = request.args.get("compartment"), request.args.get("verdict")
     days = Search(_midnight_s(first), _midnight_s(last + timedelta(days=1)))
-    counts = _journal().counts(days)
+    counts = the_journal().counts(days)
     search = replace(
         days,
         compartment=compartment if compartment in _compartments(counts) else None,
@@ -134,9 +134,3 @@ def _chart(counts: Counts, compartments: list[str], first: date, last: date) -> 
 
 def _local_time(time_s: float) -> str:
     return str(format_datetime(datetime.fromtimestamp(time_s), "d MMM y, HH:mm", rebase=False))
-
-
-def _journal() -> Journal:
-    journal = the_bin().journal
-    assert journal is not None, "the blueprint is registered with a journal only"
-    return journal

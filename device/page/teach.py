@@ -9,7 +9,7 @@ from flask_babel import gettext as _
 from device.drops import NUMBER_AT_MOST, Drop
 from device.errors import PictureError
 from device.page.ask import Asker, picture_sentence
-from device.page.bin import Bin, Journal, the_bin
+from device.page.bin import Bin, the_bin, the_journal
 from device.page.owner import owner_only
 
 CARDS = 24
@@ -28,7 +28,7 @@ def install(app: Flask, bin_: Bin) -> None:
 def page() -> ResponseReturnValue:
     return render_template(
         "teach.html",
-        drops=_journal().to_teach(CARDS),
+        drops=the_journal().to_teach(CARDS),
         likeliest_first=_likeliest_first,
         keeps_thumbnails=the_bin().config.journal.thumbnails,
     )
@@ -42,7 +42,7 @@ def _likeliest_first(drop: Drop) -> list[str]:
 @teach.get(f"{DROP}.jpg")
 @owner_only
 def thumbnail(drop: int) -> ResponseReturnValue:
-    picture = _journal().thumbnail(drop)
+    picture = the_journal().thumbnail(drop)
     if picture is None:
         abort(404)
     response = Response(picture, mimetype="image/jpeg")
@@ -54,7 +54,7 @@ def thumbnail(drop: int) -> ResponseReturnValue:
 @teach.post(DROP)
 @owner_only
 def teach_drop(drop: int) -> ResponseReturnValue:
-    if not _journal().correct(drop, _material()):
+    if not the_journal().correct(drop, _material()):
         abort(404)
     if request.accept_mimetypes.accept_html:
         flash(_("Saved. Thank you!"))
@@ -72,7 +72,7 @@ def teach_photo() -> ResponseReturnValue:
         abort(400)
     asker: Asker = current_app.extensions["pilah-asker"]
     try:
-        _journal().keep_photo(asker.encode_anew(photo.stream.read(), _("The photo")), material)
+        the_journal().keep_photo(asker.encode_anew(photo.stream.read(), _("The photo")), material)
     except PictureError as fault:
         return {"error": picture_sentence(fault)}, 415
     return {"saved": True}
@@ -83,9 +83,3 @@ def _material() -> str:
     if material not in the_bin().contract.classes:
         abort(400)
     return material
-
-
-def _journal() -> Journal:
-    journal = the_bin().journal
-    assert journal is not None, "the blueprint is registered with a journal only"
-    return journal

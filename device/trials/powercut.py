@@ -9,7 +9,7 @@ import select
 import signal
 import sqlite3
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from device.drops import Drop, Search
@@ -21,6 +21,8 @@ opens and checks the file."""
 BEGINS_WITHIN_S = 10.0
 DROP = Drop(0, 1e9, "glass", "recyclable", 0.9, "sure", {"glass": 0.9}, "1-1", latency_ms=200.0, lid="closed")
 THUMBNAIL = 9000 * b"j"
+DROPS_AT_MOST = 10_000_000
+"""More than any trial writes: none may be lost to make room."""
 CONFIRMATION = 8
 """Bytes: the number of a drop that was committed."""
 
@@ -40,14 +42,14 @@ class PowerCuts:
 def cut_power(folder: Path, kills: int, seed: int = 0) -> PowerCuts:
     """`kill -9` the writer `kills` times at random moments; look at the file after each. POSIX only."""
     chance, path = random.Random(seed), folder / "journal.db"
-    journal = Journal(path, drops_at_most=10_000_000)
+    journal = Journal(path, DROPS_AT_MOST)
     committed, amid, unsound = set[int](), 0, 0
     for kill in range(kills):
         confirmed = _write_until_killed(path, chance.uniform(0, LIVES_AT_MOST_S), is_awaited=kill % 4 != 3)
         amid += bool(confirmed)
         committed.update(confirmed)
         unsound += not _is_sound(path)
-    there = {drop.id for drop in journal.drops(Search(), 10_000_000)}
+    there = {drop.id for drop in journal.drops(Search(), DROPS_AT_MOST)}
     return PowerCuts(kills, amid, len(committed), len(committed - there), unsound)
 
 
@@ -73,12 +75,10 @@ def _write_until_killed(path: Path, lives_s: float, is_awaited: bool) -> list[in
 
 def _write_for_ever(path: Path, confirms: int) -> None:
     with contextlib.suppress(BaseException):
-        journal = Journal(path, drops_at_most=10_000_000, thumbnails_at_most=20)
+        journal = Journal(path, DROPS_AT_MOST, thumbnails_at_most=20)
         journal.open()
         while True:
-            number = journal.write(
-                Drop(0, time.time(), "glass", "recyclable", 0.9, "sure", {"glass": 0.9}), b"j" * 9000
-            )
+            number = journal.write(replace(DROP, time_s=time.time()), THUMBNAIL)
             os.write(confirms, number.to_bytes(CONFIRMATION))
     os._exit(1)
 

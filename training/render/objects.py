@@ -169,7 +169,7 @@ def organic(chance: Chance) -> list[Part]:
             path = np.stack([1.1 * np.sin(angle), 1.1 * (1 - np.cos(angle)), 0.2 + 0.05 * np.sin(3 * angle)], 1)
             radius = 0.20 * np.clip(1.12 - np.abs(np.linspace(-1, 1, 80)) ** 6, 0.12, 1)
             skin = textures.peel((0.90, 0.72, 0.14), chance, chance.uniform(0.3, 1.2))
-            parts.append(Part(shapes.tube(path, radius, 0.9, 6 * 8).turned(rotation(2, turn * 0.14)), "plastic", skin))
+            parts.append(Part(shapes.tube(path, radius, 0.9).turned(rotation(2, turn * 0.14)), "plastic", skin))
         return parts
     if kind == "leaf":
         parts = []

@@ -80,23 +80,16 @@ def creases(size: int, count: int, chance: np.random.Generator) -> Floats:
     return height / max(1e-9, float(height.std()))
 
 
-def sheet(width: float, depth: float, height: Floats, bend: float = 0.0) -> Mesh:
-    """A sheet with a height at each point, (S, S), bent up around y by `bend` radians."""
+def sheet(width: float, depth: float, height: Floats) -> Mesh:
+    """A sheet with a height at each point, (S, S)."""
     size = len(height)
     y, x = np.meshgrid(
         np.linspace(-depth / 2, depth / 2, size), np.linspace(-width / 2, width / 2, size), indexing="ij"
     )
-    if bend:
-        radius = width / bend
-        points = np.stack(
-            [np.sin(x / radius) * (radius - height), y, radius - np.cos(x / radius) * (radius - height)], 2
-        )
-    else:
-        points = np.stack([x, y, height], axis=2)
-    return surface(points)
+    return surface(np.stack([x, y, height], axis=2))
 
 
-def slab(width: float, depth: float, thickness: float, sides: int = 2) -> list[Mesh]:
+def slab(width: float, depth: float, thickness: float) -> list[Mesh]:
     """A box as six faces, each with texture coordinates of its own: top, bottom, then the four sides."""
     w, d, h = width / 2, depth / 2, thickness
     corner = {
@@ -107,7 +100,7 @@ def slab(width: float, depth: float, thickness: float, sides: int = 2) -> list[M
         "left": [(-w, d, 0), (-w, -d, 0), (-w, d, h), (-w, -d, h)],
         "right": [(w, -d, 0), (w, d, 0), (w, -d, h), (w, d, h)],
     }
-    return [surface(np.array(points, float).reshape(sides, sides, 3)) for points in corner.values()]
+    return [surface(np.array(points, float).reshape(2, 2, 3)) for points in corner.values()]
 
 
 def blob(radius: Floats, stretch: tuple[float, float, float]) -> Mesh:
@@ -115,7 +108,7 @@ def blob(radius: Floats, stretch: tuple[float, float, float]) -> Mesh:
     rows, columns = radius.shape
     theta, phi = np.meshgrid(np.linspace(0, np.pi, rows), np.linspace(0, 2 * np.pi, columns), indexing="ij")
     seam = np.linspace(0, 1, columns)
-    radius = radius * (1 - seam) + radius[:, ::-1] * seam if columns else radius
+    radius = radius * (1 - seam) + radius[:, ::-1] * seam
     points = np.stack([np.sin(theta) * np.cos(phi), np.sin(theta) * np.sin(phi), np.cos(theta)], 2) * radius[..., None]
     return surface(points * np.array(stretch))
 

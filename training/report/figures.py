@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from device.decision import Decision, Policy
+from device.decision import Decision, Policy, lid_cost
 from training.evaluate import (
     BINS,
     NO_THRESHOLDS,
     cross_fitted_calibration_error,
     decisions,
     expected_calibration_error,
-    lid_cost,
     lids_of,
     mean_cost,
     opened_well,
@@ -100,7 +99,7 @@ def _counts(pairs: Lids) -> dict[str, dict[str, int]]:
 def _wrong(lids: Lids, rule: Policy) -> list[dict[str, Any]]:
     """The wrong lids by what they cost together, dearest first."""
     rows = [
-        {"right": right, "opened": opened, "photos": n, "cost": round(n * lid_cost(right, opened, rule.cost_matrix), 2)}
+        {"right": right, "opened": opened, "photos": n, "cost": round(n * lid_cost(rule.cost_matrix, right, opened), 2)}
         for (right, opened), n in sorted(Counter(lids).items())
         if right != opened
     ]
