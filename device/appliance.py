@@ -204,11 +204,16 @@ class Appliance:
         self._hear_camera()
         if frame is not None:
             self._frames_s = self._clock.now()
-            self._newest = frame, self._presence.update(frame)
+            self._newest = frame, self._presence.update(frame, self._something_waits())
             self._tell(Seen(self._newest[1]))
         self._tell(Elapsed())
         if not isinstance(self._situation.phase, Halted):
             self._reports.mend("loop", "The bin sorts again.")
+
+    def _something_waits(self) -> bool:
+        """Whether something lies there that was not judged yet; in maintenance what lies there is nobody's waste."""
+        lying = None if self._newest is None else self._newest[1].object_id
+        return lying not in (None, self._situation.judged_id) and not self._situation.is_maintenance
 
     def _fail(self, fault: Exception) -> None:
         message = str(fault) or type(fault).__name__
@@ -241,10 +246,11 @@ class Appliance:
             self._told[name] = lid.state
             if lid.fault is not None or lid.state == "closed":
                 self._reports.judge(f"lid {name}", lid.fault, f"The lid {name} closes again.")
-            self._tell(LidReached(name, lid.state))
-            if lid.state == "open":
+            reached = lid.state  # telling it may set the lid in motion again
+            self._tell(LidReached(name, reached))
+            if reached == "open":
                 self._feed.lid_opened()
-            elif lid.state == "closed":
+            elif reached == "closed":
                 self._feed.lid_closed()
 
     def _hear_camera(self) -> None:

@@ -15,6 +15,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from device.config.sections import Name
 from device.errors import BundleError
 from device.session import open_session
 
@@ -48,7 +49,7 @@ class Thresholds(_Section):
     """Below `confidence` a drop is *unsure*, below `energy` (if any) it is *unknown*."""
 
     confidence: Probability
-    energy: float | None = None
+    energy: float | None = Field(default=None, allow_inf_nan=False)
 
 
 class Source(_Section):
@@ -74,7 +75,7 @@ class Contract(_Section):
     """What a bundle says of itself: the typed form of its `metadata_props`."""
 
     pilah_contract: Literal[1]
-    classes: tuple[str, ...] = Field(min_length=2)
+    classes: tuple[Name, ...] = Field(min_length=2)
     version: str = Field(min_length=1)
     preprocess: Preprocess
     temperature: float = Field(gt=0)
@@ -168,7 +169,7 @@ def _read_contract(path: Path, metadata: dict[str, str]) -> Contract:
         raise BundleError(f"{path}: the metadata is not JSON ({fault}): export the model again.") from fault
     if values["pilah_contract"] != CONTRACT:
         raise BundleError(
-            f"{path} keeps contract {values['pilah_contract']}, this program reads contract {CONTRACT}: "
+            f"{path} keeps contract {values['pilah_contract']!r}, this program reads contract {CONTRACT}: "
             f"export the model again or update Pilah."
         )
     try:

@@ -65,10 +65,11 @@ def look_at(name: str, finds: Callable[[], str]) -> Check:
 
 
 def configuration(file: Path | None) -> str:
-    """Whether the settings can be used."""
-    read_config(file)
+    """Whether the settings can be used, and what in them is odd all the same."""
+    idle = read_config(file).idle_lids()
     used = config_path(file)
-    return f"{used} is in order." if used else "There is no file; the defaults hold. `pilah config init` writes one."
+    told = f"{used} is in order." if used else "There is no file; the defaults hold. `pilah config init` writes one."
+    return told + (f" But no waste goes to {', '.join(idle)}: name its materials in [materials]." if idle else "")
 
 
 def model(path: Path, config: Config, threads: int) -> str:

@@ -63,19 +63,27 @@ class Stage:
 
 
 def advance(
-    stage: Stage, measurement: Measurement, time_s: float, settings: PresenceSection, looked_s: float = 0.0
+    stage: Stage,
+    measurement: Measurement,
+    time_s: float,
+    settings: PresenceSection,
+    looked_s: float = 0.0,
+    waits: bool = False,
 ) -> Stage:
     """The next stage after what a frame at `time_s` shows, with a look of `looked_s` since the frame before it; pure.
 
     empty → arriving → still → leaving → empty. A thing keeps its id until the tray was clear for `clear_s` or
     something that looks different lies still. What lies there for `forgotten_s`, and the hole that a forgotten thing
-    leaves, become tray.
+    leaves, become tray. `waits`: the thing has yet to be judged, and is not forgotten before its turn has come.
     """
     is_there = measurement.area > 0
     was_there = stage.state != "empty"
     is_at_rest = is_there and was_there and measurement.motion <= QUIET and time_s - stage.seen_s - looked_s <= GAP_S
     at_rest_since_s = (stage.at_rest_since_s or stage.seen_s) if is_at_rest else None
-    stage = replace(stage, seen_s=time_s, at_rest_since_s=at_rest_since_s, absorbs=False, remembers=False)
+    found_s = time_s if waits else stage.found_s
+    stage = replace(
+        stage, seen_s=time_s, at_rest_since_s=at_rest_since_s, found_s=found_s, absorbs=False, remembers=False
+    )
     if not is_there:
         return _advance_clear(stage, time_s, settings)
     stage = replace(stage, clear_since_s=None)
@@ -151,8 +159,11 @@ class Presence:
         self._learns_since_s = self._learns_first_s = None
         self._is_learning = True
 
-    def update(self, frame: Frame) -> Sighting:
-        """What `frame` shows, after the frames before it. Frames come in the order of their times."""
+    def update(self, frame: Frame, waits: bool = False) -> Sighting:
+        """What `frame` shows, after the frames before it. Frames come in the order of their times.
+
+        `waits`: what was last seen to lie there has yet to be judged, and is not taken for tray meanwhile.
+        """
         view = frame.pixels if frame.small is None else frame.small
         left, top, width, height = _in_pixels(self._region, *view.shape[:2])
         picture = log_levels(view[top : top + height, left : left + width])
@@ -161,7 +172,7 @@ class Presence:
             self._learn(picture, frame.time_s)
             return Sighting("empty", frame.time_s, self._stage.since_s, region)
         measurement = self._background.measure(picture, frame.time_s - self._stage.seen_s)
-        self._stage = stage = advance(self._stage, measurement, frame.time_s, self._settings, self._looked_s)
+        self._stage = stage = advance(self._stage, measurement, frame.time_s, self._settings, self._looked_s, waits)
         self._looked_s = 0.0
         if stage.absorbs:
             self._background.absorb(picture)
@@ -204,8 +215,9 @@ def _span(start: int, length: int, wanted: int, region_start: int, region_length
 
 
 def _in_pixels(region: RegionSection, height: int, width: int) -> PixelBox:
-    left, top = round(region.left * width), round(region.top * height)
-    return left, top, round(region.right * width) - left, round(region.bottom * height) - top
+    """At least one pixel each way, however small the picture."""
+    left, top = min(round(region.left * width), width - 1), min(round(region.top * height), height - 1)
+    return left, top, max(1, round(region.right * width) - left), max(1, round(region.bottom * height) - top)
 
 
 def _placed(box: FractionBox, region: PixelBox) -> PixelBox:

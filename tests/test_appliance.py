@@ -19,7 +19,7 @@ from device.appliance import Appliance
 from device.bundle import Bundle
 from device.camera import Frame
 from device.classifier import Classifier, Observation
-from device.config import CameraSection, CompartmentSection, Config, LightsSection
+from device.config import CameraSection, CompartmentSection, Config, LightsSection, PresenceSection
 from device.drops import Search
 from device.errors import BundleError, ConfigError, LidError
 from device.events import FaultEvent, LidEvent, StateEvent
@@ -539,6 +539,53 @@ def test_a_button_opens_its_lid_for_as_long_as_it_is_pressed(tmp_path: Path) -> 
         bench.run(2)
         bench.assert_all_closed()
     assert bench.appliance.finished_drops == 0
+
+
+def test_what_lies_there_while_a_button_holds_a_lid_waits_for_its_turn_however_long(tmp_path: Path) -> None:
+    with Bench(tmp_path, with_a_button(Config())) as bench:
+        bench.pins.pin(24).drive_low()
+        bench.until(lambda: bench.opened == ["organic"])
+        bench.drop("glass")
+        bench.run(Config().presence.forgotten_s + 30)
+        assert bench.decisions == []
+        bench.pins.pin(24).drive_high()
+        bench.until(lambda: bench.appliance.finished_drops == 1)
+    assert bench.opened == ["organic", "recyclable"]
+
+
+def test_what_was_judged_and_never_leaves_is_forgotten_so_long_after_its_judgement(tmp_path: Path) -> None:
+    presence = PresenceSection(forgotten_s=20)
+    with Bench(tmp_path, with_a_button(Config(presence=presence))) as bench:
+        bench.tray.is_stuck = True
+        bench.pins.pin(24).drive_low()
+        bench.until(lambda: bench.opened == ["organic"])
+        bench.drop("glass")
+        bench.run(30)
+        bench.pins.pin(24).drive_high()
+        bench.until(lambda: len(bench.decisions) == 1)
+        bench.run(15)
+        assert bench.state != "empty"
+        bench.run(10)
+        assert bench.state == "empty"
+
+
+def test_what_lies_there_in_a_long_maintenance_becomes_tray(tmp_path: Path) -> None:
+    with Bench(tmp_path) as bench:
+        bench.appliance.request(Maintenance(True))
+        bench.drop("glass")
+        bench.run(Config().presence.forgotten_s + 10)
+        bench.appliance.request(Maintenance(False))
+        bench.run(10)
+    assert bench.decisions == []
+
+
+def test_a_lid_that_is_not_held_open_is_told_to_the_tray_all_the_same(tmp_path: Path) -> None:
+    recyclable = Config().compartments["recyclable"].model_copy(update={"hold_s": 0.0, "hold_at_most_s": 0.0})
+    config = Config().model_copy(update={"compartments": {**Config().compartments, "recyclable": recyclable}})
+    with Bench(tmp_path, config) as bench:
+        bench.serve("glass")
+        bench.run(5)
+        assert bench.tray.lies is None
 
 
 def test_the_owner_opens_and_closes_lids_and_keeps_the_bin_from_sorting(tmp_path: Path) -> None:

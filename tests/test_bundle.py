@@ -65,6 +65,9 @@ def test_a_model_that_gives_no_numbers_is_told(tmp_path: Path) -> None:
     [
         ({"pilah_contract": None}, "no Pilah bundle"),
         ({"pilah_contract": 2}, "keeps contract 2, this program reads contract 1"),
+        ({"pilah_contract": "1"}, "keeps contract '1', this program reads contract 1"),
+        ({"classes": ["Food waste"] + ["glass"] * 9}, r"classes\.0: String should match pattern"),
+        ({"thresholds": {"confidence": 0.6, "energy": float("inf")}}, r"energy: Input should be a finite number"),
         ({"thresholds": None}, "thresholds: Field required"),
         ({"classes": ["glass", "paper"]}, "1×2 for its 2 classes"),
         ({"classes": ["glass"] * 10}, "names a material twice"),

@@ -60,6 +60,17 @@ def test_check_lists_everything_that_is_wrong_at_once(tmp_path: Path) -> None:
         ("camera.width = 641", "camera.width = 641: input should be a multiple of 2"),
         ("camera.rate_hz = 1.9", "camera.rate_hz = 1.9: input should be greater than or equal to 2"),
         ("camera.rate_hz = 2.0\ncamera.lost_after_s = 0.5", "at least the time of two frames at rate_hz, 1 s"),
+        ("camera.rate_hz = 2.4\ncamera.lost_after_s = 0.83", "at least the time of two frames at rate_hz, 0.84 s"),
+        ("camera.region = { left = 0.91 }", "region.right = 1.0: must exceed left (0.91) by at least 0.1"),
+        ("presence.smallest_area = 0.6", "presence.smallest_area = 0.6: input should be less than or equal to 0.5"),
+        ("presence.clear_s = 30.0", "presence.clear_s = 30.0: input should be less than or equal to 10"),
+        ("decision.energy = inf", "decision.energy = inf: input should be a finite number"),
+        ("decision.cost = { organic = { organic = 9.0 } }", "cost.organic.organic = 9.0: must be 0: the right lid"),
+        (f"{LID} = {{ servo_pin = 12, speed_deg_per_s = 0.5 }}", "input should be greater than or equal to 5"),
+        ('page.address = ""', "page.address = '': String should have at least 1 character"),
+        ('journal.path = ""', "must name a file"),
+        ('journal.path = "/"', "journal.path = '/': must name a file"),
+        ('journal.path = "/a\\u0000b"', "must name a file"),
         ("presence.forgotten_s = 0.0", "presence.forgotten_s = 0.0: input should be greater than or equal to 5"),
         (
             "decision.frames_at_least = 5\ndecision.frames_at_most = 4",
@@ -77,6 +88,20 @@ def test_check_refuses_what_the_bin_could_not_run_with(tmp_path: Path, text: str
     (tmp_path / "pilah.toml").write_text(text)
     refused = pilah("config", "check", tmp_path / "pilah.toml").exception
     assert isinstance(refused, ConfigError) and says in str(refused)
+
+
+@pytest.mark.parametrize("left", [0.9, 0.8])
+def test_a_region_of_a_tenth_of_the_frame_is_wide_enough(tmp_path: Path, left: float) -> None:
+    (tmp_path / "pilah.toml").write_text(f"camera.region = {{ left = {left}, right = {round(left + 0.1, 1)} }}")
+    assert "is in order." in pilah("config", "check", tmp_path / "pilah.toml").output
+
+
+def test_check_names_a_lid_to_which_no_waste_goes(tmp_path: Path) -> None:
+    file = tmp_path / "pilah.toml"
+    file.write_text(preset_text() + "\n[compartments.hazard]\nservo_pin = 21\n")
+    assert "But no waste goes to hazard: name its materials" in pilah("config", "check", file).output
+    file.write_text(preset_text() + "\n[compartments.hazard]\nservo_pin = 21\nbutton_pin = 4\n")
+    assert "But" not in pilah("config", "check", file).output
 
 
 def test_a_new_file_may_be_read_by_all_and_one_that_is_edited_keeps_its_mode(tmp_path: Path) -> None:

@@ -255,6 +255,8 @@ def test_a_trial_keeps_a_few_photos_of_each_class_in_each_part(tmp_path: Path) -
         ({"glass": 5}, ONE, "only one class"),
         ({"glass": 5, "paper": 1}, ONE, "Too few photos to train on in paper"),
         ({"glass": 5, "paper": 5}, ONE + 'classes = { bottle = "glass" }\n', "class map names bottle"),
+        ({"glass": 5, "Food waste": 5}, ONE, "cannot map 'Food waste' to a lid"),
+        ({"glass": 5, "paper": 5}, ONE + 'classes = { paper = "papér" }\n', "rename such folders in `classes`"),
         ({"glass": 5, "paper": 5}, 'materials = ["glass"]\n' + ONE, "'paper' is none of the materials"),
         ({"glass": 5, "paper": 5}, ONE + 'parts = ["exam"]\n', "parts"),
         ({"glass": 5, "paper": 5}, ONE + 'parts = ["val", "test"]\n', "serves nothing else"),

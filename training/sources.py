@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from device.config.sections import NAME
 from device.pictures import picture_files
 from training.errors import DataError
 
@@ -47,7 +49,13 @@ class Source(BaseModel):
                 f"Source {self.name!r}: its class map names {', '.join(unknown)}, but {self.path} "
                 f"has only {', '.join(names) or 'no folders'}."
             )
-        return {name: material for name in names if (material := self.classes.get(name, name))}
+        materials = {name: material for name in names if (material := self.classes.get(name, name))}
+        if strange := sorted({one for one in materials.values() if not re.match(NAME, one)}):
+            raise DataError(
+                f"Source {self.name!r}: a bin cannot map {', '.join(map(repr, strange))} to a lid. Materials are small "
+                f"letters a to z, digits, _ and -, at most 32, a letter first: rename such folders in `classes`."
+            )
+        return materials
 
 
 class DataDescription(BaseModel):

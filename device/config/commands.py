@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 import tomlkit
 
-from device.config.files import DEFAULT_PATH, PRESETS, config_path, preset_text, read_config, write_config
+from device.config.files import DEFAULT_PATH, PRESETS, preset_text, read_config, write_config
 from device.errors import ConfigError
 
 _file = click.argument("file", type=click.Path(path_type=Path), required=False)
@@ -24,9 +24,9 @@ def config() -> None:
 @_file
 def check(file: Path | None) -> None:
     """Say whether a configuration can be used, and everything that is wrong with it."""
-    read_config(file)
-    used = config_path(file)
-    click.echo(f"{used} is in order." if used else f"There is no {DEFAULT_PATH}; the defaults hold.")
+    from device.checks import configuration
+
+    click.echo(configuration(file))
 
 
 @config.command()

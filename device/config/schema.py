@@ -5,6 +5,7 @@ What each key means stands in `default.toml`, beside this file.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -17,6 +18,7 @@ from device.config.sections import (
     Degrees,
     Fraction,
     Milliseconds,
+    Name,
     Pin,
     Probability,
     Seconds,
@@ -26,8 +28,6 @@ from device.config.sections import (
     must_reach,
 )
 
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
-"""How a compartment or a material is called in files and events; the page shows its label."""
 Whole = Annotated[int, Strict()]
 Number = Annotated[float, Strict()]
 
@@ -50,7 +50,7 @@ class RegionSection(Section):
         return [
             Wrong((far,), values[far], f"must exceed {near} ({values[near]}) by at least 0.1, a tenth of the frame")
             for near, far in (("left", "right"), ("top", "bottom"))
-            if values[far] - values[near] < 0.1
+            if values[far] - values[near] < 0.1 - 1e-9
         ]
 
 
@@ -81,22 +81,22 @@ class CameraSection(Section):
         if not is_source(values["source"]):
             wrongs.append(Wrong(("source",), values["source"], f"must be one of {SOURCES}"))
         if (two_frames_s := 2 / values["rate_hz"]) > values["lost_after_s"]:
-            told = f"must be at least the time of two frames at rate_hz, {two_frames_s:.2g} s"
+            told = f"must be at least the time of two frames at rate_hz, {math.ceil(100 * two_frames_s) / 100:g} s"
             wrongs.append(Wrong(("lost_after_s",), values["lost_after_s"], told))
         return wrongs
 
 
 class PresenceSection(Section):
     still_s: Seconds = 0.25
-    smallest_area: Fraction = 0.005
-    clear_s: Seconds = 0.4
+    smallest_area: Annotated[float, Strict(), Field(ge=0, le=0.5)] = 0.005
+    clear_s: Annotated[float, Strict(), Field(ge=0, le=10)] = 0.4
     forgotten_s: Number = Field(default=120.0, ge=5, le=3600)
 
 
 class DecisionSection(Section):
     fallback: str = "residual"
     confidence: Probability | None = None
-    energy: Number | None = None
+    energy: Number | None = Field(default=None, allow_inf_nan=False)
     frames_at_least: Whole = Field(default=2, ge=1, le=100)
     frames_at_most: Whole = Field(default=8, ge=1, le=100)
     time_limit_s: Seconds = 2.0
@@ -121,7 +121,7 @@ class CompartmentSection(Section):
     max_angle_deg: Degrees = 90.0
     min_pulse_ms: Milliseconds = 0.5
     max_pulse_ms: Milliseconds = 2.5
-    speed_deg_per_s: Number = Field(default=180.0, gt=0, le=2000)
+    speed_deg_per_s: Number = Field(default=180.0, ge=5, le=2000)
     hold_s: Seconds = 2.0
     hold_at_most_s: Seconds = 10.0
     switch_pin: Pin | None = None
@@ -166,10 +166,16 @@ class JournalSection(Section):
     thumbnails: Switch = False
     thumbnails_at_most: Whole = Field(default=500, ge=1, le=100_000)
 
+    @classmethod
+    def disagreements(cls, values: Mapping[str, Any]) -> list[Wrong]:
+        path = values["path"]
+        names_a_file = not isinstance(path, str | Path) or (Path(path).name and "\0" not in str(path))
+        return [] if names_a_file else [Wrong(("path",), str(path), "must name a file")]
+
 
 class PageSection(Section):
     port: Whole = Field(default=8080, ge=1, le=65535)
-    address: str | None = None
+    address: str | None = Field(default=None, min_length=1)
 
 
 def _default_compartments() -> dict[str, CompartmentSection]:
@@ -208,6 +214,11 @@ class Config(Section):
     def disagreements(cls, values: Mapping[str, Any]) -> list[Wrong]:
         return [*_strangers(values), *_pins_used_twice(values)]
 
+    def idle_lids(self) -> list[str]:
+        """The compartments that open for no waste and by no button; most likely a material was forgotten."""
+        wanted = {*self.materials.values(), self.decision.fallback}
+        return [name for name, one in self.compartments.items() if name not in wanted and one.button_pin is None]
+
 
 def _strangers(values: Mapping[str, Any]) -> Iterator[Wrong]:
     """Names of compartments that this bin does not have."""
@@ -220,6 +231,9 @@ def _strangers(values: Mapping[str, Any]) -> Iterator[Wrong]:
     named.append((("decision", "fallback"), decision.get("fallback", DecisionSection().fallback)))
     named += [(("decision", "cost", right), right) for right in costs]
     named += [(("decision", "cost", right, opened), opened) for right in costs for opened in _table(costs, right)]
+    for right in costs:
+        if isinstance(cost := _table(costs, right).get(right), int | float) and cost > 0:
+            yield Wrong(("decision", "cost", right, right), cost, "must be 0: the right lid costs nothing")
     for key, compartment in named:
         if isinstance(compartment, str) and compartment not in known:
             yield Wrong(key, compartment, f"is no compartment of this bin; it has {', '.join(known)}")

@@ -17,6 +17,9 @@ Probability = Fraction
 Seconds = Annotated[float, Strict(), Field(ge=0, le=3600)]
 Degrees = Annotated[float, Strict(), Field(ge=-180, le=180)]
 Milliseconds = Annotated[float, Strict(), Field(ge=0.3, le=3)]
+NAME = r"^[a-z][a-z0-9_-]{0,31}$"
+Name = Annotated[str, Field(pattern=NAME)]
+"""How a material or a compartment is called in files and events; the page shows its label."""
 Cost = Annotated[float, Strict(), Field(ge=0, le=1000)]
 
 
