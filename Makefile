@@ -8,6 +8,7 @@ START  ?= $(if $(FAST),random,imagenet)
 OUT    ?= $(if $(FAST),$(RUN)/bundle.onnx,models/default.onnx)
 ARGS   ?=
 DESCRIPTION ?=
+LIDS ?=
 
 BIN     := $(VENV)/bin
 PIP     := $(BIN)/python -m pip --disable-pip-version-check
@@ -71,6 +72,7 @@ load: $(TRAIN) ## drop to lid with and without 24 clients of the page, by turns 
 	@$(BIN)/python -m tests.load_page $(ARGS)
 
 RENDERED := runs/rendered
+MEASURED = $(if $(LIDS),--config "$(LIDS)")
 DESCRIBED = $(if $(DESCRIPTION),--description "$(DESCRIPTION)")
 
 $(RENDERED): | $(TRAIN)
@@ -78,13 +80,13 @@ $(RENDERED): | $(TRAIN)
 	@$(BIN)/python -m training.render $(RENDERED).part --tray --seeds 100:122 --size 192 --samples 24
 	@mv $(RENDERED).part $(RENDERED)
 
-model: $(TRAIN) $(if $(FAST),,$(RENDERED)) ## photos -> trained, evaluated, exported, verified bundle and its report (DATA=folder; DESCRIPTION=mine.toml; FAST=1)
+model: $(TRAIN) $(if $(FAST),,$(RENDERED)) ## photos -> trained, evaluated, exported, verified bundle and its report (DATA=folder; DESCRIPTION=mine.toml; LIDS=pilah.toml; FAST=1)
 	@test -d "$(DATA)" || { echo "Name the folder of photos: make model DATA=../shared/data"; exit 1; }
 	$(BIN)/python -m training prepare --data $(DATA) --run $(RUN) $(DESCRIBED) $(if $(FAST),--per-class 6,--rendered $(RENDERED))
 	$(BIN)/python -m training train --data $(DATA) --run $(RUN) $(DESCRIBED) --recipe $(RECIPE) --start $(START) $(ARGS)
-	$(BIN)/python -m training evaluate --run $(RUN)
+	$(BIN)/python -m training evaluate --run $(RUN) $(MEASURED)
 	$(BIN)/python -m export --run $(RUN) --out $(OUT) $(if $(FAST),--accuracy-lost 1 --agreement 0 --calibration-photos 8)
-	$(BIN)/python -m training report --run $(RUN) --bundle $(OUT)
+	$(BIN)/python -m training report --run $(RUN) --bundle $(OUT) $(MEASURED)
 
 soak: $(BASE) ## watch an empty tray for 10,000 frames, then run the bin for two simulated hours and look for leaks
 	@$(BIN)/python -m device.trials soak $(ARGS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections import Counter
 from collections.abc import Iterable
@@ -29,10 +30,14 @@ def export_corrections(folder: Path, config_file: Path | None) -> None:
     """
     config = read_config(config_file)
     tell_whose(config)
-    written = write_lessons(Journal.of(config).lessons(), folder)
+    journal = Journal.of(config)
+    written, lost = write_lessons(journal.lessons(), folder), journal.corrected_without_picture()
     for material, number in sorted(written.items()):
         click.echo(f"{number:6} {material}")
-    click.echo(f"{written.total()} pictures in {folder}" if written else "Nothing has been corrected so far.")
+    if written or not lost:
+        click.echo(f"{written.total()} pictures in {folder}" if written else "Nothing has been corrected so far.")
+    if lost:
+        click.echo(f"{lost} corrected drops have no picture; `journal.thumbnails_at_most` says how many are kept.")
 
 
 def write_lessons(lessons: Iterable[Lesson], folder: Path) -> Counter[str]:
@@ -53,6 +58,8 @@ def write_lessons(lessons: Iterable[Lesson], folder: Path) -> Counter[str]:
             for old in folder.glob(f"*/{name}.jpg"):
                 if old != file:
                     old.unlink()
+                    with contextlib.suppress(OSError):
+                        old.parent.rmdir()  # where it was the last: an empty folder would be a class without photos
             written[material] += 1
     except OSError as fault:
         raise JournalError(

@@ -185,6 +185,14 @@ class Journal:
                 "SELECT 'photo-' || id || '-' || CAST(1000 * time_s AS INTEGER), material, jpeg FROM photos"
             )
 
+    def corrected_without_picture(self) -> int:
+        """How many corrections teach nothing, since the drop's picture was not kept, or has made room."""
+        with self._reading() as database:
+            (count,) = database.execute(
+                "SELECT count(*) FROM drops WHERE corrected IS NOT NULL AND id NOT IN (SELECT drop_id FROM thumbnails)"
+            ).fetchone()
+        return int(count)
+
     def _select(self, rest: str, values: list[Any]) -> list[Drop]:
         with self._reading() as database:
             database.row_factory = sqlite3.Row

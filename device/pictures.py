@@ -21,7 +21,7 @@ _WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD8)}
 
 
 def picture_files(folder: Path) -> list[Path]:
-    """The picture files in `folder` and below it, sorted by path; hidden files are left out.
+    """The picture files in `folder` and below it, sorted by path; hidden files and folders are left out.
 
     Raises `PictureError` where the folder is missing.
     """
@@ -30,8 +30,13 @@ def picture_files(folder: Path) -> list[Path]:
     return sorted(
         file
         for file in folder.rglob("*")
-        if file.suffix.lower() in SUFFIXES and not file.name.startswith(".") and file.is_file()
+        if file.suffix.lower() in SUFFIXES and not is_hidden(file, folder) and file.is_file()
     )
+
+
+def is_hidden(file: Path, folder: Path) -> bool:
+    """Whether a file below `folder`, or a folder on the way to it, is hidden."""
+    return any(part.startswith(".") for part in file.relative_to(folder).parts)
 
 
 def read_picture(path: Path) -> NDArray[np.uint8]:

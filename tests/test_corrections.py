@@ -53,6 +53,7 @@ def test_a_drop_that_is_corrected_once_more_moves_to_its_new_folder(journal: Jou
         export(tmp_path)
     (drop,) = taught(tmp_path)
     assert drop.startswith("metal/drop-2-")
+    assert [one.name for one in (tmp_path / "taught").iterdir()] == ["metal"], "no class without photos is left"
 
 
 def test_what_a_history_taught_stays_when_another_is_begun(journal: Journal, tmp_path: Path) -> None:
@@ -70,6 +71,16 @@ def test_what_a_history_taught_stays_when_another_is_begun(journal: Journal, tmp
 def test_where_nothing_was_corrected_it_is_said(journal: Journal, tmp_path: Path) -> None:
     assert export(tmp_path) == "Nothing has been corrected so far.\n"
     assert not (tmp_path / "taught").exists()
+
+
+def test_corrections_that_have_no_picture_are_counted(journal: Journal, tmp_path: Path) -> None:
+    number = journal.write(Drop(0, 1e9, "glass", "recyclable", 0.9, "sure", {"glass": 0.9}))
+    journal.correct(number, "metal")
+    assert export(tmp_path) == (
+        "1 corrected drops have no picture; `journal.thumbnails_at_most` says how many are kept.\n"
+    )
+    journal.keep_photo(photo_of("wood"), "wood")
+    assert "1 pictures in" in (told := export(tmp_path)) and "1 corrected drops have no picture" in told
 
 
 def test_training_takes_the_folder_as_one_more_source(journal: Journal, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import cv2
@@ -151,8 +152,52 @@ def test_what_training_cannot_read_is_left_out_and_hidden_folders_are_no_class(t
     (street / "2.jpg").rename(street / os.fsdecode(b"caf\xe9.jpg"))
     split = prepare(read_description(describe(tmp_path, ONE), tmp_path))
     save_split(split, tmp_path / "split.json")
-    assert [one.why.split(" (")[0] for one in split.rejected] == ["training cannot read it", "its name is not UTF-8"]
+    assert [one.why.split(" (")[0] for one in split.rejected] == [
+        "it is no JPEG, PNG or WebP file",
+        "training cannot read it",
+        "its name is not UTF-8",
+    ]
     assert (split.classes, len(split.photos)) == (("glass", "paper"), 11)
+
+
+def test_what_is_rendered_joins_the_materials_that_own_photos_have_and_brings_no_others(tmp_path: Path) -> None:
+    folder(tmp_path, "street", {"glass": 6, "kertas": 6})
+    folder(tmp_path, "rendered", {"glass": 3, "metal": 3, "paper": 3}, first_seed=100)
+    described = read_description(describe(tmp_path, ONE), tmp_path)
+    joined = prepare(described.with_rendered(tmp_path / "rendered"))
+    assert joined.classes == ("glass", "kertas")
+    assert Counter((p.material, p.part) for p in joined.photos if p.source == "rendered") == {("glass", "train"): 3}
+    shutil.rmtree(tmp_path / "rendered/glass")
+    assert described.with_rendered(tmp_path / "rendered") == described
+
+
+def test_whatever_lies_in_a_class_folder_is_read_or_named(tmp_path: Path) -> None:
+    folder(tmp_path, "street", {"glass": 6, "paper": 6})
+    street = tmp_path / "street/glass"
+    for name in ("a.heic", "b.gif", "without-ending"):
+        (street / name).write_bytes((street / "0.jpg").read_bytes())
+    (street / "linked").symlink_to(tmp_path / "street/paper")
+    (street / ".thumbnails").mkdir()
+    for name in (".hidden.jpg", ".thumbnails/deleted.jpg", ".thumbnails/deleted.heic"):
+        (street / name).write_bytes((street / "0.jpg").read_bytes())
+    split = prepare(read_description(describe(tmp_path, ONE), tmp_path))
+    assert sorted(Path(one.path).name for one in split.rejected) == ["a.heic", "b.gif", "linked", "without-ending"]
+    assert len(split.photos) == 12
+
+
+def test_a_photo_that_is_only_trained_on_may_change_its_class_like_a_correction_of_a_correction(
+    tmp_path: Path,
+) -> None:
+    folder(tmp_path, "street", {"glass": 10, "paper": 10})
+    folder(tmp_path, "taught", {"glass": 3, "paper": 3}, first_seed=100)
+    drop = (tmp_path / "taught/glass/0.jpg").rename(tmp_path / "taught/glass/drop-7.jpg")
+    text = ONE + ONE.replace("street", "taught") + 'parts = ["train"]\n'
+    before = prepare(read_description(describe(tmp_path, text), tmp_path))
+    drop.rename(tmp_path / "taught/paper/drop-7.jpg")
+    after = prepare(read_description(describe(tmp_path, text), tmp_path), like=before)
+    parts = {photo.path: photo.part for photo in before.photos if photo.source == "street"}
+    assert {photo.path: photo.part for photo in after.photos if photo.source == "street"} == parts
+    assert Counter(photo.material for photo in after.photos if photo.source == "taught") == {"glass": 2, "paper": 4}
 
 
 def test_photos_of_an_earlier_split_keep_their_parts_and_so_does_what_resembles_them(tmp_path: Path) -> None:
@@ -261,6 +306,7 @@ def test_a_trial_keeps_a_few_photos_of_each_class_in_each_part(tmp_path: Path) -
         ({"glass": 5, "paper": 5}, ONE + 'parts = ["exam"]\n', "parts"),
         ({"glass": 5, "paper": 5}, ONE + 'parts = ["val", "test"]\n', "serves nothing else"),
         ({"glass": 5, "paper": 5}, ONE + ONE, "same name"),
+        ({"glass": 5, "paper": 5}, ONE + "weight = inf\n", r"weight: Input should be a finite number\.$"),
         ({"glass": 5, "paper": 5, "metal": 0}, ONE, "No source has a picture of metal"),
     ],
 )

@@ -9,6 +9,8 @@ import pytest
 
 pytest.importorskip("torch")
 from device.bundle import Thresholds
+from device.config import Config
+from training.errors import DataError
 from training.evaluate import (
     CAUTION,
     choose_thresholds,
@@ -90,6 +92,18 @@ def test_the_chosen_threshold_is_the_strictest_that_costs_little_more() -> None:
     affordable = [c for c, cost in costs.items() if cost <= min(costs.values()) + CAUTION]
     assert chosen.confidence == affordable[-1]
     assert chosen.energy is None
+
+
+def test_lids_of_own_materials_are_measured_by_the_bin_that_maps_them_and_by_no_other() -> None:
+    own = replace(outcome(1.0, wrong=0.3), classes=("botol_pet", "sisa", "kain", "residu"))
+    with pytest.raises(DataError, match=r"the default bin sends botol_pet, sisa, kain, residu nowhere: .*--config"):
+        evaluate(own)
+    lids = dict(zip(own.classes, ("recyclable", "organic", "reuse", "residual"), strict=True))
+    measured = evaluate(own, config=Config(materials=lids))
+    known = evaluate(outcome(1.0, wrong=0.3))
+    assert measured["compartments"] == known["compartments"]
+    assert measured["thresholds"] == known["thresholds"]
+    assert measured["compartments"]["val"]["without_fallback"]["correct"] < 600
 
 
 def test_the_evaluation_counts_each_photo_once_in_each_table() -> None:

@@ -144,6 +144,13 @@ def test_several_teachers_and_co_teachers_teach_and_the_checkpoint_says_which(ru
     assert told[1]["sources"] == [source.model_dump() for source in taught.sources]
 
 
+def test_make_measures_the_lids_of_the_bin_that_it_is_told_of() -> None:
+    for given, times in (([], 0), (["LIDS=bin.toml"], 2)):
+        command = ["make", "-n", "model", "DATA=photos", *given]
+        told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        assert told.count('--config "bin.toml"') == times
+
+
 def test_a_bundle_names_what_the_bundles_before_it_learnt_from() -> None:
     town, web, former = (
         {"name": name, "licence": licence, "photos": photos}

@@ -292,6 +292,44 @@ def exported(run: Path) -> BaseException | None:
     return refused.value
 
 
+def test_own_materials_are_measured_with_the_bins_configuration(tmp_path: Path) -> None:
+    where, run = prepared(tmp_path, "run"), tmp_path / "run"
+    split = load_split(run / "split.json")
+    save_split(
+        replace(split, photos=tuple(replace(p, material=f"own_{p.material}") for p in split.photos)), run / "split.json"
+    )
+    told = in_process("prepare", *where, "--run", str(run), "--seed", "3").output
+    assert "so --seed changes nothing" in told and "The default bin sends own_glass, own_paper nowhere" in told
+    assert in_process(*fast(run, where)).exit_code == 0
+    (run / "licences.json").write_text(json.dumps({"street": "CC0"}))
+    (tmp_path / "bin.toml").write_text('[materials]\nown_glass = "recyclable"\nown_paper = "organic"\n')
+    for command in (["evaluate"], ["report", "--no-pictures"], ["seed", "--views", "1"]):
+        mapped = in_process(*command, "--run", str(run), "--config", str(tmp_path / "bin.toml"))
+        assert mapped.exit_code == 0, mapped.output
+        refused = in_process(*command, "--run", str(run)).exception
+        assert isinstance(refused, DataError) and "sends own_glass, own_paper nowhere" in str(refused)
+    report = json.loads((run / "report.json").read_text())
+    assert report["compartment_of"] == {"own_glass": "recyclable", "own_paper": "organic"}
+
+
+def test_photos_of_a_source_that_the_description_does_not_name_are_not_drawn(tmp_path: Path) -> None:
+    where, run = prepared(tmp_path, "run"), tmp_path / "run"
+    (tmp_path / "data.toml").write_text('[[source]]\nname = "lane"\npath = "street"\nlicence = "CC0"\n')
+    for command in (fast(run, where), ["tune", *where, "--run", str(run)]):
+        refused = in_process(*command).exception
+        assert isinstance(refused, DataError) and "The split has photos of street, of which" in str(refused)
+
+
+def test_a_start_that_is_missing_is_told_before_the_earlier_training_is_set_aside(tmp_path: Path) -> None:
+    where, run = prepared(tmp_path, "run"), tmp_path / "run"
+    (run / "model.pt").write_bytes(b"the earlier one")
+    for option in ("--start", "--co-teacher"):
+        recipe = ["--recipe", "onward"] if option == "--co-teacher" else []
+        refused = in_process(*fast(run, where), "--restart", *recipe, option, str(tmp_path / "typo.pt"))
+        assert isinstance(refused.exception, CheckpointError) and "typo.pt" in str(refused.exception)
+    assert (run / "model.pt").read_bytes() == b"the earlier one"
+
+
 def test_a_model_is_not_measured_on_photos_that_it_learnt_from(tmp_path: Path) -> None:
     where, run = prepared(tmp_path, "run"), tmp_path / "run"
     assert in_process(*fast(run, where)).exit_code == 0

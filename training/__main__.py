@@ -11,12 +11,14 @@ from pathlib import Path
 
 import click
 import torch
+from click.core import ParameterSource
 from tqdm import tqdm
 
 from device.errors import PilahError
 from training.augment import VIEWS, reader_of
 from training.average import averaged
 from training.errors import DataError
+from training.evaluate import FOUR_LIDS
 from training.files import write_atomically, write_checkpoint, write_text
 from training.loop import Training, set_aside
 from training.measure import evaluate_command, seed_command, strain_command, unknown_command
@@ -26,7 +28,7 @@ from training.prepare import HELD_OUT, contact_sheet, load_split, prepare, requi
 from training.processes import Processes
 from training.recipes import RECIPES, Phase, recipe_named
 from training.report.command import report_command
-from training.sources import read_description, rendered_source
+from training.sources import read_description
 from training.start import IMAGENET, RANDOM, begin, co_teacher, identity, place
 from training.teach import teacher_from, teacher_identity, teacher_of
 from training.tune import Tuning, complete_trials, with_tuned
@@ -65,19 +67,28 @@ def main() -> None:
     "--held-out", type=click.FloatRange(0, 0.5, min_open=True), default=HELD_OUT, show_default=True,
     help="Share that is not trained on; a smaller one, of the same seed, lies within a larger one.",
 )  # fmt: skip
+@click.pass_context
 def prepare_command(
-    data: Path, description: Path, folder: Path, seed: int, like: Path | None, rendered: Path | None,
-    per_class: int | None, held_out: float,
+    context: click.Context, data: Path, description: Path, folder: Path, seed: int, like: Path | None,
+    rendered: Path | None, per_class: int | None, held_out: float,
 ) -> None:  # fmt: skip
     """Check all photos, find near-duplicates, split, and write it down; a split that exists is reused."""
     path = folder / "split.json"
     if path.exists():
         split = load_split(path)
-        click.echo(f"{path} exists and is reused; remove it to split anew.")
+        given = [
+            name
+            for name in ("seed", "like", "held_out")
+            if context.get_parameter_source(name) is not ParameterSource.DEFAULT
+        ]
+        vain = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        click.echo(
+            f"{path} exists and is reused{f', so {vain} changes nothing' if vain else ''}; remove it to split anew."
+        )
     else:
         described = read_description(description, data)
         if rendered is not None:
-            described = described.with_source(rendered_source(rendered))
+            described = described.with_rendered(rendered)
         before = None if like is None else load_split(like)
         split = prepare(described, seed, held_out, lambda x: tqdm(x, desc="checking"), before)
         split = split if per_class is None else split.thinned(per_class)
@@ -86,6 +97,11 @@ def prepare_command(
         write_text(folder / "licences.json", json.dumps({s.name: s.licence for s in described.source}))
         save_split(split, path)
     click.echo(table(split))
+    if lost := [name for name in split.classes if name not in FOUR_LIDS.materials]:
+        click.echo(
+            f"The default bin sends {', '.join(lost)} nowhere: evaluate and report need the configuration of one that "
+            f"does, --config pilah.toml (`make model LIDS=pilah.toml`)."
+        )
 
 
 @main.command("augment")
@@ -155,6 +171,7 @@ def train_command(
         replace(recipe_named(name), seed=seed),
     )  # fmt: skip
     recipe = recipe if tuned is None else with_tuned(recipe, tuned)
+    described.require_sources(photo.source for photo in split.part("train"))
     given = {"--teacher": sizes, "--taught-by": other, "--co-teacher": beside}
     if not recipe.learns_from_teacher and (vain := [option for option, value in given.items() if value]):
         raise DataError(f"The recipe {name} has no teacher: leave {' and '.join(vain)} out, or take another recipe.")
@@ -162,6 +179,8 @@ def train_command(
     processes.share_of(recipe.batch)  # before a teacher is fitted
     is_begun = (folder / "last.pt").exists() or ((folder / "log.jsonl").exists() and not (folder / "model.pt").exists())
     if processes.is_first and not (resume and is_begun):
+        for path in [*beside, *([] if start in (IMAGENET, RANDOM) else [Path(start)])]:
+            identity(path)  # one that is missing is told before an earlier training is set aside
         for path in set_aside(folder, teachers=not resume):
             click.echo(f"The earlier training is kept as {path}.")
     processes.wait()
@@ -236,6 +255,7 @@ def tune_command(
 ) -> None:  # fmt: skip
     """Search for better values of a recipe; stopped and started again, the study goes on."""
     described, split = read_description(description, data), load_split(folder / "split.json")
+    described.require_sources(photo.source for photo in split.part("train"))
     require_held_out(folder, split)
     recipe = replace(recipe_named(name), phases=(Phase(epochs, size),), teacher_epochs=0)
     taught_by = None

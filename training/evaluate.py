@@ -30,6 +30,8 @@ CAUTION = 0.0025
 """What the mean cost of known things may rise by, so that more of what is unknown goes to the fallback."""
 WORST_SHARE = 0.01
 """Share of organic photos that may open the recyclable lid."""
+FOUR_LIDS = Config()
+"""The bin whose lids are measured unless another is named."""
 NO_THRESHOLDS = Thresholds(confidence=0.0)
 """Nothing is sent to the fallback for doubt."""
 
@@ -106,12 +108,17 @@ def cross_fitted_calibration_error(outcome: Outcome) -> float:
     return expected_calibration_error(probabilities, outcome.targets)
 
 
-def policy(classes: Sequence[str], thresholds: Thresholds, costs: CostMatrix = COST_MATRIX) -> Policy:
-    """The default bin's policy; a class that it does not map goes to its fallback."""
-    config = Config()
-    fallback = config.decision.fallback
-    mapping = {name: config.materials.get(name, fallback) for name in classes}
-    return Policy(mapping, fallback, thresholds, costs)
+def policy(
+    classes: Sequence[str], thresholds: Thresholds, costs: CostMatrix = COST_MATRIX, config: Config = FOUR_LIDS
+) -> Policy:
+    """The policy of the bin that `config` describes. Raises `DataError` for a class that it sends nowhere."""
+    if lost := [name for name in classes if name not in config.materials]:
+        whose = "the default bin" if config is FOUR_LIDS else "this bin"
+        raise DataError(
+            f"The lids cannot be measured, for {whose} sends {', '.join(lost)} nowhere: name the configuration that "
+            f"maps them in [materials], --config pilah.toml (`make model LIDS=pilah.toml`)."
+        )
+    return Policy({name: config.materials[name] for name in classes}, config.decision.fallback, thresholds, costs)
 
 
 def decisions(outcome: Outcome, temperature: float, rule: Policy) -> list[Decision]:
@@ -125,10 +132,10 @@ def decisions(outcome: Outcome, temperature: float, rule: Policy) -> list[Decisi
 
 
 def open_lids(
-    outcome: Outcome, temperature: float, thresholds: Thresholds, costs: CostMatrix = COST_MATRIX
+    outcome: Outcome, temperature: float, thresholds: Thresholds, config: Config = FOUR_LIDS
 ) -> list[tuple[str, str]]:
     """For each photo the compartment that is right and the one that opens."""
-    rule = policy(outcome.classes, thresholds, costs)
+    rule = policy(outcome.classes, thresholds, config=config)
     return lids_of(outcome, decisions(outcome, temperature, rule), rule)
 
 
@@ -153,7 +160,7 @@ def mean_cost(lids: Sequence[tuple[str, str]], costs: CostMatrix = COST_MATRIX) 
     return float(np.mean([lid_cost(costs, right, opened) for right, opened in lids]))
 
 
-def choose_thresholds(outcome: Outcome, temperature: float) -> Thresholds:
+def choose_thresholds(outcome: Outcome, temperature: float, config: Config = FOUR_LIDS) -> Thresholds:
     """The strictest confidence that costs little more than the cheapest one and keeps organic waste out of recyclables.
 
     No threshold on the energy: at the same loss of right lids, confidence sends more unknown things to the fallback
@@ -161,7 +168,7 @@ def choose_thresholds(outcome: Outcome, temperature: float) -> Thresholds:
     """
     costs = {}
     for confidence in np.round(np.arange(0.30, 0.96, 0.05), 2):
-        lids = open_lids(outcome, temperature, Thresholds(confidence=float(confidence)))
+        lids = open_lids(outcome, temperature, Thresholds(confidence=float(confidence)), config)
         organic = organic_into_recyclable(lids)
         if not len(organic) or organic.mean() <= WORST_SHARE:
             costs[float(confidence)] = mean_cost(lids)
@@ -169,10 +176,13 @@ def choose_thresholds(outcome: Outcome, temperature: float) -> Thresholds:
     return Thresholds(confidence=max(affordable, default=0.95))
 
 
-def evaluate(held_out: Outcome, test: Outcome | None = None) -> dict[str, Any]:
-    """Everything that the report and the bundle say, fitted on `held_out` and measured on both."""
+def evaluate(held_out: Outcome, test: Outcome | None = None, config: Config = FOUR_LIDS) -> dict[str, Any]:
+    """Everything that the report and the bundle say, fitted on `held_out` and measured on both.
+
+    `config`: of the bin whose lids are measured; it must map every class, or `DataError` is raised.
+    """
     temperature = fit_temperature(held_out)
-    thresholds = choose_thresholds(held_out, temperature)
+    thresholds = choose_thresholds(held_out, temperature, config)
     parts = [("val", held_out)] + ([("test", test)] if test is not None else [])
     result: dict[str, Any] = {
         "classes": list(held_out.classes),
@@ -195,7 +205,7 @@ def evaluate(held_out: Outcome, test: Outcome | None = None) -> dict[str, Any]:
             for k, material in enumerate(outcome.classes)
             if (outcome.targets == k).any()
         }
-        result["compartments"][name] = _judge_lids(outcome, temperature, thresholds, name)
+        result["compartments"][name] = _judge_lids(outcome, temperature, thresholds, name, config)
     return result
 
 
@@ -211,10 +221,12 @@ def read_evaluation(folder: Path) -> dict[str, Any]:
     return values
 
 
-def _judge_lids(outcome: Outcome, temperature: float, thresholds: Thresholds, part: str) -> dict[str, Any]:
-    lids = open_lids(outcome, temperature, thresholds)
+def _judge_lids(
+    outcome: Outcome, temperature: float, thresholds: Thresholds, part: str, config: Config
+) -> dict[str, Any]:
+    lids = open_lids(outcome, temperature, thresholds, config)
     organic = organic_into_recyclable(lids)
-    forced = open_lids(outcome, temperature, NO_THRESHOLDS)
+    forced = open_lids(outcome, temperature, NO_THRESHOLDS, config)
     return {
         "as_shipped": share("all sources", part, opened_well(lids)),
         "without_fallback": share("all sources", part, opened_well(forced)),

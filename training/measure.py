@@ -10,11 +10,12 @@ import click
 import torch
 
 from device.bundle import Bundle
+from device.config import Config
 from device.pictures import picture_files
-from training.evaluate import evaluate, in_percent, share
+from training.evaluate import NO_THRESHOLDS, evaluate, in_percent, policy, share
 from training.files import sha256_of, write_text
 from training.models import Normalised, Student, Teacher, load_run
-from training.options import run_option, workers_option
+from training.options import config_option, run_option, workers_option
 from training.outcome import Outcome, predict, predict_strained, predict_under
 from training.prepare import load_split, require_held_out
 from training.report.command import asking
@@ -31,7 +32,8 @@ from training.unknown import caution
     "--views", type=click.IntRange(1, 20), default=2, show_default=True, help="Augmented views of each photo."
 )
 @workers_option
-def seed_command(folder: Path, views: int, workers: int) -> None:
+@config_option
+def seed_command(folder: Path, views: int, workers: int, config: Config) -> None:
     """Measure the student project's recipe on the same split: DenseNet121 with ImageNet weights, frozen, and its head.
 
     Where those weights cannot be had, EfficientNet-Lite0 with its own stands in.
@@ -48,18 +50,22 @@ def seed_command(folder: Path, views: int, workers: int) -> None:
         backbone, Photos(split.part("train"), split.classes), len(split.classes), views, workers=workers
     )
     parts = [part for part in ("val", "test") if split.part(part)]
-    result = evaluate(*(predict_with_head(backbone, head, split.part(part), split.classes) for part in parts))
+    outcomes = [predict_with_head(backbone, head, split.part(part), split.classes) for part in parts]
+    result = evaluate(outcomes[0], outcomes[1] if len(outcomes) > 1 else None, config)
     write_text(folder / "seed.json", json.dumps(result, indent=1, ensure_ascii=False))
     _tell(result)
 
 
 @click.command("evaluate")
 @run_option
-def evaluate_command(folder: Path) -> None:
+@config_option
+def evaluate_command(folder: Path, config: Config) -> None:
     """Fit temperature and thresholds on the held-out part, and measure on it and on the test part."""
     student, checkpoint, split = load_run(folder)
     classes, test = tuple(checkpoint["classes"]), split.part("test")
-    result = evaluate(predict(student, split.part("val"), classes), predict(student, test, classes) if test else None)
+    policy(classes, NO_THRESHOLDS, config=config)  # told before the photos are looked at
+    held_out = predict(student, split.part("val"), classes)
+    result = evaluate(held_out, predict(student, test, classes) if test else None, config)
     result["model_sha256"] = sha256_of(folder / "model.pt")
     result["licences"] = json.loads((folder / "licences.json").read_text(encoding="utf-8"))
     write_text(folder / "evaluation.json", json.dumps(result, indent=1, ensure_ascii=False))
@@ -92,11 +98,12 @@ def _tell_row(row: dict[str, Any]) -> None:
 @click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path))
 @run_option
 @click.option("--bundle", type=click.Path(path_type=Path), required=True, help="The bundle to ask.")
-def unknown_command(folders: tuple[Path, ...], folder: Path, bundle: Path) -> None:
+@config_option
+def unknown_command(folders: tuple[Path, ...], folder: Path, bundle: Path, config: Config) -> None:
     """Measure what happens to things that no class covers, of which FOLDERS hold photos."""
     unknown = [path for one in folders for path in picture_files(one)]
     known = load_split(folder / "split.json").part("val")
-    found = caution(Bundle.open(bundle), known, unknown, asking)
+    found = caution(Bundle.open(bundle), known, unknown, asking, config)
     for label, data, one in (
         ("unknown, to the fallback", "unknown", found.shipped.fallback),
         ("without thresholds", "unknown", found.without.fallback),

@@ -7,7 +7,9 @@ from typing import Any
 
 import click
 
+from device.config import Config, read_config
 from device.errors import PilahError
+from training.evaluate import FOUR_LIDS
 from training.processes import quick_workers
 
 
@@ -26,6 +28,16 @@ run_option = click.option(
     "--run", "folder", type=click.Path(path_type=Path), default=RUN, show_default=True,
     help="Folder of the run.",
 )  # fmt: skip
+config_option = click.option(
+    "--config", "config", type=click.Path(path_type=Path), default=None, callback=lambda _, __, file: _bin(file),
+    help="Of the bin whose lids are measured; it maps materials to them. [default: the four lids]",
+)  # fmt: skip
+
+
+def _bin(file: Path | None) -> Config:
+    return FOUR_LIDS if file is None else read_config(file)
+
+
 workers_option = click.option(
     "--workers", type=click.IntRange(0), default=quick_workers,
     help="Processes that make views. [default: all cores but one with a GPU, else 1]",

@@ -21,7 +21,7 @@ from device.errors import PictureError
 from device.pictures import read_picture
 from training.errors import DataError
 from training.files import write_text
-from training.sources import DataDescription, Part, list_photos
+from training.sources import DataDescription, Part, list_photos, other_files
 
 log = logging.getLogger(__name__)
 
@@ -110,15 +110,15 @@ def prepare(
     ]
     if empty := {name for source in description.source for name in source.folders().values()} - {m for *_, m in listed}:
         raise DataError(f"No source has a picture of {', '.join(sorted(empty))}: add some, or remove the empty folder.")
-    _require_in_place(known, {path.resolve() for path, *_ in listed})
-    rejected: list[Rejected] = []
+    dealt = {path.resolve() for path, source, _ in listed if source.parts != ("train",)}
+    _require_in_place(known, {path.resolve() for path, *_ in listed}, dealt)
+    rejected = [Rejected(_printed(path), why) for source in description.source for path, why in other_files(source)]
     kept, hashes = [], []
     for path, source, material in progress(listed):
         checked = _check(path)
         if isinstance(checked, str):
-            name = str(path).encode(errors="backslashreplace").decode()
-            rejected.append(Rejected(name, checked))
-            log.warning("%s is left out: %s", name, checked)
+            rejected.append(Rejected(_printed(path), checked))
+            log.warning("%s is left out: %s", _printed(path), checked)
         else:
             kept.append((path, source, material))
             hashes.append(checked)
@@ -170,15 +170,21 @@ def prepare(
     return split
 
 
-def _require_in_place(known: dict[Path, Part], listed: set[Path]) -> None:
+def _printed(path: Path) -> str:
+    """Its name, where no encoding has one as well."""
+    return str(path).encode(errors="backslashreplace").decode()
+
+
+def _require_in_place(known: dict[Path, Part], listed: set[Path], dealt: set[Path]) -> None:
     """Raises `DataError` where photos of an earlier split may lie elsewhere now, and so be dealt to another part.
 
     That is what a photo that is not listed may do if a new one has its name, or if it was held out and still exists:
-    a copy of it might be listed.
+    a copy of it might be listed. `dealt`: those of the listed that may be held out; one that is only trained on may
+    take the place of another that was.
     """
     if known and not known.keys() & listed:
         raise DataError("No photo of the earlier split is among these: name the folder that it was made from.")
-    new_names = {path.name for path in listed - known.keys()}
+    new_names = {path.name for path in dealt - known.keys()}
     missing = [
         path
         for path, part in known.items()
@@ -296,7 +302,6 @@ def contact_sheet(photos: Sequence[Photo], per_class: int = 12, tile_px: int = 9
     for row, material in enumerate(classes):
         of_class = [photo for photo in photos if photo.material == material]
         for column, which in enumerate(chance.permutation(len(of_class))[:per_class]):
-            with Image.open(of_class[which].path) as image:
-                tile = _upright(image).convert("RGB").resize((tile_px, tile_px))
+            tile = Image.fromarray(read_picture(Path(of_class[which].path))).resize((tile_px, tile_px))
             sheet.paste(tile, (column * tile_px, row * tile_px))
     return sheet

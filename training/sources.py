@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from device.config.sections import NAME
-from device.pictures import picture_files
+from device.pictures import SUFFIXES, is_hidden, picture_files
 from training.errors import DataError
 
+RENDERED = "rendered"
 Part = Literal["train", "val", "test"]
 
 
@@ -30,7 +32,7 @@ class Source(BaseModel):
     licence: str = Field(min_length=1)
     parts: tuple[Part, ...] = Field(default=("train", "val"), min_length=1)
     classes: dict[str, str] = {}
-    weight: float = Field(default=1.0, gt=0)
+    weight: float = Field(default=1.0, gt=0, allow_inf_nan=False)
 
     @field_validator("parts")
     @classmethod
@@ -66,13 +68,24 @@ class DataDescription(BaseModel):
     source: tuple[Source, ...] = Field(min_length=1)
     materials: tuple[str, ...] | None = None
 
-    def with_source(self, source: Source) -> DataDescription:
+    def require_sources(self, names: Iterable[str]) -> None:
+        """Raises `DataError` where photos of another description are about to be drawn, whose weights nobody knows."""
+        known = {RENDERED, *(source.name for source in self.source)}
+        if strange := sorted(set(names) - known):
+            raise DataError(
+                f"The split has photos of {', '.join(strange)}, of which this description says nothing: name the "
+                f"--description that it was prepared with."
+            )
+
+    def with_rendered(self, path: Path) -> DataDescription:
+        """With what `python -m training.render` made of the other sources' materials, to train on and never measure."""
+        own = {material for source in self.source for material in source.folders().values()}
+        source = Source(name=RENDERED, path=path, licence="MIT (rendered by training.render)", parts=("train",))
+        strange = source.folders().keys() - own
+        if strange == source.folders().keys():
+            return self
+        source = source.model_copy(update={"classes": dict.fromkeys(sorted(strange), "")})
         return self.model_copy(update={"source": (*self.source, source)})
-
-
-def rendered_source(path: Path) -> Source:
-    """The pictures that `python -m training.render` made: to train on, never to measure with."""
-    return Source(name="rendered", path=path, licence="MIT (rendered by training.render)", parts=("train",))
 
 
 def read_description(path: Path, root: Path) -> DataDescription:
@@ -84,7 +97,9 @@ def read_description(path: Path, root: Path) -> DataDescription:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as fault:
         raise DataError(f"{path} is not valid TOML in UTF-8: {fault}.") from fault
     except ValidationError as fault:
-        wrongs = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in fault.errors())
+        # A source that is wrong is not counted either, and would be missed a second time.
+        errors = [e for e in fault.errors() if e["loc"] != ("source",) or fault.error_count() == 1]
+        wrongs = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in errors)
         raise DataError(f"{path}: {wrongs}.") from fault
     names = [source.name for source in description.source]
     if len(set(names)) < len(names):
@@ -103,3 +118,16 @@ def list_photos(source: Source, materials: tuple[str, ...] | None = None) -> lis
     if not photos:
         raise DataError(f"Source {source.name!r}: no picture in the class folders of {source.path}.")
     return photos
+
+
+def other_files(source: Source) -> list[tuple[Path, str]]:
+    """What lies in a source's class folders and is not read, with the reason; nothing that is hidden."""
+    below = [
+        path
+        for name in source.folders()
+        for path in sorted((source.path / name).rglob("*"))
+        if not is_hidden(path, source.path / name)
+    ]
+    links = [(path, "a link to a folder is not followed") for path in below if path.is_symlink() and path.is_dir()]
+    others = [path for path in below if path.is_file() and path.suffix.lower() not in SUFFIXES]
+    return [*links, *((path, "it is no JPEG, PNG or WebP file") for path in others)]

@@ -81,6 +81,8 @@ def checkpoint_told(path: Path, checkpoint: dict[str, Any]) -> dict[str, Any]:
 
 def co_teacher(path: Path, split: Split) -> tuple[Student, dict[str, Any]]:
     """A trained network that teaches beside a teacher, and what it says of its origin. Raises `CheckpointError`."""
+    if path.suffix == ".onnx":
+        require_classes(path, Bundle.open(path).contract.classes, split.classes)  # before it is revived, for minutes
     student, classes, told = trained(path, split)
     require_classes(path, classes, split.classes)
     return student, told

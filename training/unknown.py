@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from device.bundle import Bundle
 from device.classifier import Classifier
+from device.config import Config
 from device.decision import Decision, Policy, decide
 from training.augment import read_photo
 from training.errors import DataError
-from training.evaluate import NO_THRESHOLDS, decisions, lids_of, opened_well, policy
+from training.evaluate import FOUR_LIDS, NO_THRESHOLDS, decisions, lids_of, opened_well, policy
 from training.outcome import observe
 from training.prepare import Photo
 
@@ -42,16 +43,20 @@ class Caution:
 
 
 def caution(
-    bundle: Bundle, known: Sequence[Photo], unknown: Sequence[Path], progress: Callable[[Any], Iterable[Any]] = iter
+    bundle: Bundle,
+    known: Sequence[Photo],
+    unknown: Sequence[Path],
+    progress: Callable[[Any], Iterable[Any]] = iter,
+    config: Config = FOUR_LIDS,
 ) -> Caution:
-    """Ask the bundle about known and unknown things, and decide as the device does with the default four lids.
+    """Ask the bundle about known and unknown things, and decide as the device does with the lids of `config`.
 
     Raises `DataError` where there are none of either, or known ones are of a material that the bundle does not know.
     """
     if not known or not unknown:
         raise DataError(f"There is no photo of {'known' if unknown else 'unknown'} things, so nothing can be compared.")
     contract, classifier = bundle.contract, Classifier(bundle)
-    shipped = policy(contract.classes, contract.thresholds, contract.cost_matrix)
+    shipped = policy(contract.classes, contract.thresholds, contract.cost_matrix, config)
     bold = replace(shipped, thresholds=NO_THRESHOLDS)
     outcome = observe(bundle, known, progress)
     seen = [classifier.observe(read_photo(str(path))) for path in progress(unknown)]

@@ -13,12 +13,13 @@ import click
 from tqdm import tqdm
 
 from device.bundle import Bundle, Thresholds
+from device.config import Config
 from device.decision import Policy
 from training.errors import DataError
 from training.evaluate import in_percent, policy, read_evaluation
 from training.files import write_atomically, write_text
 from training.models import load_run
-from training.options import run_option
+from training.options import config_option, run_option
 from training.outcome import Outcome, observe, predict
 from training.prepare import Photo, Split, load_split
 from training.report.figures import figures
@@ -46,12 +47,14 @@ class Measured:
 )  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), default=None, help="The page; default: report.html in the run.")
 @click.option("--pictures/--no-pictures", default=True, show_default=True, help="Show the worst mistakes' photos.")
-def report_command(folder: Path, bundle: Path | None, out: Path | None, pictures: bool) -> None:
+@config_option
+def report_command(folder: Path, bundle: Path | None, out: Path | None, pictures: bool, config: Config) -> None:
     """Write the report of a run: one page with plots, and the same figures as JSON beside it."""
     out = out or folder / "report.html"
     if out.suffix == ".json":
         raise DataError(f"{out} is where the page's figures go: give --out another ending, such as .html.")
-    measured = _measure_run(folder) if bundle is None else _measure_bundle(bundle, load_split(folder / "split.json"))
+    split = load_split(folder / "split.json")
+    measured = _measure_run(folder, config) if bundle is None else _measure_bundle(bundle, split, config)
     first, *others = measured.outcomes.values()
     everything = sum(others, start=first)
     mistakes = worst_mistakes(everything, measured.temperature)
@@ -83,20 +86,21 @@ def _held_out(split: Split) -> dict[str, list[Photo]]:
     return {name: part for name, part in parts.items() if part}
 
 
-def _measure_run(folder: Path) -> Measured:
+def _measure_run(folder: Path, config: Config) -> Measured:
     student, checkpoint, split = load_run(folder)
     evaluation = read_evaluation(folder)
     classes, thresholds = tuple(checkpoint["classes"]), Thresholds.model_validate(evaluation["thresholds"])
+    rule = policy(classes, thresholds, config=config)
     outcomes = {name: predict(student, photos, classes) for name, photos in _held_out(split).items()}
     made = {"model": f"{folder / 'model.pt'}, float32", "epochs": str(checkpoint["epoch"])}
-    return Measured(outcomes, evaluation["temperature"], policy(classes, thresholds), {**made, **_today()})
+    return Measured(outcomes, evaluation["temperature"], rule, {**made, **_today()})
 
 
-def _measure_bundle(path: Path, split: Split) -> Measured:
+def _measure_bundle(path: Path, split: Split, config: Config) -> Measured:
     bundle = Bundle.open(path)
     contract = bundle.contract
+    rule = policy(contract.classes, contract.thresholds, contract.cost_matrix, config)
     outcomes = {name: observe(bundle, photos, asking) for name, photos in _held_out(split).items()}
-    rule = policy(contract.classes, contract.thresholds, contract.cost_matrix)
     made = {"model": f"{path.name}, version {contract.version}, as the device runs it"}
     return Measured(outcomes, contract.temperature, rule, {**made, **_today()})
 
