@@ -123,6 +123,8 @@ def test_grey_pictures_of_16_bits_are_neither_blank_nor_all_alike(tmp_path: Path
         path.unlink()
     split = prepare(read_description(describe(tmp_path, ONE), tmp_path))
     assert len({photo.cluster for photo in split.photos}) == 12
+    deep = [photo for photo in split.photos if photo.path.endswith(".png")]
+    assert np.asarray(contact_sheet(deep, per_class=1)).std() > 10, "nor white on the contact sheet"
 
 
 def test_what_resembles_the_exam_is_not_trained_on(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+from training.augment import read_photo
 from training.outcome import Outcome
 
 COLUMNS = 6
@@ -56,8 +57,8 @@ def mistake_sheet(mistakes: Sequence[Mistake]) -> Image.Image:
     draw, font = ImageDraw.Draw(sheet), ImageFont.truetype(FONT, 11)
     for number, mistake in enumerate(mistakes):
         left, top = number % COLUMNS * TILE_PX, number // COLUMNS * (TILE_PX + LABEL_PX)
-        with Image.open(mistake.photo) as opened:
-            tile = ImageOps.fit(ImageOps.exif_transpose(opened).convert("RGB"), (TILE_PX - 4, TILE_PX - 4))
+        photo = Image.fromarray(read_photo(mistake.photo))  # as the model saw it, whatever its kind
+        tile = ImageOps.fit(photo, (TILE_PX - 4, TILE_PX - 4))
         sheet.paste(tile, (left + 2, top + 2))
         text = f"{mistake.material} → {mistake.said} {100 * mistake.probability:.0f} %"
         draw.text((left + 4, top + TILE_PX), text, "#17231d", font)
