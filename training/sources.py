@@ -52,7 +52,7 @@ class Source(BaseModel):
                 f"has only {', '.join(names) or 'no folders'}."
             )
         materials = {name: material for name in names if (material := self.classes.get(name, name))}
-        if strange := sorted({one for one in materials.values() if not re.match(NAME, one)}):
+        if strange := sorted({one for one in materials.values() if not re.fullmatch(NAME, one)}):
             raise DataError(
                 f"Source {self.name!r}: a bin cannot map {', '.join(map(repr, strange))} to a lid. Materials are small "
                 f"letters a to z, digits, _ and -, at most 32, a letter first: rename such folders in `classes`."
