@@ -20,7 +20,7 @@ from device.camera import Frame, FrameSource
 from device.camera.watch import Grabber
 from device.classifier import Classifier
 from device.clock import Clock
-from device.config import Config, config_path, read_config, state_folder
+from device.config import Config, check_config, read_config, state_folder
 from device.drops import Search
 from device.errors import CameraError, JournalError, LidError, MachineError, PilahError
 from device.events import Event, FaultEvent
@@ -62,14 +62,6 @@ def look_at(name: str, finds: Callable[[], str]) -> Check:
         return Check(name, True, finds())
     except PilahError as fault:
         return Check(name, False, str(fault))
-
-
-def configuration(file: Path | None) -> str:
-    """Whether the settings can be used, and what in them is odd all the same."""
-    idle = read_config(file).idle_lids()
-    used = config_path(file)
-    told = f"{used} is in order." if used else "There is no file; the defaults hold. `pilah config init` writes one."
-    return told + (f" But no waste goes to {', '.join(idle)}: name its materials in [materials]." if idle else "")
 
 
 def model(path: Path, config: Config, threads: int) -> str:
@@ -235,7 +227,7 @@ def examine(
     `body`: looks at camera and pins; `threads`: cores for the model. Where the configuration is wrong, the defaults
     stand in for it.
     """
-    settled = look_at("configuration", lambda: configuration(config_file))
+    settled = look_at("configuration", lambda: check_config(config_file))
     config = read_config(config_file) if settled.is_ok else Config()
     journal = Journal.of(config)
     yield settled

@@ -20,8 +20,7 @@ def policy_of(config: Config, contract: Contract) -> Policy:
 
     Raises `ConfigError` where the model knows a material that the configuration sends nowhere.
     """
-    homeless = [material for material in contract.classes if material not in config.materials]
-    if homeless:
+    if homeless := config.homeless(contract.classes):
         raise ConfigError(
             f"The model {contract.version} names {', '.join(homeless)}, which the configuration sends nowhere: add "
             f"{'it' if len(homeless) == 1 else 'them'} to [materials]."

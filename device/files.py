@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -14,25 +16,31 @@ def write_whole(path: Path, content: bytes, owner: os.stat_result, mode: int) ->
     `owner`: of the file, where root writes it.
     """
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    temporary = Path(name)
+    with replacing(path, Path(name)), os.fdopen(handle, "wb") as file:
+        file.write(content)
+        os.fchmod(file.fileno(), mode)
+        if os.geteuid() == 0:
+            os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
+
+
+@contextmanager
+def replacing(path: Path, temporary: Path) -> Iterator[None]:
+    """Put the `temporary` file that the block writes in the place of `path`, once it is on the disk.
+
+    Whatever goes wrong, a kill included, leaves the old file whole. Raises `OSError`.
+    """
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            os.fchmod(file.fileno(), mode)
-            if os.geteuid() == 0:
-                os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
-            file.flush()
-            os.fsync(file.fileno())
+        yield
+        _sync(temporary)
         temporary.replace(path)
-        sync_folder(path.parent)
-    except OSError:
+        _sync(path.parent)  # the new name
+    except BaseException:
         temporary.unlink(missing_ok=True)
         raise
 
 
-def sync_folder(folder: Path) -> None:
-    """Let the new names in a folder reach the disk too. Raises `OSError`."""
-    handle = os.open(folder, os.O_RDONLY)
+def _sync(place: Path) -> None:
+    handle = os.open(place, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

@@ -29,7 +29,7 @@ from training.processes import Processes
 from training.recipes import RECIPES, Phase, recipe_named
 from training.report.command import report_command
 from training.sources import read_description
-from training.start import IMAGENET, RANDOM, begin, co_teacher, identity, place
+from training.start import IMAGENET, RANDOM, begin, co_teacher, identity, place, require_there
 from training.teach import teacher_from, teacher_identity, teacher_of
 from training.tune import Tuning, complete_trials, with_tuned
 
@@ -97,10 +97,10 @@ def prepare_command(
         write_text(folder / "licences.json", json.dumps({s.name: s.licence for s in described.source}))
         save_split(split, path)
     click.echo(table(split))
-    if lost := [name for name in split.classes if name not in FOUR_LIDS.materials]:
+    if homeless := FOUR_LIDS.homeless(split.classes):
         click.echo(
-            f"The default bin sends {', '.join(lost)} nowhere: evaluate and report need the configuration of one that "
-            f"does, --config pilah.toml (`make model LIDS=pilah.toml`)."
+            f"The default bin sends {', '.join(homeless)} nowhere: evaluate and report need the configuration of one "
+            f"that does, --config pilah.toml (`make model LIDS=pilah.toml`)."
         )
 
 
@@ -180,7 +180,7 @@ def train_command(
     is_begun = (folder / "last.pt").exists() or ((folder / "log.jsonl").exists() and not (folder / "model.pt").exists())
     if processes.is_first and not (resume and is_begun):
         for path in [*beside, *([] if start in (IMAGENET, RANDOM) else [Path(start)])]:
-            identity(path)  # one that is missing is told before an earlier training is set aside
+            require_there(path)  # before an earlier training is set aside
         for path in set_aside(folder, teachers=not resume):
             click.echo(f"The earlier training is kept as {path}.")
     processes.wait()

@@ -33,7 +33,7 @@ BLUR_PX, NOISE = 2.2, 25.0
 
 
 class CheapCamera(torch.nn.Module):
-    """White balance off, in every other picture, noise of the sensor and JPEG artefacts, each in half × `strength`.
+    """White balance off in half of the pictures; sensor noise and JPEG artefacts, each in half × `strength` of them.
 
     Takes and gives (…, 3, H, W) uint8.
     """

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from training.errors import CheckpointError
-from training.models import Student, load_checkpoint, require_classes
+from training.models import Student, load_checkpoint
 from training.options import RUN
 from training.prepare import Split
 from training.start import take_imagenet, trained
@@ -33,10 +33,13 @@ def averaged(paths: Sequence[Path], split: Split, imagenet: float = 0.0, run: Pa
     Raises `CheckpointError` for checkpoints of other classes or another head than the first one's, and where those
     weights cannot be had.
     """
-    known = {path: trained(path, split) for path in dict.fromkeys(paths)}
-    (first, classes, _), *others = loaded = [known[path] for path in paths]
-    for path, (student, other_classes, _) in zip(paths[1:], others, strict=True):
-        require_classes(path, other_classes, classes, str(paths[0]))
+    known = {paths[0]: trained(paths[0], split)}
+    _, classes, _ = known[paths[0]]
+    for path in paths[1:]:
+        if path not in known:
+            known[path] = trained(path, split, classes, str(paths[0]))
+    (first, *_), *others = loaded = [known[path] for path in paths]
+    for path, (student, *_) in zip(paths[1:], others, strict=True):
         if student.head_kind != first.head_kind:
             raise CheckpointError(f"{path} has a {student.head_kind} head, {paths[0]} a {first.head_kind} one.")
     states = [student.network.state_dict() for student, *_ in loaded]

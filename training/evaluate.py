@@ -112,11 +112,11 @@ def policy(
     classes: Sequence[str], thresholds: Thresholds, costs: CostMatrix = COST_MATRIX, config: Config = FOUR_LIDS
 ) -> Policy:
     """The policy of the bin that `config` describes. Raises `DataError` for a class that it sends nowhere."""
-    if lost := [name for name in classes if name not in config.materials]:
+    if homeless := config.homeless(classes):
         whose = "the default bin" if config is FOUR_LIDS else "this bin"
         raise DataError(
-            f"The lids cannot be measured, for {whose} sends {', '.join(lost)} nowhere: name the configuration that "
-            f"maps them in [materials], --config pilah.toml (`make model LIDS=pilah.toml`)."
+            f"The lids cannot be measured, for {whose} sends {', '.join(homeless)} nowhere: name the configuration "
+            f"that maps them in [materials], --config pilah.toml (`make model LIDS=pilah.toml`)."
         )
     return Policy({name: config.materials[name] for name in classes}, config.decision.fallback, thresholds, costs)
 

@@ -40,6 +40,7 @@ def seed_command(folder: Path, views: int, workers: int, config: Config) -> None
     """
     split = load_split(folder / "split.json")
     require_held_out(folder, split)
+    policy(split.classes, NO_THRESHOLDS, config=config)  # told before the photos are looked at
     torch.manual_seed(0)
     student = Student(len(split.classes))
     backbone: Normalised = student
@@ -51,7 +52,7 @@ def seed_command(folder: Path, views: int, workers: int, config: Config) -> None
     )
     parts = [part for part in ("val", "test") if split.part(part)]
     outcomes = [predict_with_head(backbone, head, split.part(part), split.classes) for part in parts]
-    result = evaluate(outcomes[0], outcomes[1] if len(outcomes) > 1 else None, config)
+    result = evaluate(*outcomes, config=config)
     write_text(folder / "seed.json", json.dumps(result, indent=1, ensure_ascii=False))
     _tell(result)
 

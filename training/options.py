@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from device.config import Config, read_config
+from device.config import read_config
 from device.errors import PilahError
 from training.evaluate import FOUR_LIDS
 from training.processes import quick_workers
@@ -29,13 +29,10 @@ run_option = click.option(
     help="Folder of the run.",
 )  # fmt: skip
 config_option = click.option(
-    "--config", "config", type=click.Path(path_type=Path), default=None, callback=lambda _, __, file: _bin(file),
+    "--config", "config", type=click.Path(path_type=Path), default=None,
+    callback=lambda _, __, file: FOUR_LIDS if file is None else read_config(file),
     help="Of the bin whose lids are measured; it maps materials to them. [default: the four lids]",
 )  # fmt: skip
-
-
-def _bin(file: Path | None) -> Config:
-    return FOUR_LIDS if file is None else read_config(file)
 
 
 workers_option = click.option(

@@ -21,7 +21,7 @@ from device.errors import PictureError
 from device.pictures import read_picture
 from training.errors import DataError
 from training.files import write_text
-from training.sources import DataDescription, Part, list_photos, other_files
+from training.sources import DataDescription, Part, Source, list_photos, other_files
 
 log = logging.getLogger(__name__)
 
@@ -110,8 +110,8 @@ def prepare(
     ]
     if empty := {name for source in description.source for name in source.folders().values()} - {m for *_, m in listed}:
         raise DataError(f"No source has a picture of {', '.join(sorted(empty))}: add some, or remove the empty folder.")
-    dealt = {path.resolve() for path, source, _ in listed if source.parts != ("train",)}
-    _require_in_place(known, {path.resolve() for path, *_ in listed}, dealt)
+    if known:
+        _require_in_place(known, {path.resolve(): source for path, source, _ in listed})
     rejected = [Rejected(_printed(path), why) for source in description.source for path, why in other_files(source)]
     kept, hashes = [], []
     for path, source, material in progress(listed):
@@ -175,16 +175,15 @@ def _printed(path: Path) -> str:
     return str(path).encode(errors="backslashreplace").decode()
 
 
-def _require_in_place(known: dict[Path, Part], listed: set[Path], dealt: set[Path]) -> None:
+def _require_in_place(known: dict[Path, Part], listed: dict[Path, Source]) -> None:
     """Raises `DataError` where photos of an earlier split may lie elsewhere now, and so be dealt to another part.
 
     That is what a photo that is not listed may do if a new one has its name, or if it was held out and still exists:
-    a copy of it might be listed. `dealt`: those of the listed that may be held out; one that is only trained on may
-    take the place of another that was.
+    a copy of it might be listed. A new one that is only trained on is dealt to no other part, and may take its place.
     """
-    if known and not known.keys() & listed:
+    if not known.keys() & listed.keys():
         raise DataError("No photo of the earlier split is among these: name the folder that it was made from.")
-    new_names = {path.name for path in dealt - known.keys()}
+    new_names = {path.name for path, one in listed.items() if path not in known and one.parts != ("train",)}
     missing = [
         path
         for path, part in known.items()

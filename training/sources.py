@@ -81,8 +81,9 @@ class DataDescription(BaseModel):
         """With what `python -m training.render` made of the other sources' materials, to train on and never measure."""
         own = {material for source in self.source for material in source.folders().values()}
         source = Source(name=RENDERED, path=path, licence="MIT (rendered by training.render)", parts=("train",))
-        strange = source.folders().keys() - own
-        if strange == source.folders().keys():
+        there = source.folders().keys()
+        strange = there - own
+        if strange == there:
             return self
         source = source.model_copy(update={"classes": dict.fromkeys(sorted(strange), "")})
         return self.model_copy(update={"source": (*self.source, source)})

@@ -31,10 +31,15 @@ def place(start: str) -> str:
     return start if start in (IMAGENET, RANDOM) else "/".join(Path(start).absolute().parts[-2:])
 
 
-def identity(path: Path) -> str:
-    """The name of a checkpoint or bundle and the beginning of its SHA-256. Raises `CheckpointError`."""
+def require_there(path: Path) -> None:
+    """Raises `CheckpointError` where there is no file."""
     if not path.is_file():
         raise CheckpointError(f"There is no checkpoint or bundle at {path}: bring it back, or name another one.")
+
+
+def identity(path: Path) -> str:
+    """The name of a checkpoint or bundle and the beginning of its SHA-256. Raises `CheckpointError`."""
+    require_there(path)
     return f"{path.name} ({sha256_of(path)[:12]})"
 
 
@@ -56,10 +61,16 @@ def begin(student: Student, start: str, split: Split) -> dict[str, Any] | None:
     return told
 
 
-def trained(path: Path, split: Split) -> tuple[Student, tuple[str, ...], dict[str, Any]]:
-    """The network in a checkpoint or bundle, its classes, and what it says of its origin. Raises `CheckpointError`."""
+def trained(
+    path: Path, split: Split, classes: tuple[str, ...] | None = None, whose: str = "this run"
+) -> tuple[Student, tuple[str, ...], dict[str, Any]]:
+    """The network in a checkpoint or bundle, its classes, and what it says of its origin.
+
+    Raises `CheckpointError`, also where it tells other than `whose` `classes`: a bundle is not revived in vain.
+    """
     if path.suffix == ".onnx":
         contract = Bundle.open(path).contract
+        require_classes(path, contract.classes, classes or contract.classes, whose)
         learnt = split.part("train")
         photos = Photos(learnt[:: max(1, math.ceil(len(learnt) / REVIVED_ON))], split.classes)
         views = torch.stack(list(photos.views()))
@@ -70,7 +81,9 @@ def trained(path: Path, split: Split) -> tuple[Student, tuple[str, ...], dict[st
         told = {"bundle": contract.version, "sources": learnt_from, "provenance": contract.provenance}
         return student, contract.classes, told
     student, checkpoint = load_student(path)
-    return student, tuple(checkpoint["classes"]), checkpoint_told(path, checkpoint)
+    told_classes = tuple(checkpoint["classes"])
+    require_classes(path, told_classes, classes or told_classes, whose)
+    return student, told_classes, checkpoint_told(path, checkpoint)
 
 
 def checkpoint_told(path: Path, checkpoint: dict[str, Any]) -> dict[str, Any]:
@@ -81,10 +94,7 @@ def checkpoint_told(path: Path, checkpoint: dict[str, Any]) -> dict[str, Any]:
 
 def co_teacher(path: Path, split: Split) -> tuple[Student, dict[str, Any]]:
     """A trained network that teaches beside a teacher, and what it says of its origin. Raises `CheckpointError`."""
-    if path.suffix == ".onnx":
-        require_classes(path, Bundle.open(path).contract.classes, split.classes)  # before it is revived, for minutes
-    student, classes, told = trained(path, split)
-    require_classes(path, classes, split.classes)
+    student, _, told = trained(path, split, split.classes)
     return student, told
 
 

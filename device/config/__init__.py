@@ -3,6 +3,7 @@
 from device.config.files import (
     DEFAULT_PATH,
     PRESETS,
+    check_config,
     config_path,
     edit_config,
     parse_config,
@@ -37,6 +38,7 @@ __all__ = [
     "PageSection",
     "PresenceSection",
     "RegionSection",
+    "check_config",
     "config_path",
     "edit_config",
     "journal_path",

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 import tomlkit
 
-from device.config.files import DEFAULT_PATH, PRESETS, preset_text, read_config, write_config
+from device.config.files import DEFAULT_PATH, PRESETS, check_config, preset_text, read_config, write_config
 from device.errors import ConfigError
 
 _file = click.argument("file", type=click.Path(path_type=Path), required=False)
@@ -24,9 +24,7 @@ def config() -> None:
 @_file
 def check(file: Path | None) -> None:
     """Say whether a configuration can be used, and everything that is wrong with it."""
-    from device.checks import configuration
-
-    click.echo(configuration(file))
+    click.echo(check_config(file))
 
 
 @config.command()

@@ -40,6 +40,14 @@ def config_path(path: Path | None = None) -> Path | None:
     return path
 
 
+def check_config(path: Path | None) -> str:
+    """That the settings can be used, and what in them is odd all the same. Raises `ConfigError`."""
+    idle = read_config(path).idle_lids()
+    used = config_path(path)
+    told = f"{used} is in order." if used else "There is no file; the defaults hold. `pilah config init` writes one."
+    return told + (f" But no waste goes to {', '.join(idle)}: name its materials in [materials]." if idle else "")
+
+
 def parse_config(text: str, name: str) -> Config:
     """The settings that a TOML text gives; `name` stands in messages. Raises `ConfigError`, a line for each wrong."""
     try:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -88,8 +88,8 @@ class CameraSection(Section):
 
 class PresenceSection(Section):
     still_s: Seconds = 0.25
-    smallest_area: Annotated[float, Strict(), Field(ge=0, le=0.5)] = 0.005
-    clear_s: Annotated[float, Strict(), Field(ge=0, le=10)] = 0.4
+    smallest_area: Number = Field(default=0.005, ge=0, le=0.5)
+    clear_s: Number = Field(default=0.4, ge=0, le=10)
     forgotten_s: Number = Field(default=120.0, ge=5, le=3600)
 
 
@@ -213,6 +213,10 @@ class Config(Section):
     @classmethod
     def disagreements(cls, values: Mapping[str, Any]) -> list[Wrong]:
         return [*_strangers(values), *_pins_used_twice(values)]
+
+    def homeless(self, materials: Iterable[str]) -> list[str]:
+        """Those of a model's materials that this bin sends nowhere."""
+        return [name for name in materials if name not in self.materials]
 
     def idle_lids(self) -> list[str]:
         """The compartments that open for no waste and by no button; most likely a material was forgotten."""

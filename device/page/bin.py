@@ -92,14 +92,14 @@ class Bin:
     clock: Clock = field(default_factory=SystemClock)
 
 
-def the_journal() -> Journal:
-    """Its history; only pages that are there with a history ask for it."""
-    journal = the_bin().journal
-    assert journal is not None, "the blueprint is registered with a journal only"
-    return journal
-
-
 def the_bin() -> Bin:
     """The bin whose page answers this request."""
     bin_: Bin = current_app.extensions["pilah-bin"]
     return bin_
+
+
+def the_journal() -> Journal:
+    """The history of that bin; only pages that are there with a history ask for it."""
+    journal = the_bin().journal
+    assert journal is not None, "the blueprint is registered with a journal only"
+    return journal
