@@ -22,6 +22,7 @@ import numpy as np
 from device.config import read_config
 from device.errors import BenchError
 from device.model import model_path
+from device.options import config_option, json_option
 from device.processor import processor_name
 from device.timing import Memory, Timed
 
@@ -73,13 +74,13 @@ class Row:
 
 @click.command()
 @click.option("--model", type=click.Path(path_type=Path), help="The bundle to time; default: the bin's own.")
-@click.option("--config", "config_file", type=click.Path(path_type=Path), help="The configuration to use.")
+@config_option
 @click.option("--threads", multiple=True, type=click.IntRange(1), help="Threads, repeatable; default: 1, 2, 4… cores.")
 @click.option("--rounds", default=20, show_default=True, type=click.IntRange(1), help="Turns that each model gets.")
 @click.option("--runs", default=5, show_default=True, type=click.IntRange(1), help="Pictures in a turn.")
 @click.option("--peers/--no-peers", default=None, help="Time other runtimes too; default: where they are installed.")
 @click.option("--run", "run_folder", type=click.Path(path_type=Path), help="Peers from this training's checkpoint.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@json_option
 def bench(
     model: Path | None,
     config_file: Path | None,

@@ -16,14 +16,15 @@ from device.decision import decide
 from device.errors import PictureError
 from device.evidence import policy_of
 from device.model import open_classifier
+from device.options import config_option, json_lines_option, model_option
 from device.pictures import picture_files, read_picture
 
 
 @click.command()
 @click.argument("pictures", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="IMAGE|DIR...")
-@click.option("--config", "config_file", type=click.Path(path_type=Path), help="The configuration to use.")
-@click.option("--model", type=click.Path(path_type=Path), help="The bundle to use.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+@config_option
+@model_option
+@json_lines_option
 def classify(pictures: tuple[Path, ...], config_file: Path | None, model: Path | None, as_json: bool) -> None:
     """Name the material in each IMAGE, and in each picture below each DIR, and the lid that it would open."""
     config = read_config(config_file)

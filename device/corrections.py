@@ -13,6 +13,7 @@ import click
 from device.config import read_config, tell_whose
 from device.errors import JournalError
 from device.journal import Journal
+from device.options import config_option
 
 _NAME_OF_FOLDER = re.compile(r"[\w-][\w .-]*")
 
@@ -22,7 +23,7 @@ Lesson = tuple[str, str, bytes]
 
 @click.command("export-corrections")
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path, file_okay=False))
-@click.option("--config", "config_file", type=click.Path(path_type=Path), help="The configuration to use.")
+@config_option
 def export_corrections(folder: Path, config_file: Path | None) -> None:
     """Write corrected drops and photos into DIR, a folder for each material.
 

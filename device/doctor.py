@@ -16,17 +16,18 @@ from device.checks import Check, look_at
 from device.clock import SystemClock
 from device.config import Config, tell_whose
 from device.model import model_path
+from device.options import camera_option, config_option, json_option, model_option, pins_option
 from device.pins import PinKind, default_pins, open_pins
 
 _HELD = " If Pilah runs as a service it holds them: `sudo systemctl stop pilah`, or see Health on its page."
 
 
 @click.command()
-@click.option("--config", "config_file", type=click.Path(path_type=Path), help="The configuration to use.")
-@click.option("--camera", help="auto, picamera2, webcam[:N], video:FILE, images:DIR or simulated.")
-@click.option("--pins", type=click.Choice(["native", "mock"]), help="Real pins (the default on a Pi) or mock ones.")
-@click.option("--model", type=click.Path(path_type=Path), help="The bundle to use.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@config_option
+@camera_option
+@pins_option
+@model_option
+@json_option
 def doctor(
     config_file: Path | None, camera: str | None, pins: PinKind | None, model: Path | None, as_json: bool
 ) -> None:

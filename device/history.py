@@ -17,6 +17,7 @@ import click
 from device.config import Config, read_config, tell_whose
 from device.drops import Drop, Search, all_drops, csv_lines, local_time
 from device.journal import Journal
+from device.options import config_option, json_lines_option, json_option
 
 DAYS = 14
 _SPAN = re.compile(r"(\d{1,9})\s*([mhdw])")
@@ -43,14 +44,11 @@ def _since(explained: str) -> Callable[[Callable[..., None]], Callable[..., None
     return click.option("--since", "since_s", callback=_time_s, metavar="TIME", help=explained)
 
 
-_config = click.option("--config", "config_file", type=click.Path(path_type=Path), help="The configuration to use.")
-
-
 @click.command()
-@_config
+@config_option
 @_since("30m, 12h, 7d, 4w, 2026-11-24 or 2026-11-24T08:00.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print comma-separated values with a heading.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+@json_lines_option
 def history(config_file: Path | None, since_s: float | None, as_csv: bool, as_json: bool) -> None:
     """List what was dropped, the newest first."""
     if as_csv and as_json:
@@ -72,9 +70,9 @@ def history(config_file: Path | None, since_s: float | None, as_csv: bool, as_js
 
 
 @click.command()
-@_config
+@config_option
 @_since(f"As for `pilah history`; {DAYS} days unless it is given.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@json_option
 def stats(config_file: Path | None, since_s: float | None, as_json: bool) -> None:
     """Draw how much was dropped each day, and into which compartment."""
     config = read_config(config_file)

@@ -79,6 +79,24 @@ def decode_picture(
     return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8)
 
 
+def shrunk(picture: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
+    """(H, W, channels) uint8 with sides `scale` times as long, a pixel at least; as it is where that is no shorter.
+
+    A pixel is the mean of those that it stands for, so that fine patterns make no false ones.
+    """
+    if scale >= 1:
+        return picture
+    height, width = picture.shape[:2]
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def encode_jpeg(picture: NDArray[np.uint8], quality: int) -> bytes:
+    """(H, W, 3) uint8 RGB as a JPEG file of `quality`, 0 to 100."""
+    bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
+    return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+
+
 def _size_in_header(encoded: bytes, name: str) -> tuple[int, int]:
     """Width and height, once the file is known to be of a kind that Pilah reads and to have its end."""
     if not encoded:

@@ -9,7 +9,6 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,6 +17,7 @@ from device.drops import Drop
 from device.errors import JournalError
 from device.events import DecisionEvent, Event, EventBus, LidEvent
 from device.journal import Journal
+from device.pictures import encode_jpeg, shrunk
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +31,7 @@ LID_AT_MOST_S = 60.0
 drop."""
 THUMBNAIL_SIDE = 224
 """Pixels of the short side: what the classifier looks at."""
+THUMBNAIL_QUALITY = 85
 
 Written = tuple[Drop, bytes | None]
 
@@ -161,8 +162,4 @@ class Recorder:
         picture = None if self._picture is None else self._picture(drop)
         if picture is None:
             return None
-        scale = THUMBNAIL_SIDE / min(picture.shape[:2])
-        if scale < 1:
-            picture = np.asarray(cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
-        _, jpeg = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 85])
-        return jpeg.tobytes()
+        return encode_jpeg(shrunk(picture, THUMBNAIL_SIDE / min(picture.shape[:2])), THUMBNAIL_QUALITY)

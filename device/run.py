@@ -27,6 +27,7 @@ from device.events import DecisionEvent, Event, FaultEvent, LidEvent, Subscripti
 from device.health import Heartbeat, Systemd
 from device.journal import Journal
 from device.model import open_classifier
+from device.options import camera_option, config_option, json_lines_option, model_option, pins_option
 from device.page.commands import bin_of, serve
 from device.page.server import PageServer
 from device.pins import PinKind, default_pins, open_pins
@@ -41,12 +42,12 @@ PRINTS_WITHIN_S = 1.0
 
 
 @click.command()
-@click.option("--config", "config_file", type=click.Path(path_type=Path), help="The configuration to use.")
-@click.option("--camera", help="auto, picamera2, webcam[:N], video:FILE, images:DIR or simulated.")
-@click.option("--pins", type=click.Choice(["native", "mock"]), help="Real pins (the default on a Pi) or mock ones.")
-@click.option("--model", type=click.Path(path_type=Path), help="The bundle to use.")
+@config_option
+@camera_option
+@pins_option
+@model_option
 @click.option("--drops", type=click.IntRange(min=1), help="End after so many drops.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+@json_lines_option
 @click.option("--page/--no-page", "with_page", default=True, help="Serve the page (the default), or do not.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Fixes what the simulated camera shows.")
 def run(

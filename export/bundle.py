@@ -25,7 +25,7 @@ from export.floating import export_float
 from export.graph import OPSET, check_opset, int8_model
 from export.network import Network, from_checkpoint, run
 from export.quantize import BATCH, choose_quantization
-from training.augment import evaluation_view, read_photo
+from training.augment import EVALUATION_PX, evaluation_view, read_photo
 from training.evaluate import read_evaluation, share
 from training.files import write_atomically
 from training.models import DEVIATION, MEAN, Student, load_run
@@ -33,7 +33,6 @@ from training.prepare import Photo, Split
 
 log = logging.getLogger(__name__)
 
-SIZE_PX = 224
 CALIBRATION_PHOTOS = 1024
 MEASURED_EVERY = 4
 """One in so many of them calibrates nothing: ways to quantize are compared on it, and the held-out ones stay untouched.
@@ -84,9 +83,9 @@ def export_bundle(
 
     check_opset(opset)
     network, ranges = rewritten(student, calibration)
-    sha256 = export_float(student, temperature, run_folder / "float.onnx", SIZE_PX)
+    sha256 = export_float(student, temperature, run_folder / "float.onnx", EVALUATION_PX)
     chosen = choose_quantization(network, ranges, calibration, measured)
-    model = int8_model(chosen.network, temperature, SIZE_PX, chosen.corrections, opset=opset)
+    model = int8_model(chosen.network, temperature, EVALUATION_PX, chosen.corrections, opset=opset)
     metadata = _metadata(evaluation, split, checkpoint, classes, version, sha256)
     candidate = run_folder / "candidate.onnx"
     _write(model, metadata, candidate)
@@ -125,7 +124,7 @@ def _views(photos: list[Photo]) -> Tensor:
     missing = [photo.path for photo in photos if not Path(photo.path).is_file()]
     if missing:
         raise ExportError(f"{len(missing)} calibration photos are gone (first: {missing[0]}): prepare the data again.")
-    return torch.stack([evaluation_view(read_photo(photo.path), SIZE_PX) for photo in photos])
+    return torch.stack([evaluation_view(read_photo(photo.path)) for photo in photos])
 
 
 def rewritten(student: Student, calibration: Tensor) -> tuple[Network, dict[str, Range]]:
@@ -170,7 +169,7 @@ def _metadata(
     }  # fmt: skip
     return {
         "pilah_contract": CONTRACT, "classes": list(classes), "version": version,
-        "preprocess": {"resize_short": SIZE_PX, "crop": SIZE_PX, "interpolation": "area"},
+        "preprocess": {"resize_short": EVALUATION_PX, "crop": EVALUATION_PX, "interpolation": "area"},
         "temperature": evaluation["temperature"], "thresholds": evaluation["thresholds"],
         "cost_matrix": evaluation["cost_matrix"],
         "sources": all_sources(own, provenance),

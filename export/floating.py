@@ -27,7 +27,7 @@ class Packaged(nn.Module):
         return torch.softmax(logits / self.temperature, dim=1), torch.logsumexp(logits, dim=1)
 
 
-def export_float(student: Student, temperature: float, path: Path, size_px: int = 224) -> str:
+def export_float(student: Student, temperature: float, path: Path, size_px: int) -> str:
     """Write the float model with `torch.onnx` and return the SHA-256 of the file."""
     image = torch.zeros(1, size_px, size_px, 3, dtype=torch.uint8)
     packaged = Packaged(student.eval(), temperature).eval()

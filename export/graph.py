@@ -83,7 +83,7 @@ def round_weights(weight: NDArray[np.float64]) -> tuple[NDArray[np.int8], NDArra
 def int8_model(
     network: Network,
     temperature: float,
-    size_px: int = 224,
+    size_px: int,
     corrections: Corrections | None = None,
     opset: int = OPSET,
 ) -> onnx.ModelProto:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -13,7 +12,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from torchvision.transforms import v2
 
-from training.augment import Reader, read_photo, training_view
+from device.pictures import shrunk
+from training.augment import EVALUATION_PX, Reader, read_photo, training_view
 from training.prepare import Photo
 
 KEPT_PX = 1024
@@ -28,10 +28,13 @@ class Photos(Dataset[tuple[Tensor, int]]):
     """
 
     def __init__(self, photos: Sequence[Photo], classes: tuple[str, ...], read: Reader = read_photo) -> None:
-        pictures = (_small_enough(read(photo.path)) for photo in photos)
-        self.pictures = [torch.from_numpy(picture).permute(2, 0, 1).contiguous() for picture in pictures]
+        pictures = (read(photo.path) for photo in photos)
+        self.pictures = [
+            torch.from_numpy(shrunk(picture, KEPT_PX / min(picture.shape[:2]))).permute(2, 0, 1).contiguous()
+            for picture in pictures
+        ]
         self.targets = [classes.index(photo.material) for photo in photos]
-        self.view: v2.Transform = training_view(224)
+        self.view: v2.Transform = training_view(EVALUATION_PX)
 
     def __len__(self) -> int:
         return len(self.pictures)
@@ -47,14 +50,6 @@ class Photos(Dataset[tuple[Tensor, int]]):
     def views(self) -> Iterator[Tensor]:
         """One view of each photo, always the same one."""
         return (self[index, index][0] for index in range(len(self)))
-
-
-def _small_enough(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    height, width = picture.shape[:2]
-    if (short := min(height, width)) <= KEPT_PX:
-        return picture
-    size = round(width * KEPT_PX / short), round(height * KEPT_PX / short)
-    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def draw(weights: NDArray[np.float64], count: int, seed: int, epoch: int) -> list[tuple[int, int]]:

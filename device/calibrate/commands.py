@@ -26,6 +26,7 @@ from device.clock import Clock, SystemClock
 from device.config import Config, config_path, edit_config, read_config
 from device.errors import CameraError, ConfigError
 from device.lids import Motion, open_servo
+from device.options import camera_option, pins_option
 from device.pins import PinKind, default_pins, open_pins, pin_faults
 
 DRAWS_EVERY_S = 0.25
@@ -57,7 +58,6 @@ def _end_no_more() -> None:
 
 
 _config = click.option("--config", "config_file", type=click.Path(path_type=Path), help="The configuration to change.")
-_camera = click.option("--camera", help="auto, picamera2, webcam[:N], video:FILE, images:DIR or simulated.")
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class _Settings:
 @calibrate.command()
 @click.argument("compartment", required=False)
 @_config
-@click.option("--pins", type=click.Choice(["native", "mock"]), help="Real pins (the default on a Pi) or mock ones.")
+@pins_option
 def servo(compartment: str | None, config_file: Path | None, pins: PinKind | None) -> None:
     """Find the angles at which the lid of COMPARTMENT is closed and open."""
     settings, clock = _Settings.of(config_file), SystemClock()
@@ -155,7 +155,7 @@ def _sweep(driven: Any, to_deg: float, speed_deg_per_s: float, clock: Clock) -> 
 
 @calibrate.command()
 @_config
-@_camera
+@camera_option
 def tray(config_file: Path | None, camera: str | None) -> None:
     """Find the part of the picture in which the tray lies."""
     settings, clock = _Settings.of(config_file), SystemClock()
@@ -197,7 +197,7 @@ def _outlined(pixels: NDArray[np.uint8], dial: RegionDial) -> NDArray[np.uint8]:
 
 @calibrate.command()
 @_config
-@_camera
+@camera_option
 def camera(config_file: Path | None, camera: str | None) -> None:
     """Choose the camera, focus it, and see whether the light is right."""
     settings, clock = _Settings.of(config_file), SystemClock()

@@ -8,7 +8,6 @@ import threading
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,7 +15,7 @@ from device.camera import Frame
 from device.clock import Clock
 from device.config import CameraSection
 from device.errors import CameraError, PictureError
-from device.pictures import picture_files, read_picture
+from device.pictures import picture_files, read_picture, shrunk
 
 log = logging.getLogger(__name__)
 
@@ -118,7 +117,8 @@ class ImageFolder:
 def _readable(files: list[Path]) -> Iterator[tuple[Path, NDArray[np.uint8]]]:
     for file in files:
         try:
-            yield file, _shrunk(read_picture(file))
+            picture = read_picture(file)
+            yield file, shrunk(picture, LONG_SIDE_AT_MOST / max(picture.shape[:2]))
         except PictureError as fault:
             log.warning("%s It is left out.", fault)
 
@@ -128,15 +128,6 @@ def _patterned(height: int, width: int) -> NDArray[np.uint8]:
     rows = np.sin(np.linspace(0, 6 * 2 * np.pi, height, dtype=np.float32))[:, None, None]
     columns = np.sin(np.linspace(0, 8 * 2 * np.pi, width, dtype=np.float32))[None, :, None]
     return np.asarray(128 + rows * columns * np.array([100, 70, -100], np.float32), np.uint8)
-
-
-def _shrunk(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    scale = LONG_SIDE_AT_MOST / max(picture.shape[:2])
-    if scale >= 1:
-        return picture
-    height, width = picture.shape[:2]
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _slid(below: NDArray[np.uint8], above: NDArray[np.uint8], part: float) -> NDArray[np.uint8]:

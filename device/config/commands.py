@@ -11,6 +11,7 @@ import tomlkit
 
 from device.config.files import DEFAULT_PATH, PRESETS, check_config, preset_text, read_config, write_config
 from device.errors import ConfigError
+from device.options import json_option
 
 _file = click.argument("file", type=click.Path(path_type=Path), required=False)
 
@@ -29,7 +30,7 @@ def check(file: Path | None) -> None:
 
 @config.command()
 @_file
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@json_option
 def show(file: Path | None, as_json: bool) -> None:
     """Print every setting in force, the defaults included."""
     values = read_config(file).model_dump(mode="json", exclude_none=True)

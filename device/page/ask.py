@@ -10,7 +10,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-import cv2
 from flask import Blueprint, Flask, current_app, jsonify, render_template, request
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
@@ -23,7 +22,7 @@ from device.events import StateEvent
 from device.page.bin import Bin, the_bin
 from device.page.limits import RateLimit, client_key
 from device.page.words import compartment_class, compartment_word, language, material_word
-from device.pictures import decode_picture
+from device.pictures import decode_picture, encode_jpeg, shrunk
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +80,12 @@ class Asker:
 
         Raises `PictureError`, or `Busy` when too many wait.
         """
-        return self._in_turn(lambda: _encoded_anew(decode_picture(encoded, name, PIXELS_AT_MOST)))
+
+        def anew() -> bytes:
+            picture = decode_picture(encoded, name, PIXELS_AT_MOST)
+            return encode_jpeg(shrunk(picture, KEPT_SHORT_SIDE / min(picture.shape[:2])), KEPT_QUALITY)
+
+        return self._in_turn(anew)
 
     def _judge(self, encoded: bytes, name: str) -> Decision:
         self._classifier = self._classifier or self._open_classifier()
@@ -121,15 +125,6 @@ class Asker:
             return self._worker.submit(work).result()
         finally:
             self._places.release()
-
-
-def _encoded_anew(picture: Any) -> bytes:
-    height, width = picture.shape[:2]
-    if (scale := KEPT_SHORT_SIDE / min(height, width)) < 1:
-        size = (max(1, round(width * scale)), max(1, round(height * scale)))
-        picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
-    bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
-    return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, KEPT_QUALITY])[1].tobytes()
 
 
 def _stand_back() -> None:

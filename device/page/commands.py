@@ -18,6 +18,7 @@ from device.config import Config, config_path, edit_config, read_config, state_f
 from device.evidence import policy_of
 from device.journal import Journal
 from device.model import model_path
+from device.options import config_option, model_option
 from device.page.app import create_app
 from device.page.bin import Appliance, Bin
 from device.page.owner import Password
@@ -25,12 +26,10 @@ from device.page.server import PageServer, address_of
 
 log = logging.getLogger(__name__)
 
-_config = click.option("--config", "config_file", type=click.Path(path_type=Path), help="The configuration to use.")
-
 
 @click.group(invoke_without_command=True)
-@_config
-@click.option("--model", type=click.Path(path_type=Path), help="The bundle to use.")
+@config_option
+@model_option
 @click.option("--port", type=click.IntRange(0, 65535), help="Instead of the configuration's; 0 takes a free one.")
 @click.pass_context
 def page(context: click.Context, config_file: Path | None, model: Path | None, port: int | None) -> None:
@@ -47,7 +46,7 @@ def page(context: click.Context, config_file: Path | None, model: Path | None, p
 
 
 @page.command("set-password")
-@_config
+@config_option
 def set_password(config_file: Path | None) -> None:
     """Set the owner's password; the bin serves the page to its network from its next start."""
     config = read_config(config_file)

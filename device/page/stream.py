@@ -10,12 +10,10 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
-import cv2
-
-from device.camera import Frame
 from device.clock import Clock
 from device.events import Event, Subscription
 from device.page.bin import Appliance
+from device.pictures import encode_jpeg, shrunk
 
 EVENTS_WAIT_AT_MOST = 64
 LOOKS_EVERY_S = 0.5
@@ -45,18 +43,10 @@ class TrayPicture:
             frame = self._appliance.newest_frame()
             too_soon = self._clock.now() - self._encoded_s < PICTURES_EVERY_S
             if frame is not None and frame.time_s != self._frame_s and not too_soon:
-                self._encoded, self._frame_s, self._encoded_s = _encode(frame), frame.time_s, self._clock.now()
+                small = shrunk(frame.pixels, PICTURE_WIDTH / frame.pixels.shape[1])
+                self._encoded = encode_jpeg(small, PICTURE_QUALITY)
+                self._frame_s, self._encoded_s = frame.time_s, self._clock.now()
             return self._encoded, self._frame_s
-
-
-def _encode(frame: Frame) -> bytes:
-    height, width = frame.pixels.shape[:2]
-    pixels: Any = frame.pixels
-    if width > PICTURE_WIDTH:
-        size = (PICTURE_WIDTH, round(height * PICTURE_WIDTH / width))
-        pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
-    encoded = cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, PICTURE_QUALITY])
-    return encoded[1].tobytes()
 
 
 class Broadcast:

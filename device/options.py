@@ -1,0 +1,18 @@
+"""The options that several commands have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+config_option = click.option(
+    "--config", "config_file", type=click.Path(path_type=Path), help="The configuration to use."
+)
+model_option = click.option("--model", type=click.Path(path_type=Path), help="The bundle to use.")
+camera_option = click.option("--camera", help="auto, picamera2, webcam[:N], video:FILE, images:DIR or simulated.")
+pins_option = click.option(
+    "--pins", type=click.Choice(["native", "mock"]), help="Real pins (the default on a Pi) or mock ones."
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+json_lines_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
