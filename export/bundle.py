@@ -29,7 +29,7 @@ from training.augment import EVALUATION_PX, evaluation_view, read_photo
 from training.evaluate import read_evaluation, share
 from training.files import write_atomically
 from training.models import DEVIATION, MEAN, Student, load_run
-from training.prepare import Photo, Split
+from training.split import Photo, Split
 
 log = logging.getLogger(__name__)
 

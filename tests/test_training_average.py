@@ -21,7 +21,7 @@ from training.average import averaged  # noqa: E402
 from training.errors import CheckpointError  # noqa: E402
 from training.files import write_checkpoint  # noqa: E402
 from training.models import Student, load_checkpoint, load_student  # noqa: E402
-from training.prepare import Split, save_split  # noqa: E402
+from training.split import Split, save_split  # noqa: E402
 
 SPLIT = Split((), (), 0)
 """Checkpoints need no photos."""

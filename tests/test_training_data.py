@@ -18,8 +18,9 @@ pytest.importorskip("imagehash")
 pytest.importorskip("torch")
 from training.__main__ import main
 from training.errors import DataError
-from training.prepare import cluster_hashes, contact_sheet, load_split, prepare, save_split, table
+from training.prepare import cluster_hashes, contact_sheet, prepare
 from training.sources import read_description
+from training.split import load_split, save_split, table
 
 
 def photo(path: Path, seed: int, size_px: int = 96) -> None:

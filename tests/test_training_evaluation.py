@@ -23,7 +23,7 @@ from training.evaluate import (
     wilson,
 )
 from training.outcome import Outcome
-from training.prepare import Photo
+from training.split import Photo
 
 CLASSES = ("glass", "organic", "textile", "trash")
 

@@ -16,10 +16,10 @@ from training.augment import VIEWS, evaluation_view, plain_view, training_view
 from training.errors import CheckpointError, TrainingError
 from training.loop import Training, mixing
 from training.models import Norms, Student, load_checkpoint, load_student
-from training.prepare import Photo
 from training.processes import quick_workers
 from training.recipes import Phase, Recipe
 from training.sampling import Photos, balanced_weights, draw
+from training.split import Photo
 
 TINY = Recipe(phases=(Phase(2, 32),), batch=4, distillation=0.0, hint=0.0, ema_decay=0.9, mixup=0.2)
 

@@ -22,8 +22,8 @@ from training.__main__ import main as training_command
 from training.errors import DataError
 from training.evaluate import expected_calibration_error, policy
 from training.outcome import observe
-from training.prepare import Photo, Split, save_split
 from training.report.figures import figures
+from training.split import Photo, Split, save_split
 
 
 @pytest.fixture

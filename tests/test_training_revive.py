@@ -28,9 +28,9 @@ from training import start  # noqa: E402
 from training.augment import evaluation_view  # noqa: E402
 from training.errors import CheckpointError  # noqa: E402
 from training.models import DEVIATION, MEAN, Student  # noqa: E402
-from training.prepare import Split  # noqa: E402
 from training.revive import student_from_bundle  # noqa: E402
 from training.sampling import Photos  # noqa: E402
+from training.split import Split  # noqa: E402
 from training.start import begin, co_teacher, trained  # noqa: E402
 
 SHIPPED = Path(__file__).parents[1] / "models" / "default.onnx"

@@ -36,8 +36,8 @@ from training.files import write_checkpoint  # noqa: E402
 from training.imagenet import from_keras  # noqa: E402
 from training.loop import Training  # noqa: E402
 from training.models import Student, load_checkpoint  # noqa: E402
-from training.prepare import Photo, Split, load_split, save_split  # noqa: E402
 from training.processes import Processes  # noqa: E402
+from training.split import Photo, Split, load_split, save_split  # noqa: E402
 from training.start import begin  # noqa: E402
 
 CLASSES = ("glass", "paper")

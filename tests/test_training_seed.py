@@ -9,9 +9,9 @@ import pytest
 torch = pytest.importorskip("torch")
 from tests.drawn import a_picture, save  # noqa: E402
 from training.models import Teacher  # noqa: E402
-from training.prepare import Photo  # noqa: E402
 from training.sampling import Photos  # noqa: E402
 from training.seed import fit_seed_head, predict_with_head  # noqa: E402
+from training.split import Photo  # noqa: E402
 
 
 def test_the_seeds_head_learns_on_a_backbone_that_stays_as_it_is(tmp_path: Path) -> None:

@@ -19,9 +19,9 @@ from tests.test_training_loop import TINY, photos, training  # noqa: E402
 from training.errors import CheckpointError, DataError  # noqa: E402
 from training.loop import Training  # noqa: E402
 from training.models import Ensemble, Student, Teacher  # noqa: E402
-from training.prepare import Split  # noqa: E402
 from training.processes import Processes  # noqa: E402
 from training.recipes import Phase  # noqa: E402
+from training.split import Split  # noqa: E402
 from training.start import co_teacher  # noqa: E402
 from training.teach import teacher_from, teacher_of  # noqa: E402
 from training.tune import Tuning, open_study, with_tuned  # noqa: E402

@@ -14,7 +14,7 @@ from tests.bundles import COLOURS, write_bundle
 from tests.drawn import save
 from training.__main__ import main
 from training.errors import DataError
-from training.prepare import Photo, Split, save_split
+from training.split import Photo, Split, save_split
 from training.unknown import separation
 
 

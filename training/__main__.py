@@ -20,15 +20,17 @@ from training.average import averaged
 from training.errors import DataError
 from training.evaluate import FOUR_LIDS
 from training.files import write_atomically, write_checkpoint, write_text
-from training.loop import Training, set_aside
+from training.loop import Training
 from training.measure import evaluate_command, seed_command, strain_command, unknown_command
 from training.models import Explainer, Student, together
 from training.options import run_option, workers_option
-from training.prepare import HELD_OUT, contact_sheet, load_split, prepare, require_held_out, save_split, table
+from training.prepare import HELD_OUT, contact_sheet, prepare
 from training.processes import Processes
 from training.recipes import RECIPES, Phase, recipe_named
 from training.report.command import report_command
+from training.resume import set_aside
 from training.sources import read_description
+from training.split import load_split, require_held_out, save_split, table
 from training.start import IMAGENET, RANDOM, begin, co_teacher, identity, place, require_there
 from training.teach import teacher_from, teacher_identity, teacher_of
 from training.tune import Tuning, complete_trials, with_tuned

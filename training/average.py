@@ -17,7 +17,7 @@ from torch import Tensor
 from training.errors import CheckpointError
 from training.models import Student, load_checkpoint
 from training.options import RUN
-from training.prepare import Split
+from training.split import Split
 from training.start import take_imagenet, trained
 
 HEAD = "classifier."

@@ -34,16 +34,16 @@ from training.log import Log
 from training.models import Explainer, Normalised, load_checkpoint
 from training.outcome import Outcome, logits_of
 from training.precision import mixed_precision
-from training.prepare import Photo, digest_of
 from training.processes import Processes
 from training.recipes import Recipe
+from training.resume import changes, read_state
 from training.sampling import Photos, balanced_weights, draw
+from training.split import Photo, digest_of
 
 MEASURED = 6
 """How often in a training the held-out photos are looked at: on a CPU a look costs as much as an epoch."""
 TOGETHER = 16
 """Batches among whose rows echoes find their company."""
-SAVED = ("last.pt", "model.pt", "log.jsonl", "evaluation.json")
 
 
 class Training:
@@ -245,7 +245,7 @@ class Training:
         path = self.folder / "last.pt"
         if not path.exists():
             return
-        state = _read_state(path, self.device)
+        state = read_state(path, self.device)
         saved = {**json.loads(state["recipe"]), **json.loads(state.get("begun_with", "{}"))}
         if changed := changes(saved, {**asdict(self.recipe), **self.begun_with}):
             raise CheckpointError(
@@ -270,48 +270,9 @@ class Training:
         self.provenance = json.loads(load_checkpoint(self.folder / "model.pt")["provenance"])
 
 
-def changes(saved: dict[str, Any], now: dict[str, Any]) -> str:
-    """What of `saved`, which was read from JSON, is otherwise in `now`, to print; empty where nothing is."""
-    told = json.loads(json.dumps(now))
-    return "; ".join(
-        f"{key} was {value}, now {told.get(key)}" for key, value in saved.items() if told.get(key) != value
-    )
-
-
 def _measured(network: nn.Module) -> list[Tensor]:
     """The weights and statistics of a network, without its counters."""
     return [value for value in network.state_dict().values() if value.is_floating_point()]
-
-
-def _read_state(path: Path, device: torch.device) -> dict[str, Any]:
-    try:
-        state = torch.load(path, map_location=device, weights_only=True)
-    except Exception as fault:
-        raise CheckpointError(
-            f"{path} cannot be read; begin anew with --restart, which keeps the old files."
-        ) from fault
-    if (
-        not isinstance(state, dict)
-        or not {"recipe", "photos", "epoch", "model", "average", "optimiser"} <= state.keys()
-    ):
-        raise CheckpointError(f"{path} is no checkpoint to go on from; begin anew with --restart.")
-    return state
-
-
-def set_aside(folder: Path, teachers: bool = False) -> list[Path]:
-    """Rename what an earlier training left in `folder`, so that a new one begins there; returns the new names.
-
-    `teachers`: theirs too.
-    """
-    there = [folder / name for name in SAVED if (folder / name).exists()]
-    there += sorted(folder.glob("teacher-*")) if teachers else []
-    free = next(prefix for prefix in _prefixes() if not any(folder.glob(f"{prefix}*")))
-    return [path.replace(path.with_name(free + path.name)) for path in there]
-
-
-def _prefixes() -> Iterator[str]:
-    yield "earlier-"
-    yield from (f"earlier-{number}-" for number in itertools.count(2))
 
 
 def mixing(recipe: Recipe, classes: int) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:

@@ -17,10 +17,10 @@ from training.files import sha256_of, write_text
 from training.models import Normalised, Student, Teacher, load_run
 from training.options import config_option, run_option, workers_option
 from training.outcome import Outcome, predict, predict_strained, predict_under
-from training.prepare import load_split, require_held_out
 from training.report.command import asking
 from training.sampling import Photos
 from training.seed import fit_seed_head, predict_with_head
+from training.split import load_split, require_held_out
 from training.start import take_imagenet
 from training.strains import STRAINS
 from training.unknown import caution

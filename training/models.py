@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torchvision.models import DenseNet, densenet121
 
 from training.errors import CheckpointError
-from training.prepare import Split, digest_of, load_split
 from training.shared import SharedDenseNet
+from training.split import Split, digest_of, load_split
 
 Head = Literal["linear", "seed"]
 Norms = Literal["own", "shared"]

@@ -17,8 +17,8 @@ from device.classifier import Classifier
 from training.augment import EVALUATION_PX, evaluation_view, read_photo, training_view
 from training.errors import DataError
 from training.models import Student
-from training.prepare import Photo
 from training.sampling import Photos
+from training.split import Photo
 
 SMALLEST_PROBABILITY = 1e-38
 """Below the smallest float32 that a softmax gives, so that its logarithm exists."""

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import struct
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +18,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from device.errors import PictureError
 from device.pictures import read_picture
 from training.errors import DataError
-from training.files import write_text
 from training.sources import DataDescription, Part, Source, list_photos, other_files
+from training.split import Photo, Rejected, Split
 
 log = logging.getLogger(__name__)
 
@@ -35,56 +33,19 @@ NEAR_BITS = 6
 
 
 @dataclass(frozen=True)
-class Photo:
-    """One usable photo; `cluster` is shared by near-duplicates, which never lie in different parts."""
+class _Listed:
+    """A photo as it was found."""
 
-    path: str
-    source: str
+    path: Path
+    source: Source
     material: str
-    part: Part
-    cluster: int
-
-
-def digest_of(photos: Iterable[Photo]) -> str:
-    """SHA-256 of photos' paths and materials, in any order: tells which were learnt from, and as what."""
-    told = sorted((photo.path, photo.material) for photo in photos)
-    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
-
-
-@dataclass(frozen=True)
-class Rejected:
-    """A photo that is left out, and why."""
-
-    path: str
-    why: str
-
-
-@dataclass(frozen=True)
-class Split:
-    """The prepared data of a run."""
-
-    photos: tuple[Photo, ...]
-    rejected: tuple[Rejected, ...]
-    seed: int
 
     @property
-    def classes(self) -> tuple[str, ...]:
-        return tuple(sorted({photo.material for photo in self.photos}))
+    def is_test_only(self) -> bool:
+        return self.source.parts == ("test",)
 
-    def part(self, part: Part) -> list[Photo]:
-        return [photo for photo in self.photos if photo.part == part]
 
-    def thinned(self, per_class: int) -> Split:
-        """At most `per_class` photos of each class in each part, spread over the sources: for a trial run."""
-        groups: dict[tuple[str, str], list[Photo]] = defaultdict(list)
-        for photo in self.photos:
-            groups[(photo.material, photo.part)].append(photo)
-        chosen = [
-            members[i]
-            for members in groups.values()
-            for i in np.linspace(0, len(members) - 1, min(per_class, len(members))).astype(int)
-        ]
-        return replace(self, photos=tuple(sorted(chosen, key=lambda photo: photo.path)))
+_Clusters = dict[int, list[_Listed]]
 
 
 def prepare(
@@ -104,70 +65,84 @@ def prepare(
     """
     known: dict[Path, Part] = {Path(photo.path).resolve(): photo.part for photo in like.photos} if like else {}
     listed = [
-        (path, source, material)
+        _Listed(path, source, material)
         for source in description.source
         for path, material in list_photos(source, description.materials)
     ]
-    if empty := {name for source in description.source for name in source.folders().values()} - {m for *_, m in listed}:
+    named = {name for source in description.source for name in source.folders().values()}
+    if empty := named - {one.material for one in listed}:
         raise DataError(f"No source has a picture of {', '.join(sorted(empty))}: add some, or remove the empty folder.")
     if known:
-        _require_in_place(known, {path.resolve(): source for path, source, _ in listed})
+        _require_in_place(known, {one.path.resolve(): one.source for one in listed})
     rejected = [Rejected(_printed(path), why) for source in description.source for path, why in other_files(source)]
+    clusters = _clustered(progress(listed), rejected)
+    _leave_out_mixed(clusters, rejected)
+    photos = []
+    for cluster, part in _dealt(clusters, known, seed, held_out).items():
+        for one in clusters[cluster]:
+            if part in one.source.parts:
+                photos.append(Photo(str(one.path), one.source.name, one.material, part, cluster))
+                continue
+            was_test = known.get(one.path.resolve()) == "test"
+            why = "the earlier split tests on it" if was_test else f"a near-duplicate of it serves the {part} part"
+            rejected.append(Rejected(str(one.path), why))
+    split = Split(tuple(sorted(photos, key=lambda p: p.path)), tuple(rejected), seed)
+    _check_classes(split)
+    return split
+
+
+def _clustered(listed: Iterable[_Listed], rejected: list[Rejected]) -> _Clusters:
+    """The photos that can be used, near-duplicates together; what cannot be used joins `rejected`."""
     kept, hashes = [], []
-    for path, source, material in progress(listed):
-        checked = _check(path)
+    for one in listed:
+        checked = _check(one.path)
         if isinstance(checked, str):
-            rejected.append(Rejected(_printed(path), checked))
-            log.warning("%s is left out: %s", _printed(path), checked)
+            rejected.append(Rejected(_printed(one.path), checked))
+            log.warning("%s is left out: %s", _printed(one.path), checked)
         else:
-            kept.append((path, source, material))
+            kept.append(one)
             hashes.append(checked)
     if not kept:
         raise DataError("No usable photo in any source.")
-    clusters = cluster_hashes(np.array(hashes, dtype=np.uint64))
-    members: dict[int, list[int]] = defaultdict(list)
-    for index, cluster in enumerate(clusters):
-        members[int(cluster)].append(index)
+    clusters: _Clusters = defaultdict(list)
+    for one, cluster in zip(kept, cluster_hashes(np.array(hashes, dtype=np.uint64)), strict=True):
+        clusters[int(cluster)].append(one)
+    return clusters
 
-    chance = np.random.default_rng(seed)
+
+def _leave_out_mixed(clusters: _Clusters, rejected: list[Rejected]) -> None:
+    """Take photos out of clusters that carry different materials; what is only tested on stays."""
+    for cluster, members in list(clusters.items()):
+        if len({one.material for one in members}) == 1:
+            continue
+        mixed = [one for one in members if not one.is_test_only]
+        rejected += [Rejected(str(one.path), "a near-duplicate carries another material") for one in mixed]
+        clusters[cluster] = [one for one in members if one.is_test_only]
+        if not clusters[cluster]:
+            del clusters[cluster]
+
+
+def _dealt(clusters: _Clusters, known: dict[Path, Part], seed: int, held_out: float) -> dict[int, Part]:
+    """The part of each cluster: what sources and an earlier split ask for, and chance within each class and source."""
     parts: dict[int, Part] = {}
     strata: dict[tuple[str, str], list[int]] = defaultdict(list)
-    for cluster, indices in members.items():
-        if len({kept[i][2] for i in indices}) > 1:
-            mixed = [i for i in indices if kept[i][1].parts != ("test",)]
-            rejected += [Rejected(str(kept[i][0]), "a near-duplicate carries another material") for i in mixed]
-            members[cluster] = [i for i in indices if i not in mixed]
-            if members[cluster]:
-                parts[cluster] = "test"
-            continue
-        allowed = set.intersection(*(set(kept[i][1].parts) for i in indices))
-        before = {known.get(kept[i][0].resolve()) for i in indices}
-        if "test" in before or any(kept[i][1].parts == ("test",) for i in indices):
+    for cluster, members in clusters.items():
+        allowed = set.intersection(*(set(one.source.parts) for one in members))
+        before = {known.get(one.path.resolve()) for one in members}
+        if "test" in before or any(one.is_test_only for one in members):
             parts[cluster] = "test"
         elif "train" in before or "val" in before:
             parts[cluster] = "train" if "train" in before else "val"
         elif allowed == {"train", "val"}:
-            strata[(kept[indices[0]][1].name, kept[indices[0]][2])].append(cluster)
+            strata[(members[0].source.name, members[0].material)].append(cluster)
         else:
             parts[cluster] = "val" if allowed == {"val"} else "train"
-    for _stratum, stratum_clusters in sorted(strata.items()):
-        order = chance.permutation(len(stratum_clusters))
-        held = round(held_out * len(stratum_clusters)) if len(stratum_clusters) > 1 else 0
-        for position, which in enumerate(order):
-            parts[stratum_clusters[which]] = "val" if position < held else "train"
-    photos = []
-    for cluster, part in parts.items():
-        for i in members[cluster]:
-            path, source, material = kept[i]
-            if part not in source.parts:
-                was_test = known.get(path.resolve()) == "test"
-                why = "the earlier split tests on it" if was_test else f"a near-duplicate of it serves the {part} part"
-                rejected.append(Rejected(str(path), why))
-                continue
-            photos.append(Photo(str(path), source.name, material, part, cluster))
-    split = Split(tuple(sorted(photos, key=lambda p: p.path)), tuple(rejected), seed)
-    _check_classes(split)
-    return split
+    chance = np.random.default_rng(seed)
+    for _stratum, stratum in sorted(strata.items()):
+        held = round(held_out * len(stratum)) if len(stratum) > 1 else 0
+        for position, which in enumerate(chance.permutation(len(stratum))):
+            parts[stratum[which]] = "val" if position < held else "train"
+    return parts
 
 
 def _printed(path: Path) -> str:
@@ -251,46 +226,6 @@ def cluster_hashes(hashes: NDArray[np.uint64], near_bits: int = NEAR_BITS) -> ND
         for j in np.flatnonzero(distance <= near_bits) + i + 1:
             parent[find(int(j))] = find(i)
     return np.array([find(i) for i in range(len(hashes))])
-
-
-def save_split(split: Split, path: Path) -> None:
-    """Write atomically, so that a run never sees half a split."""
-    write_text(path, json.dumps(asdict(split), indent=0, ensure_ascii=False))
-
-
-def load_split(path: Path) -> Split:
-    """Read what `save_split` wrote. Raises `DataError`."""
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        return Split(
-            tuple(Photo(**photo) for photo in values["photos"]),
-            tuple(Rejected(**one) for one in values["rejected"]),
-            values["seed"],
-        )
-    except OSError as fault:
-        raise DataError(f"There is no split at {path}: run `python -m training prepare` first.") from fault
-    except (ValueError, KeyError, TypeError) as fault:
-        raise DataError(f"{path} is no split that `prepare` wrote ({fault}): remove it and prepare again.") from fault
-
-
-def require_held_out(folder: Path, split: Split) -> None:
-    """Raises `DataError` where the split of the run in `folder` has no photos to measure on."""
-    if not split.part("val"):
-        raise DataError(f"{folder} holds out no photos to measure on: prepare it anew, with more photos of each class.")
-
-
-def table(split: Split) -> str:
-    """Photos per source, class and part, as text."""
-    counts = Counter((photo.source, photo.material, photo.part) for photo in split.photos)
-    lines = [f"{'source':<16}{'material':<12}{'train':>7}{'val':>7}{'test':>7}"]
-    for source, material in sorted({key[:2] for key in counts}):
-        numbers = (counts[(source, material, part)] for part in ("train", "val", "test"))
-        lines.append(f"{source:<16}{material:<12}" + "".join(f"{n:>7}" for n in numbers))
-    totals = (len(split.part(part)) for part in ("train", "val", "test"))
-    lines.append(f"{'all':<28}" + "".join(f"{n:>7}" for n in totals))
-    reasons = Counter(one.why.split(" (")[0] for one in split.rejected)
-    lines += [f"left out: {n} ({why})" for why, n in reasons.most_common()]
-    return "\n".join(lines)
 
 
 def contact_sheet(photos: Sequence[Photo], per_class: int = 12, tile_px: int = 96, seed: int = 0) -> Image.Image:

@@ -14,7 +14,7 @@ from torchvision.transforms import v2
 
 from device.pictures import shrunk
 from training.augment import EVALUATION_PX, Reader, read_photo, training_view
-from training.prepare import Photo
+from training.split import Photo
 
 KEPT_PX = 1024
 """The short side of a picture that is kept, at most: a third of its area still has more pixels than any view."""

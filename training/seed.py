@@ -15,8 +15,8 @@ from training.augment import evaluation_view, read_photo, seed_view
 from training.models import Normalised, seed_head
 from training.outcome import Outcome, logits_of, targets_of
 from training.precision import mixed_precision
-from training.prepare import Photo
 from training.sampling import Photos
+from training.split import Photo
 from training.teach import pooled_features
 
 BATCH, EPOCHS, LEARNING_RATE = 64, 20, 3e-3

@@ -15,9 +15,9 @@ from training.errors import CheckpointError
 from training.files import sha256_of
 from training.imagenet import IMAGENET_MEAN, imagenet_densenet121
 from training.models import DEVIATION, MEAN, Student, load_student, require_classes
-from training.prepare import Split
 from training.revive import student_from_bundle
 from training.sampling import Photos
+from training.split import Split
 
 log = logging.getLogger(__name__)
 

@@ -17,10 +17,10 @@ from training.files import sha256_of, write_checkpoint
 from training.loop import Training
 from training.models import Normalised, Teacher, load_checkpoint, require_classes
 from training.precision import mixed_precision
-from training.prepare import Split, digest_of
 from training.processes import Processes
 from training.recipes import Phase, Recipe
 from training.sampling import Photos
+from training.split import Split, digest_of
 
 log = logging.getLogger(__name__)
 

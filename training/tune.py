@@ -27,12 +27,13 @@ from torch.nn import functional
 from training.errors import DataError, TrainingError
 from training.evaluate import fit_temperature
 from training.files import write_atomically, write_text
-from training.loop import Training, changes
+from training.loop import Training
 from training.models import Student, Teacher
 from training.outcome import Outcome
-from training.prepare import Split, digest_of
 from training.recipes import Recipe
+from training.resume import changes
 from training.sampling import Photos
+from training.split import Split, digest_of
 
 VALUE = "held-out loss"
 BEGUN_WITH = "begun with"

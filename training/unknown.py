@@ -18,7 +18,7 @@ from training.augment import read_photo
 from training.errors import DataError
 from training.evaluate import FOUR_LIDS, NO_THRESHOLDS, decisions, lids_of, opened_well, policy
 from training.outcome import observe
-from training.prepare import Photo
+from training.split import Photo
 
 
 @dataclass(frozen=True)

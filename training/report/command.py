@@ -21,10 +21,10 @@ from training.files import write_atomically, write_text
 from training.models import load_run
 from training.options import config_option, run_option
 from training.outcome import Outcome, observe, predict
-from training.prepare import Photo, Split, load_split
 from training.report.figures import figures
 from training.report.mistakes import mistake_sheet, short_names, worst_mistakes
 from training.report.page import page
+from training.split import Photo, Split, load_split
 
 HELD_OUT = ("val", "test")
 
