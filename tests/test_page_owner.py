@@ -15,7 +15,7 @@ from device.errors import PageError
 from device.page.app import create_app
 from device.page.bin import Bin
 from device.page.limits import CLIENTS_AT_MOST, RateLimit, client_key
-from device.page.owner import GUESSES_OF_ALL, GUESSES_OF_ONE, Password, cookie_key
+from device.page.owner import GUESSES_OF_ALL, GUESSES_OF_ONE, SESSION_S, Password, cookie_key
 from device.page.server import address_of
 from device.requests import Maintenance, OpenLid
 from tests.page_parts import PASSWORD, ListJournal, PlayedAppliance, make_bin
@@ -146,12 +146,10 @@ def test_the_right_password_is_no_guess(bin_: Bin, monkeypatch: pytest.MonkeyPat
     assert [log_in(client) for _ in range(3)] == [302] * 3
 
 
-def test_a_session_ends_after_half_a_day(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    begun_s = time.time()
-    monkeypatch.setattr(time, "time", lambda: begun_s)
+def test_a_session_ends_after_half_a_day(client: FlaskClient, bin_: Bin) -> None:
     log_in(client)
-    for hours, status in ((11.9, 200), (12.1, 302)):
-        monkeypatch.setattr(time, "time", lambda hours=hours: begun_s + 3600 * hours)
+    for hours, status in ((11.9, 200), (0.2, 302)):
+        bin_.clock.sleep(3600 * hours)
         assert client.get("/teach").status_code == status
 
 
@@ -208,6 +206,15 @@ def test_a_hash_that_the_card_has_altered_is_told(tmp_path: Path, kept: str, alt
             ask()
     password.set(PASSWORD)
     assert password.matches(PASSWORD)
+
+
+def test_a_damaged_hash_takes_no_page_from_an_owner_who_is_logged_in(client: FlaskClient, bin_: Bin) -> None:
+    log_in(client)
+    (bin_.state / "owner-password").write_text("scrxpt")
+    client.application.config["PROPAGATE_EXCEPTIONS"] = False
+    assert client.get("/now").status_code == 200
+    assert client.get("/teach").headers["Location"].startswith("/login")
+    assert "Something went wrong inside the bin" in client.get("/login").text
 
 
 def test_a_restart_logs_nobody_out(bin_: Bin) -> None:
@@ -274,6 +281,12 @@ def test_no_path_leads_out_of_the_page(client: FlaskClient, path: str) -> None:
     assert "import" not in response.text
 
 
+def test_what_cannot_be_done_is_refused_with_what_can(client: FlaskClient) -> None:
+    for path, allowed in (("/language", {"POST", "OPTIONS"}), ("/api/classify", {"POST", "OPTIONS"})):
+        refused = client.get(path)
+        assert (refused.status_code, set(refused.allow)) == (405, allowed)
+
+
 @pytest.mark.parametrize("path", ["/now", "/ask", "/history", "/health", "/login", "/nowhere", "/static/style.css"])
 def test_every_answer_forbids_what_is_inline_or_from_elsewhere(client: FlaskClient, path: str) -> None:
     response = client.get(path)
@@ -311,6 +324,21 @@ def test_a_form_in_another_tab_is_still_good_after_the_login(client: FlaskClient
     token = token_of(client, "/history")
     log_in(client)
     assert client.post("/logout", data={"csrf_token": token}).status_code == 302
+
+
+def test_a_page_that_stays_open_overnight_still_switches_the_language_and_keeps_it(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = token_of(client, "/now")
+    _let_cookies_age(monkeypatch, SESSION_S + 3600)
+    assert client.post("/language", data={"language": "id", "csrf_token": token}).status_code == 302
+    _let_cookies_age(monkeypatch, 300 * 24 * 3600)
+    assert '<html lang="id">' in client.get("/now").text
+
+
+def _let_cookies_age(monkeypatch: pytest.MonkeyPatch, age_s: float) -> None:
+    later_s = int(time.time() + age_s)
+    monkeypatch.setattr("itsdangerous.TimestampSigner.get_timestamp", lambda _: later_s)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from flask.typing import ResponseReturnValue
 from flask_babel import Babel
 from flask_babel import gettext as _
 from flask_wtf.csrf import CSRFError, CSRFProtect
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from device.errors import JournalError
 from device.page import ask, health, history, install, now, owner, teach, words
@@ -175,7 +175,10 @@ def _say_what_went_wrong(fault: HTTPException) -> ResponseReturnValue:
         sentence = _("This form is out of date; load the page again.")
     if isinstance(fault, ask.ModelChanged):
         sentence = _("The model's file is not the one that the bin runs with any more; start the bin again.")
-    return _say(sentence, status)
+    response = make_response(_say(sentence, status))
+    if isinstance(fault, MethodNotAllowed):
+        response.allow.update(fault.valid_methods or ())
+    return response
 
 
 def _say(sentence: str, status: int) -> ResponseReturnValue:

@@ -22,6 +22,7 @@ from werkzeug.security import check_password_hash, generate_password_hash
 from device.clock import Clock
 from device.errors import PageError
 from device.files import write_whole
+from device.page.bin import the_bin
 from device.page.limits import RateLimit, client_key
 
 LETTERS_AT_LEAST, LETTERS_AT_MOST = 8, 1024
@@ -31,6 +32,9 @@ METHOD = "scrypt:32768:8:1"
 _HASH = re.compile(rf"{METHOD}\$[A-Za-z0-9]+\$[0-9a-f]{{128}}")
 GUESSES_OF_ONE, GUESSES_OF_ALL, GUESSES_PERIOD_S = 8, 40, 900.0
 SESSION_S = 12 * 3600
+"""How long an owner stays logged in."""
+COOKIE_S = 365 * 24 * 3600
+"""How long a browser keeps the language, and the forms of a page that stays open are good: a kiosk's, for months."""
 KEPT_AT_LOGIN = ("language", "csrf_token")
 """The token, so that forms which other tabs have open stay good."""
 
@@ -137,7 +141,7 @@ def install(app: Flask, folder: Path | None, clock: Clock) -> None:
         SESSION_COOKIE_NAME="pilah",
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Lax",
-        PERMANENT_SESSION_LIFETIME=SESSION_S,
+        PERMANENT_SESSION_LIFETIME=COOKIE_S,
         SESSION_REFRESH_EACH_REQUEST=False,  # an answer that is late would bring back what was chosen before
     )
     app.session_interface = _SecureWhereHttps()
@@ -152,9 +156,17 @@ def password() -> Password:
 
 
 def is_owner() -> bool:
-    """Whether this visitor has logged in with the password that still holds."""
-    mark = session.get("owner")
-    return isinstance(mark, str) and password().is_set() and secrets.compare_digest(mark, password().mark())
+    """Whether this visitor has logged in lately, with the password that still holds.
+
+    Nobody has where it cannot be read: whoever logs in is told, and every page shows all the same.
+    """
+    mark, age_s = session.get("owner"), the_bin().clock.wall() - session.get("since_s", 0.0)
+    if mark is None or not 0 <= age_s < SESSION_S:
+        return False
+    try:
+        return password().is_set() and secrets.compare_digest(mark, password().mark())
+    except PageError:
+        return False
 
 
 def owner_only(view: Callable[_P, ResponseReturnValue]) -> Callable[_P, ResponseReturnValue]:
@@ -190,7 +202,7 @@ def login() -> ResponseReturnValue:
     session.clear()
     session.update(kept)
     session.permanent = True
-    session["owner"] = password().mark()
+    session["owner"], session["since_s"] = password().mark(), the_bin().clock.wall()
     return redirect(url_for(_page_after_login()))
 
 
