@@ -18,10 +18,11 @@ from device.events import DecisionEvent, LidEvent, SignalEvent, StateEvent
 from device.page.app import create_app
 from device.page.ask import PIXELS_AT_MOST
 from device.page.bin import Bin
+from device.page.owner import Password
 from device.page.server import PageServer
 from device.requests import Maintenance, OpenLid
 from tests.bundles import plain
-from tests.page_parts import ListJournal, PlayedAppliance, jpeg, make_bin, photo_of
+from tests.page_parts import PASSWORD, ListJournal, PlayedAppliance, jpeg, make_bin, photo_of
 from tests.visitor import CHROMIUM, KIOSK, PHONE, Visitor
 
 playwright = pytest.importorskip("playwright.sync_api")
@@ -50,6 +51,17 @@ LOOKS = """looks => {
     Object.defineProperty(document, "hidden", { value: !looks, configurable: true });
     document.dispatchEvent(new Event("visibilitychange"));
 }"""
+IS_HIDDEN = """() => {
+    const { left, top, width, height } = document.activeElement.getBoundingClientRect();
+    const inSight = document.elementFromPoint(left + width / 2, top + height / 2);
+    return inSight !== null && inSight.closest(".pages") !== null && !document.activeElement.closest(".pages");
+}"""
+READ_ALOUD = """[...document.querySelectorAll(".answer *")].filter((one) => {
+    const live = one.closest("[aria-live], [role=status]");
+    return !one.children.length && one.checkVisibility() && live.ariaLive !== "off" && one.textContent;
+}).map((one) => one.textContent)"""
+DRAWN_FROM = "[...document.querySelectorAll('use')].map((one) => one.getAttribute('href').split('#')[0])"
+ALL_COME = "files => Promise.all(files.map((file) => fetch(file).then((answer) => answer.ok, () => false)))"
 KEEPS_STREAMS = """window.streams = [];
 EventSource = class extends EventSource { constructor(...how) { super(...how); streams.push(this); } };"""
 PAGES = ["/now", "/ask", "/teach", "/history", "/health", "/login", "/nowhere", "/offline"]
@@ -213,6 +225,19 @@ def test_an_owner_is_told_that_a_correction_did_not_reach_the_bin(owner: Visitor
     owner.tab.get_by_text("That was not saved.").wait_for()
 
 
+def test_an_owner_whose_session_is_over_reads_why_a_correction_was_not_saved(owner: Visitor, bin_: Bin) -> None:
+    for path in ("/ask", "/teach"):
+        owner.log_in()
+        if path == "/ask":
+            owner.ask(bottle=photo_of("glass"))
+            owner.tab.locator(".answer h2").wait_for()
+        else:
+            owner.tab.goto(path)
+        Password(bin_.state).set(PASSWORD)
+        owner.tab.locator(".correct").first.get_by_role("button", name="Plastic").click()
+        owner.tab.get_by_text("That was not saved. Log in as the owner first.").wait_for()
+
+
 def test_the_owner_moves_a_lid_in_maintenance(visitor: Visitor, bin_: Bin) -> None:
     visitor.log_in()
     visitor.tab.goto("/health")
@@ -306,6 +331,13 @@ def test_the_page_is_used_by_keyboard_alone(visitor: Visitor) -> None:
     assert visitor.tab.evaluate("document.activeElement.id") == "take"
 
 
+def test_no_field_that_the_keyboard_reaches_is_hidden_by_the_navigation(owner: Visitor) -> None:
+    for key in ("Tab", "Shift+Tab"):
+        for _ in range(60):
+            owner.tab.keyboard.press(key)
+            assert not owner.tab.evaluate(IS_HIDDEN), owner.tab.evaluate("document.activeElement.outerHTML")
+
+
 def test_an_owner_at_the_keyboard_ends_maintenance_with_the_key_that_began_it(owner: Visitor, bin_: Bin) -> None:
     owner.tab.get_by_role("button", name="Start maintenance").press("Enter")
     bin_.appliance.tell(StateEvent(time.time(), "maintenance"))
@@ -323,6 +355,14 @@ def test_a_screen_reader_tells_which_led_is_lit(visitor: Visitor, bin_: Bin) -> 
     bin_.appliance.tell(SignalEvent(time.time(), "thinking"))
     visitor.tab.locator(".leds [aria-current=true]", has_text="thinking").wait_for()
     assert visitor.tab.locator(".leds [aria-current=true]").count() == 1
+
+
+def test_a_screen_reader_tells_what_a_photo_is_and_not_each_possibility_and_button(owner: Visitor) -> None:
+    owner.ask(bottle=photo_of("glass"))
+    owner.tab.locator(".answer h2").wait_for()
+    owner.tab.get_by_text("All possibilities").click()
+    owner.tab.locator(".bars li").first.wait_for()
+    assert owner.tab.evaluate(READ_ALOUD) == ["Glass · 100%", "goes into", "Recyclable"]
 
 
 def test_a_screen_reader_without_a_place_in_the_stream_hears_each_thing_once(
@@ -451,4 +491,5 @@ def test_a_resident_reads_in_the_language_of_now_that_the_bin_is_out_of_reach(
     resident.tab.goto("/history")
     resident.tab.get_by_role("heading", name="Tempat sampah tidak terjangkau").wait_for()
     assert resident.tab.locator("form").count() == 0
+    assert all(resident.tab.evaluate(ALL_COME, resident.tab.evaluate(DRAWN_FROM))), "no icon is missing"
     resident.tab.context.close()

@@ -341,3 +341,9 @@ def test_on_a_workstation_without_a_bin_the_page_starts_with_ask(tmp_path: Path)
     client = create_app(make_bin(tmp_path)).test_client()
     assert client.get("/").headers["Location"] == "/ask"
     assert client.get("/events").status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/now", "/ask"])
+def test_a_browser_that_runs_no_scripts_is_told_that_the_page_needs_them(server: PageServer, path: str) -> None:
+    told = get(server, path).read().decode().split("<noscript>")[1].split("</noscript>")[0]
+    assert "This page needs JavaScript" in told

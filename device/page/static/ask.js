@@ -1,5 +1,5 @@
 // Ask: each photo becomes a card that fills in when the bin has answered.
-import { drawBars, percent, token, words } from "./words.js";
+import { correct, drawBars, percent, words } from "./words.js";
 
 const zone = document.getElementById("ask");
 const answers = document.getElementById("asked");
@@ -61,14 +61,12 @@ function fill(card, answer, blob) {
 
 function offerCorrection(form, blob) {
   form.hidden = false;
-  form.addEventListener("submit", async (event) => {
+  form.addEventListener("submit", (event) => {
     event.preventDefault();
     const sent = new FormData();
     sent.append("photo", blob, "photo");
     sent.append("material", event.submitter.value);
-    const response = await fetch(form.dataset.url, { method: "POST", body: sent, headers: { "X-CSRFToken": token, Accept: "application/json" } }).catch(() => null);
-    form.querySelector("[role=status]").textContent = response?.ok ? words.saved : words.not_saved;
-    for (const button of form.querySelectorAll("button")) button.setAttribute("aria-pressed", String(Boolean(response?.ok) && button === event.submitter));
+    correct(form, event.submitter, form.dataset.url, sent);
   });
 }
 

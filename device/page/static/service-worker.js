@@ -1,11 +1,11 @@
 // Keeps what never changes at hand, and says so where the bin cannot be reached. Pages themselves always come fresh.
-const CACHE = "pilah-1";
+const CACHE = "pilah-2";
 const OFFLINE = "/offline";
 
 const keepOffline = () => caches.open(CACHE).then((cache) => cache.add(OFFLINE));
 
 self.addEventListener("install", (event) => {
-  event.waitUntil(caches.open(CACHE).then((cache) => cache.addAll([OFFLINE, "/static/style.css", "/static/icons/pilah.svg", "/static/vendor/plus-jakarta-sans-latin-wght-normal.woff2"])));
+  event.waitUntil(caches.open(CACHE).then((cache) => cache.addAll([OFFLINE, "/static/style.css", "/static/icons/pilah.svg", "/static/vendor/lucide.svg", "/static/vendor/plus-jakarta-sans-latin-wght-normal.woff2"])));
   self.skipWaiting();
 });
 

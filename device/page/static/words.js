@@ -1,6 +1,6 @@
 // What the scripts say, in the visitor's language; the server puts it into the page.
 export const words = JSON.parse(document.getElementById("words").textContent);
-export const token = document.querySelector("meta[name=csrf-token]").content;
+const token = document.querySelector("meta[name=csrf-token]").content;
 export const percent = (share) => new Intl.NumberFormat(document.documentElement.lang, { style: "percent" }).format(share);
 
 /** Write only what is new: a screen reader reads aloud whatever is written into what it listens to. */
@@ -13,6 +13,15 @@ export function sentBy(form, button) {
   const sent = new FormData(form);
   sent.append(button.name, button.value);
   return sent;
+}
+
+/** Send a correction, and tell below its buttons whether it was saved, or why not. */
+export async function correct(form, button, address, sent) {
+  const response = await fetch(address, { method: "POST", body: sent, headers: { "X-CSRFToken": token, Accept: "application/json" } }).catch(() => null);
+  const isSaved = Boolean(response?.ok);
+  const { error = "" } = isSaved ? {} : (await response?.json().catch(() => null)) ?? {};
+  form.querySelector("[role=status]").textContent = isSaved ? words.saved : `${words.not_saved} ${error}`;
+  for (const one of form.querySelectorAll("button")) one.setAttribute("aria-pressed", String(isSaved && one === button));
 }
 
 /** A list of bars, the likeliest first, each in the colour of its compartment: `shares` material → 0…1. */
