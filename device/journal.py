@@ -138,8 +138,15 @@ class Journal:
             return database.execute("UPDATE drops SET corrected = ? WHERE id = ?", (material, drop)).rowcount > 0
 
     def keep_photo(self, encoded: bytes, material: str) -> None:
-        """Keep an asked photo for training: JPEG, under its right material."""
+        """Keep an asked photo for training: JPEG, under its right material; one that is kept already moves there."""
         with self._writing() as database:
+            is_kept = database.execute(
+                # The length first: it is read without the picture.
+                "UPDATE photos SET material = ? WHERE length(jpeg) = ? AND jpeg = ?",
+                (material, len(encoded), encoded),
+            ).rowcount
+            if is_kept:
+                return
             database.execute(
                 "INSERT INTO photos (time_s, material, jpeg) VALUES (?, ?, ?)", (time.time(), material, encoded)
             )

@@ -56,6 +56,15 @@ def test_a_drop_that_is_corrected_once_more_moves_to_its_new_folder(journal: Jou
     assert [one.name for one in (tmp_path / "taught").iterdir()] == ["metal"], "no class without photos is left"
 
 
+def test_a_photo_whose_material_is_tapped_twice_or_told_anew_is_one_lesson(journal: Journal, tmp_path: Path) -> None:
+    for material in ("wood", "wood", "metal"):
+        journal.keep_photo(photo_of("wood"), material)
+        export(tmp_path)
+    journal.keep_photo(photo_of("glass"), "glass")
+    assert "2 pictures" in export(tmp_path)
+    assert [name.rsplit("-", 1)[0] for name in taught(tmp_path)] == ["glass/photo-2", "metal/photo-1"]
+
+
 def test_what_a_history_taught_stays_when_another_is_begun(journal: Journal, tmp_path: Path) -> None:
     journal.correct(1, "plastic")
     export(tmp_path)

@@ -63,7 +63,7 @@ class Journal(Protocol):
         ...
 
     def keep_photo(self, encoded: bytes, material: str) -> None:
-        """Keep an asked photo for training: JPEG, under its right material."""
+        """Keep an asked photo for training: JPEG, under its right material; one that is kept already moves there."""
         ...
 
 
