@@ -434,3 +434,37 @@ def test_numbers_are_told_as_the_visitor_s_language_writes_them(tmp_path: Path) 
     indonesian = client.get("/history", headers={"Accept-Language": "id"}).text
     assert '<span class="number">1</span><span>buangan</span>' in indonesian
     assert "0,1 kg untuk tiap buangan organik" in indonesian
+
+
+@pytest.mark.parametrize(("language", "many", "when"), [("en", "1,200", "12:00"), ("id", "1.200", "12.00")])
+def test_large_numbers_days_and_times_are_told_as_the_visitor_s_language_writes_them(
+    tmp_path: Path, language: str, many: str, when: str
+) -> None:
+    journal = ListJournal([drop(number, "metal") for number in range(1, 1201)])
+    client = create_app(make_bin(tmp_path, journal=journal, clock=ManualClock(wall_s=NOON_S))).test_client()
+    page = client.get("/history", headers={"Accept-Language": language}).text
+    assert f'<span class="number">{many}</span>' in page
+    assert f"<td>15 Jun 2026, {when}</td>" in page
+    assert '<th scope="row">15 Jun 2026</th>' in page
+
+
+def test_a_form_that_another_tab_has_made_stale_takes_nothing_back(tmp_path: Path) -> None:
+    file = tmp_path / "pilah.toml"
+    file.write_text("")
+    client, token = owner_of(bin_with(file))
+
+    def opened(**changes: str) -> dict[str, str]:
+        [as_of] = re.findall('name="as_of" value="([^"]+)"', client.get("/health").text)
+        form = {"decision.confidence": "", "decision.fallback": "residual", "as_of": as_of}
+        return {**form, **changes, "csrf_token": token}
+
+    def save(form: dict[str, str]) -> str:
+        return client.post("/health/settings", data=form, follow_redirects=True).text
+
+    one = opened(**{"decision.confidence": "0.9"})
+    other = opened(**{"decision.fallback": "reuse"})
+    assert "Saved" in save(one)
+    assert "Nothing was changed" in save(one), "tapped twice"
+    assert "were changed elsewhere" in save(other)
+    assert (read_config(file).decision.confidence, read_config(file).decision.fallback) == (0.9, "residual")
+    assert "Saved" in save(opened(**{"decision.confidence": "0.9", "decision.fallback": "reuse"}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Sequence
 
@@ -65,6 +66,7 @@ def _render(bin_: Bin, status: int = 200) -> ResponseReturnValue:
         checks=findings.get() if is_owner() else (),
         saved=saved,
         shown=_shown(saved) if saved else None,
+        as_of=_mark(saved) if saved else None,
         state=state,
     )
     return page, status
@@ -76,6 +78,11 @@ def _saved(bin_: Bin) -> Config:
         return bin_.saved_config()
     except ConfigError:
         return bin_.config
+
+
+def _mark(saved: Config) -> str:
+    """Tells these settings from others, so that a form which has been open for long takes none of the others back."""
+    return hashlib.sha256(saved.model_dump_json().encode()).hexdigest()[:16]
 
 
 def _shown(saved: Config) -> dict[str, str]:
@@ -123,12 +130,15 @@ def settings() -> ResponseReturnValue:
     if bin_.edit_config is None:
         abort(404)
     try:
-        changes = _changes(bin_.saved_config())
-        if changes:
+        saved = bin_.saved_config()
+        changes = _changes(saved)
+        if not changes:
+            flash(_("Nothing was changed."))
+        elif request.form.get("as_of", _mark(saved)) != _mark(saved):
+            flash(_("The settings were changed elsewhere meanwhile. Here they are; change them once more."), "wrong")
+        else:
             bin_.edit_config(changes)
             flash(_("Saved; the bin follows it from its next start."))
-        else:
-            flash(_("Nothing was changed."))
     except ConfigError as fault:
         flash(str(fault), "wrong")
         return _render(bin_, 400)
