@@ -7,9 +7,10 @@ from datetime import date, datetime, timedelta
 from itertools import cycle
 from typing import Any
 
+from babel.dates import format_skeleton
 from flask import Blueprint, Flask, Response, render_template, request
 from flask.typing import ResponseReturnValue
-from flask_babel import format_datetime
+from flask_babel import format_date, get_locale
 
 from device.drops import NUMBER_AT_MOST, Search, all_drops, csv_lines
 from device.page import words
@@ -34,6 +35,7 @@ history = Blueprint("history", __name__)
 def install(app: Flask, bin_: Bin) -> None:
     if bin_.journal is not None:
         app.register_blueprint(history)
+        app.add_template_filter(_day_word, "day_word")
         app.add_template_filter(_local_time, "local_time")
 
 
@@ -132,5 +134,12 @@ def _chart(counts: Counts, compartments: list[str], first: date, last: date) -> 
     return {"days": [day.isoformat() for day in days], "series": series}
 
 
+def _day_word(day: str) -> str:
+    """The day, 2026-06-15, as people write it: 15 Jun 2026."""
+    return str(format_date(date.fromisoformat(day), "d MMM y"))
+
+
 def _local_time(time_s: float) -> str:
-    return str(format_datetime(datetime.fromtimestamp(time_s), "d MMM y, HH:mm", rebase=False))
+    """Day and time of day: 12:00 in English, 12.00 in Indonesian."""
+    when = datetime.fromtimestamp(time_s)
+    return f"{_day_word(when.date().isoformat())}, {format_skeleton('Hm', when, locale=get_locale())}"

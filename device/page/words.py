@@ -72,7 +72,7 @@ def verdict_word(verdict: str) -> str:
 
 def number(value: float, decimals: int = 0) -> str:
     """A number as it is written in the visitor's language."""
-    return str(format_decimal(value, "0." + "0" * decimals if decimals else "0"))
+    return str(format_decimal(value, "#,##0." + "0" * decimals if decimals else "#,##0"))
 
 
 def exact(value: float) -> str:
