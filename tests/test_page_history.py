@@ -276,9 +276,29 @@ def test_what_the_configuration_refuses_is_shown_in_its_own_words(tmp_path: Path
         raise ConfigError("decision.confidence = 7.0: it must be at most 1.")
 
     client, token = owner_of(make_bin(tmp_path, edit_config=refuse))
-    response = client.post("/health/settings", data={"decision.confidence": "7", "csrf_token": token})
+    response = client.post("/health/settings", data={"decision.confidence": "0.7", "csrf_token": token})
     assert response.status_code == 400
     assert "it must be at most 1" in response.text
+
+
+@pytest.mark.parametrize("typed", ["80", "-0,1", "80 %", "nan", "1e400"])
+def test_an_owner_reads_in_their_language_which_threshold_can_be(tmp_path: Path, typed: str) -> None:
+    file = tmp_path / "pilah.toml"
+    file.write_text("")
+    client, token = owner_of(bin_with(file))
+    form = {"decision.confidence": typed, "csrf_token": token}
+    refused = client.post("/health/settings", data=form, headers={"Accept-Language": "id"})
+    assert refused.status_code == 400
+    assert "“Tutup dibuka bila setidaknya seyakin ini”: tulis angka dari 0 sampai 1." in refused.text
+    assert file.read_text() == ""
+
+
+def test_whoever_must_log_in_first_is_led_there(bin_: Bin) -> None:
+    client, token = owner_of(bin_)
+    client.post("/logout", data={"csrf_token": token})
+    refused = client.post("/health/settings", data={"csrf_token": token})
+    assert refused.status_code == 401
+    assert 'class="button primary" href="/login"' in refused.text
 
 
 def test_the_doctor_s_findings_show_to_the_owner_only(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import threading
 from collections.abc import Sequence
@@ -149,12 +150,12 @@ def _changes(saved: Config) -> dict[str, object]:
     """Dotted key → value of what differs from the saved settings; None takes a key out of the file.
 
     A mapping is written whole, since a file that names some materials must name them all. Raises `ConfigError` for
-    what is no number.
+    what is no probability.
     """
     form = {key: value.strip() for key, value in request.form.items()}
     changes = dict[str, object]()
     if "decision.confidence" in form:
-        confidence = _number("decision.confidence", form["decision.confidence"])
+        confidence = _confidence(form["decision.confidence"])
         if confidence != saved.decision.confidence:
             changes["decision.confidence"] = confidence
     if form.get("decision.fallback", saved.decision.fallback) != saved.decision.fallback:
@@ -167,11 +168,15 @@ def _changes(saved: Config) -> dict[str, object]:
     return changes
 
 
-def _number(key: str, text: str) -> float | None:
-    try:
-        return float(text.replace(",", ".")) if text else None
-    except ValueError:
-        raise ConfigError(f"{key} = {text!r}: it must be a number from 0 to 1.") from None
+def _confidence(text: str) -> float | None:
+    """What was typed, told here where it is no probability: the file's checker knows no visitor's language."""
+    if not text:
+        return None
+    with contextlib.suppress(ValueError):
+        if 0 <= (value := float(text.replace(",", "."))) <= 1:
+            return value
+    label = _("Opens a lid when at least this sure")
+    raise ConfigError(_("“%(label)s”: write a number from 0 to 1.", label=label))
 
 
 def _done() -> ResponseReturnValue:
