@@ -252,6 +252,19 @@ def test_the_owner_moves_a_lid_in_maintenance(visitor: Visitor, bin_: Bin) -> No
     visitor.tab.locator(".by-hand li", has_text="Organic").get_by_text("open", exact=True).wait_for()
 
 
+def test_an_owner_who_taps_twice_begins_maintenance_and_does_not_end_it_at_once(owner: Visitor, bin_: Bin) -> None:
+    owner.tab.clock.install(time=0)
+    owner.tab.goto("/health")
+    owner.tab.clock.pause_at(60_000)
+    owner.tab.get_by_role("button", name="Start maintenance").click()
+    bin_.appliance.tell(StateEvent(time.time(), "maintenance"))
+    owner.tab.get_by_role("button", name="End maintenance").click()
+    owner.tab.clock.run_for(1000)
+    with owner.tab.expect_response("**/health/maintenance"):
+        owner.tab.get_by_role("button", name="End maintenance").click()
+    assert bin_.appliance.requests == [Maintenance(True), Maintenance(False)]
+
+
 @pytest.fixture
 def owner(chromium: Any, server: PageServer) -> Iterator[Visitor]:
     """The owner at Health, who may meet faults."""

@@ -2,13 +2,17 @@
 import { watch } from "./watch.js";
 import { say, sentBy, words } from "./words.js";
 
+const TAPS_AT_ONCE_MS = 500; // a second tap so soon was meant for the button that stood there before
 const lids = document.getElementById("lids");
+let switchedMs = -Infinity;
 
 function heed(event) {
   if (event.event === "snapshot") {
     event.events.forEach(heed);
   } else if (event.event === "state") {
     const isMaintenance = event.state === "maintenance";
+    if (isMaintenance !== (lids.dataset.state === "maintenance")) switchedMs = performance.now();
+    lids.dataset.state = event.state;
     const hadFocus = document.activeElement.matches("[data-shown-in]");
     for (const button of lids.querySelectorAll("[data-shown-in]")) button.hidden = (button.dataset.shownIn === "maintenance") !== isMaintenance;
     if (hadFocus) lids.querySelector("[data-shown-in]:not([hidden])").focus();
@@ -25,6 +29,7 @@ if (lids) {
   for (const form of lids.querySelectorAll("form.move")) {
     form.addEventListener("submit", (event) => {
       event.preventDefault();
+      if (event.submitter.matches("[data-shown-in]") && performance.now() - switchedMs < TAPS_AT_ONCE_MS) return;
       fetch(form.action, { method: "POST", body: sentBy(form, event.submitter), headers: { Accept: "application/json" } })
         .then((response) => { if (!response.ok) reload(); }, reload);
     });
