@@ -352,6 +352,26 @@ def test_a_compartment_is_called_what_its_owner_calls_it(tmp_path: Path) -> None
     assert "--compartment:#ffffff;--on-compartment:#000000" in client.get("/compartments.css").text
 
 
+@pytest.mark.parametrize(
+    ("asked", "answered"),
+    [
+        ("", "en"),
+        ("*", "en"),
+        ("fr, *;q=0.5", "en"),
+        ("id", "id"),
+        ("ID-id, en;q=0.9", "id"),
+        ("jv, id;q=0.9, en;q=0.8", "id"),
+        ("en-GB, id;q=0.9", "en"),
+        ("id;q=0.2, en;q=0.9", "en"),
+    ],
+)
+def test_a_visitor_is_answered_in_the_first_language_that_they_ask_for_and_the_page_speaks(
+    bin_: Bin, asked: str, answered: str
+) -> None:
+    page = create_app(bin_).test_client().get("/ask", headers={"Accept-Language": asked}).text
+    assert f'<html lang="{answered}">' in page
+
+
 def test_every_sentence_of_the_page_has_an_indonesian_one_and_the_compiled_catalogue_is_the_written_one() -> None:
     folder = Path(device.page.__file__).parent / "translations/id/LC_MESSAGES"
     written = read_po((folder / "messages.po").open("rb"))

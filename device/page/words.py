@@ -17,8 +17,8 @@ LANGUAGES = {"en": "English", "id": "Bahasa Indonesia"}
 
 def choose_language() -> str:
     """The one that the visitor switched to, else the first that the browser asks for, else English."""
-    chosen = session.get("language") or request.accept_languages.best_match(["id", "en"])
-    return chosen if chosen in LANGUAGES else "en"
+    asked = (tag.partition("-")[0].lower() for tag in request.accept_languages.values())
+    return next((one for one in (session.get("language"), *asked) if one in LANGUAGES), "en")
 
 
 def language() -> str:
