@@ -447,7 +447,7 @@ def test_what_a_link_to_the_history_adds_changes_nothing(tmp_path: Path, query: 
     client = create_app(make_bin(tmp_path, journal=many, clock=ManualClock(wall_s=NOON_S))).test_client()
     page = client.get(f"/history?from=2026-06-01&verdict=sure&{query}").text
     assert 'href="/history.csv?from=2026-06-01&amp;verdict=sure"' in page
-    assert 'href="/history?before=10&amp;from=2026-06-01&amp;verdict=sure"' in page
+    assert 'href="/history?before=10&amp;from=2026-06-01&amp;verdict=sure#drops"' in page
 
 
 def test_a_refused_setting_leaves_the_other_edits_in_the_form(tmp_path: Path) -> None:
