@@ -14,7 +14,7 @@ from device.checks import Check
 from device.clock import SystemClock
 from device.config import CompartmentSection, Config
 from device.drops import Drop
-from device.events import DecisionEvent, LidEvent, SignalEvent, StateEvent
+from device.events import DecisionEvent, FaultEvent, LidEvent, SignalEvent, StateEvent
 from device.page.app import create_app
 from device.page.ask import PIXELS_AT_MOST
 from device.page.bin import Bin
@@ -125,6 +125,18 @@ def test_a_visitor_watches_a_drop_and_sees_the_lid_open(visitor: Visitor, bin_: 
     assert visitor.tab.locator("#decision .verdict").inner_text().split() == ["Glass", "→", "Recyclable"]
     visitor.tab.get_by_label("What lay on the tray when it was judged").wait_for()
     visitor.tab.wait_for_function(LID_IS_HIGHER, arg=closed)
+
+
+def test_a_picture_of_before_the_camera_failed_is_not_shown_as_what_it_sees(visitor: Visitor, bin_: Bin) -> None:
+    bin_.appliance.show(plain("glass", 480, 640), 1.0)
+    bin_.appliance.tell(FaultEvent(time.time(), "camera", "The camera gives no pictures."))
+    visitor.tab.goto("/now")
+    visitor.tab.get_by_text("The camera gives no pictures.").wait_for()
+    visitor.tab.wait_for_function("document.getElementById('tray').src.startsWith('data:')")
+    assert visitor.tab.get_by_text("No picture from the camera.").is_visible()
+    assert not visitor.tab.get_by_alt_text("What the camera sees on the tray").is_visible()
+    bin_.appliance.tell(FaultEvent(time.time(), "camera", "It is back.", is_over=True))
+    visitor.tab.get_by_alt_text("What the camera sees on the tray").wait_for()
 
 
 def _lid_box(visitor: Visitor) -> float:

@@ -70,11 +70,12 @@ const follow = {
   frame(event) {
     newest = event.picture;
     $("tray").src = newest;
-    showsTray();
+    showTray();
   },
 };
 
 function drawFaults() {
+  showTray();
   $("faults").replaceChildren(...[...faults.values()].map((message) => {
     const item = document.createElement("li");
     item.className = "notice wrong";
@@ -89,13 +90,15 @@ async function askForTray() {
   const picture = await decoded(`${stage.dataset.tray}?at=${Date.now()}`);
   if (!picture) return;
   $("tray").src = picture.src;
-  showsTray();
+  showTray();
 }
 
-function showsTray() {
-  $("tray").hidden = false;
-  $("region").removeAttribute("hidden");
-  $("no-tray").hidden = true;
+/** A picture of before the camera failed is nothing that it sees. */
+function showTray() {
+  const isSeen = $("tray").hasAttribute("src") && !faults.has("camera");
+  $("tray").hidden = !isSeen;
+  $("region").toggleAttribute("hidden", !isSeen);
+  $("no-tray").hidden = isSeen;
 }
 
 /** What lay on the tray as it was judged: the picture that came with the decision; one of the past has none. */
