@@ -264,6 +264,16 @@ def test_the_owner_moves_a_lid_in_maintenance(visitor: Visitor, bin_: Bin) -> No
     visitor.tab.locator(".by-hand li", has_text="Organic").get_by_text("open", exact=True).wait_for()
 
 
+def test_an_owner_at_health_sees_a_fault_come_and_go(owner: Visitor, bin_: Bin) -> None:
+    owner.tab.get_by_text("The bin is in order.").wait_for()
+    bin_.appliance.tell(FaultEvent(time.time(), "lid organic", "The lid organic is stuck."))
+    owner.tab.get_by_text("The lid organic is stuck.").wait_for()
+    assert not owner.tab.get_by_text("The bin is in order.").is_visible()
+    bin_.appliance.tell(FaultEvent(time.time(), "lid organic", "The lid organic closes again.", is_over=True))
+    owner.tab.get_by_text("The bin is in order.").wait_for()
+    assert owner.tab.locator(".faults li").count() == 0
+
+
 def test_an_owner_who_taps_twice_begins_maintenance_and_does_not_end_it_at_once(owner: Visitor, bin_: Bin) -> None:
     owner.tab.clock.install(time=0)
     owner.tab.goto("/health")

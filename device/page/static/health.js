@@ -1,13 +1,16 @@
-// Health: lids move without a reload, and show what they do; without this script the forms do the same with one.
+// Health: lids move without a reload, and show what they do, faults come and go; without this script the forms do the same with one.
 import { watch } from "./watch.js";
-import { say, sentBy, words } from "./words.js";
+import { listFaults, say, sentBy, words } from "./words.js";
 
 const TAPS_AT_ONCE_MS = 500; // a second tap so soon was meant for the button that stood there before
 const lids = document.getElementById("lids");
+const faults = new Map();
 let switchedMs = -Infinity;
 
 function heed(event) {
   if (event.event === "snapshot") {
+    faults.clear();
+    tellFaults();
     event.events.forEach(heed);
   } else if (event.event === "state") {
     const isMaintenance = event.state === "maintenance";
@@ -20,7 +23,16 @@ function heed(event) {
   } else if (event.event === "lid") {
     const told = lids.querySelector(`[data-compartment="${CSS.escape(event.compartment)}"] .lid-state`);
     if (told) say(told, words[event.state === "fault" ? "lid_fault" : event.state]);
+  } else if (event.event === "fault") {
+    if (event.is_over) faults.delete(event.part);
+    else faults.set(event.part, event.message);
+    tellFaults();
   }
+}
+
+function tellFaults() {
+  listFaults(document.getElementById("faults"), faults);
+  document.getElementById("well").hidden = faults.size > 0;
 }
 
 if (lids) {

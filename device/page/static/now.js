@@ -1,6 +1,6 @@
 // Now: the page follows the bin's own events.
 import { watch } from "./watch.js";
-import { drawBars, say, words } from "./words.js";
+import { drawBars, listFaults, say, words } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
 const stage = $("stage");
@@ -76,13 +76,7 @@ const follow = {
 
 function drawFaults() {
   showTray();
-  $("faults").replaceChildren(...[...faults.values()].map((message) => {
-    const item = document.createElement("li");
-    item.className = "notice wrong";
-    item.lang = "en";
-    item.textContent = message;
-    return item;
-  }));
+  listFaults($("faults"), faults);
 }
 
 /** The tray for one who found no place in the stream: the next picture replaces the last when it has come. */

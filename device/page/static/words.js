@@ -24,6 +24,17 @@ export async function correct(form, button, address, sent) {
   for (const one of form.querySelectorAll("button")) one.setAttribute("aria-pressed", String(isSaved && one === button));
 }
 
+/** The faults that hold, part → sentence. */
+export function listFaults(list, faults) {
+  list.replaceChildren(...[...faults.values()].map((message) => {
+    const item = document.createElement("li");
+    item.className = "notice wrong";
+    item.lang = "en";
+    item.textContent = message;
+    return item;
+  }));
+}
+
 /** A list of bars, the likeliest first, each in the colour of its compartment: `shares` material → 0…1. */
 export function drawBars(list, shares, atMost = 99) {
   const sorted = Object.entries(shares).sort((a, b) => b[1] - a[1]).slice(0, atMost);
