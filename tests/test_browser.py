@@ -328,6 +328,25 @@ def test_an_owner_is_told_when_the_bin_is_out_of_reach_of_a_lid_s_button(owner: 
     owner.tab.get_by_role("heading", name="The bin cannot be reached").wait_for()
 
 
+def test_an_owner_whose_browser_runs_no_scripts_sees_how_the_lids_stand(owner: Visitor, bin_: Bin) -> None:
+    bin_.appliance.tell(LidEvent(time.time(), "organic", "fault"))
+    context = owner.tab.context.browser.new_context(
+        base_url=owner.tab.url, java_script_enabled=False, storage_state=owner.tab.context.storage_state()
+    )
+    tab = context.new_page()
+    tab.goto("/health")
+    assert tab.locator(".lid-state").all_inner_texts() == ["stuck", "closed", "closed", "closed"]
+    context.close()
+
+
+def test_a_screen_reader_is_told_the_lid_that_moves_and_none_that_stands(owner: Visitor, bin_: Bin) -> None:
+    owner.tab.add_init_script(f"addEventListener('DOMContentLoaded', () => {{ {COUNTS_WHAT_IS_SAID} }})")
+    owner.tab.goto("/health")
+    bin_.appliance.tell(LidEvent(time.time(), "organic", "open"))
+    owner.tab.locator(".by-hand").get_by_text("open", exact=True).wait_for()
+    assert owner.tab.evaluate("said") == ["open"]
+
+
 @pytest.mark.parametrize("path", ["/now", "/health"])
 def test_who_does_not_look_leaves_the_place_in_the_stream_to_another(owner: Visitor, path: str) -> None:
     owner.tab.add_init_script(KEEPS_STREAMS)

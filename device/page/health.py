@@ -14,7 +14,7 @@ from flask_babel import gettext as _
 from device.checks import Check
 from device.config import Config
 from device.errors import ConfigError
-from device.events import FaultEvent, StateEvent
+from device.events import FaultEvent, LidEvent, StateEvent
 from device.page.bin import Appliance, Bin, the_bin
 from device.page.owner import is_owner, owner_only
 from device.page.words import exact
@@ -69,6 +69,7 @@ def _render(bin_: Bin, status: int = 200) -> ResponseReturnValue:
         shown=_shown(saved) if saved else None,
         as_of=_mark(saved) if saved else None,
         state=state,
+        lids={event.compartment: event.state for event in events if isinstance(event, LidEvent)},
     )
     return page, status
 
