@@ -6,7 +6,7 @@ const language = document.documentElement.lang;
 const isDark = matchMedia("(prefers-color-scheme: dark)");
 /** As style.css does with `--seen`: lighter on a dark page. */
 const seen = (colour) => (isDark.matches ? `color-mix(in oklab, ${colour}, #fff 15%)` : colour);
-const dayWord = new Intl.DateTimeFormat(language, { day: "numeric", month: "short" });
+const dayWord = new Intl.DateTimeFormat(language === "en" ? "en-GB" : language, { day: "numeric", month: "short" }); // day first, as in the table
 
 Chart.defaults.font.family = getComputedStyle(document.body).fontFamily;
 Chart.defaults.color = token("--soft");
