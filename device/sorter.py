@@ -229,8 +229,10 @@ def _halt(situation: Situation, now_s: float, effects: list[Effect]) -> Situatio
     if isinstance(situation.phase, Serving) and situation.phase.drop is not None:
         effects.append(Finish(situation.phase.drop, situation.phase.was_open))
     effects += [CloseAll(), Show("fault")]
-    pause_s = min(BACK_OFF_AT_MOST_S, BACK_OFF_S * 2.0 ** min(situation.failures, 10))
-    return replace(situation, phase=Halted(now_s + pause_s), sighting=None, asked=None, failures=situation.failures + 1)
+    # A fault that lasts is met at every turn, but only the first one after a try is another failure.
+    failures = situation.failures + (not isinstance(situation.phase, Halted))
+    pause_s = min(BACK_OFF_AT_MOST_S, BACK_OFF_S * 2.0 ** min(failures - 1, 10))
+    return replace(situation, phase=Halted(now_s + pause_s), sighting=None, asked=None, failures=failures)
 
 
 def _heed(

@@ -294,6 +294,14 @@ def test_the_pause_after_a_fault_grows_up_to_a_minute_and_starts_anew_after_a_go
     assert bin_.situation.failures == 0
 
 
+def test_one_fault_that_lasts_for_many_turns_costs_no_longer_pause_than_one_of_a_single_turn() -> None:
+    bin_ = Bin()
+    for _ in range(100):
+        bin_.tell(Failed())
+    bin_.wait(1.0)
+    assert bin_.situation.state == "empty"
+
+
 def test_a_lid_that_did_not_open_is_no_good_drop_and_shortens_no_pause() -> None:
     bin_ = Bin()
     bin_.tell(Failed())
