@@ -225,6 +225,8 @@ class Journal:
         """
         with self._lock, _told(self.path):
             try:
+                if self._database is not None and not self.path.exists():
+                    self._let_go()  # what is written into a removed file is lost
                 if self._database is None:
                     self._database = self._connect()
                 with self._database as database:

@@ -235,6 +235,13 @@ def test_a_history_that_breaks_while_the_bin_runs_is_set_aside(journal: Journal)
     assert recorder.fault is None and len(journal.drops(Search(), 10)) == 1
 
 
+def test_a_history_that_is_removed_while_the_bin_runs_is_begun_anew(journal: Journal) -> None:
+    journal.write(DROP)
+    journal.path.unlink()
+    journal.write(replace(DROP, material="metal"))
+    assert [drop.material for drop in journal.drops(Search(), 10)] == ["metal"]
+
+
 def test_drops_that_wait_for_a_disk_do_not_fill_the_memory(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("device.recorder.WAITING_AT_MOST", 3)
     recorder = Recorder(journal, EventBus(), ManualClock())
