@@ -181,10 +181,9 @@ class Appliance:
         """One turn of the loop; whatever goes wrong in it closes the lids, is reported, and is tried again later."""
         try:
             self._turn()
+            self._beat()
         except Exception as fault:  # noqa: BLE001  the failsafe: every fault there is leads to closed lids
             self._fail(fault)
-        else:
-            self._beat()
         signal, since_s = self._signal
         now_s = self._clock.now()
         states = {name: lid.state for name, lid in self._lids.items()}

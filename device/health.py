@@ -58,7 +58,7 @@ class Systemd:
         self._notifier = sdnotify.SystemdNotifier()
 
     def notify(self, state: str) -> None:
-        self._notifier.notify(state.encode().decode("latin-1"))
+        self._notifier.notify(state.encode(errors="replace").decode("latin-1"))
 
 
 class Heartbeat:

@@ -416,6 +416,16 @@ def test_whatever_goes_wrong_in_the_loop_closes_the_lids_and_the_bin_sorts_again
     assert bench.opened == ["recyclable"]
 
 
+def test_what_goes_wrong_while_the_bin_looks_after_itself_stops_it_no_more_than_anything_else(tmp_path: Path) -> None:
+    with Bench(tmp_path) as bench:
+        faults = ["the sensor is mad"]
+        bench.appliance.mind("sensor", lambda: _fail(faults.pop())() if faults else None, "")
+        bench.run(0.5)
+        assert bench.faults == [("loop", False)]
+        bench.serve("glass")
+    assert bench.opened == ["recyclable"]
+
+
 def test_a_fault_while_a_lid_moves_closes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with Bench(tmp_path) as bench:
         bench.drop("glass")

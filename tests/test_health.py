@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from pathlib import Path
 
@@ -38,6 +39,19 @@ def test_systemd_reads_degrees_and_names_in_any_alphabet(tmp_path: Path, monkeyp
         Heartbeat(ManualClock(), Systemd()).beat("empty, 61 °C, ağaç → odun")
 
         assert systemd.recv(4096).decode() == "WATCHDOG=1\nSTATUS=empty, 61 °C, ağaç → odun"
+
+
+def test_a_file_whose_name_is_no_text_does_not_keep_the_loop_s_beat_from_systemd(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        systemd.settimeout(5)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+
+        Heartbeat(ManualClock(), Systemd()).beat(f"The history {os.fsdecode(b'caf%c' % 0xE9)} cannot be used.")
+
+        assert systemd.recv(4096).decode() == "WATCHDOG=1\nSTATUS=The history caf? cannot be used."
 
 
 def test_a_pi_s_temperature_and_low_supply_are_read(tmp_path: Path) -> None:
