@@ -359,7 +359,10 @@ class Appliance:
 
     def close(self) -> None:
         """Close the lids and let go of everything, whatever state the bin is in; doing it twice is fine."""
-        self._closing.close()
+        try:
+            self._closing.close()
+        except Exception:  # the lids were told to close first, and all that could be let go of was
+            log.exception("A part could not be let go of at the end.")
 
     def _close_lids(self) -> None:
         self._heartbeat.stopping()

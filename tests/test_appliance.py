@@ -401,6 +401,18 @@ def test_stopping_in_any_state_closes_every_lid_within_two_seconds(
     assert bench.notes[-1] == "STOPPING=1"
 
 
+def test_a_pin_or_a_camera_that_cannot_be_let_go_keeps_the_bin_from_no_clean_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Bench(tmp_path) as bench, monkeypatch.context() as patch:
+        bench.serve("glass")
+        patch.setattr(bench.tray, "close", _fail("the camera hangs"))
+        patch.setattr(bench.pins.pin(12), "close", _fail("I/O error"))
+        bench.appliance.close()
+    assert "could not be let go of" in caplog.text
+    bench.assert_all_closed()
+
+
 def test_whatever_goes_wrong_in_the_loop_closes_the_lids_and_the_bin_sorts_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
