@@ -121,7 +121,7 @@ class Appliance:
         self._homing = self._home()
         self._is_home = False
         self._reports.state(self._situation.state)
-        self.mind("button", self._feel_buttons, "No button is stuck any more.")
+        self.mind("button", self._feel_buttons, "The buttons are in order again.")
         self.mind("tray", self._feel_tray, "The tray has come to rest.")
         self.mind("board", self._feel_board, "The Pi's supply and temperature are in order again.")
 
@@ -328,11 +328,14 @@ class Appliance:
         self._heartbeat.beat(" ".join((status, *self._reports.faults.values())))
 
     def _feel_buttons(self) -> str:
-        stuck = ", ".join(sorted(self._situation.stuck))
-        return stuck and (
-            f"The button of {stuck} has been pressed for {HELD_AT_MOST_S / 60:g} minutes and opens nothing until it is "
-            f"released; is it stuck, or its cable shorted?"
-        )
+        faults = [lid.button_fault for lid in self._lids.values() if lid.button_fault]
+        if self._situation.stuck:
+            faults.append(
+                f"The button of {', '.join(sorted(self._situation.stuck))} has been pressed for "
+                f"{HELD_AT_MOST_S / 60:g} minutes and opens nothing until it is released; is it stuck, or its cable "
+                f"shorted?"
+            )
+        return " ".join(faults)
 
     def _feel_tray(self) -> str | None:
         sighting = None if self._newest is None else self._newest[1]

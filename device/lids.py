@@ -87,6 +87,7 @@ class Lid:
         self.state: LidState = "closed"
         self.angle_deg: float | None = None
         self.fault: str | None = None
+        self.button_fault: str | None = None
         self._legs: list[float] = []
         self._motion: Motion | None = None
         self._last_deg = settings.closed_deg
@@ -107,8 +108,14 @@ class Lid:
 
     @property
     def is_held(self) -> bool:
-        """Whether its button is pressed."""
-        return self._button is not None and bool(self._button.is_active)
+        """Whether its button is pressed; one that cannot be read is not, and `button_fault` says so."""
+        self.button_fault = None
+        try:
+            with pin_faults(f"The button of the lid {self.name} cannot be read ({{}}); check its wiring."):
+                return self._button is not None and bool(self._button.is_active)
+        except LidError as fault:
+            self.button_fault = str(fault)
+            return False
 
     def home(self, now_s: float) -> None:
         """Send the pulses of the closed position straight away: a lid that is closed does not stir."""
@@ -148,7 +155,9 @@ class Lid:
                 return self._follow(self._motion, now_s)
         except LidError as fault:
             self.fault = str(fault)
-            return self._end("fault")
+            with contextlib.suppress(LidError), pin_faults("{}"):  # the servo may still be let go
+                self._end("fault")
+            return self.state
 
     def __enter__(self) -> Lid:
         return self
@@ -203,16 +212,8 @@ class Lid:
         self._motion = None
         self._speed_deg_per_s = self.settings.speed_deg_per_s
         if state != "open":
-            self._let_go()
+            self._servo.angle = self.angle_deg = None
         return state
-
-    def _let_go(self) -> None:
-        self.angle_deg = None
-        try:
-            with pin_faults(f"The servo of the lid {self.name} cannot be let go ({{}})."):
-                self._servo.angle = None
-        except LidError as fault:
-            log.warning("%s", fault)
 
 
 def close_all(lids: Sequence[Lid], now: Callable[[], float], sleep: Callable[[float], None], within_s: float) -> None:

@@ -551,6 +551,20 @@ def test_a_button_that_is_stuck_is_told_and_costs_no_sorting(tmp_path: Path, mon
     assert bench.faults == [("button", False), ("button", True)]
 
 
+def test_a_button_that_cannot_be_read_is_told_and_costs_no_sorting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Bench(tmp_path, with_a_button(Config())) as bench:
+        with monkeypatch.context() as patch:
+            patch.setattr(bench.pins.pin(24), "_get_state", _fail("I/O error"))
+            bench.serve("glass")
+            assert bench.faults == [("button", False)]
+            assert "organic" in bench.told(FaultEvent)[0].message
+        bench.run(1)
+        assert bench.faults == [("button", False), ("button", True)]
+    assert bench.opened == ["recyclable"]
+
+
 def test_a_button_opens_its_lid_for_as_long_as_it_is_pressed(tmp_path: Path) -> None:
     with Bench(tmp_path, with_a_button(Config())) as bench:
         bench.pins.pin(24).drive_low()

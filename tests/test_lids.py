@@ -217,6 +217,20 @@ def test_a_servo_that_cannot_be_driven_is_a_fault_of_its_lid(monkeypatch: pytest
         assert "I/O error" in lid.fault
 
 
+def test_a_servo_that_cannot_be_let_go_is_a_fault_of_its_lid_until_it_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    pins, clock = mock_pins(), ManualClock()
+    with make_lid(pins) as lid:
+        lid.home(clock.now())
+        with monkeypatch.context() as patch:
+            patch.setattr(MockPWMPin, "_set_frequency", _refuse_to_stop)
+            run(lid, clock)
+        assert (lid.state, pins.pin(SERVO).frequency) == ("fault", 50)
+        assert lid.fault is not None and "I/O error" in lid.fault
+        lid.close(clock.now())
+        run(lid, clock)
+        assert (lid.state, lid.fault, pins.pin(SERVO).frequency) == ("closed", None, None)
+
+
 def test_all_lids_close_in_time_on_the_way_out_however_slow_they_are() -> None:
     pins, clock = mock_pins(), ManualClock()
     slow = Lid("slow", CompartmentSection(servo_pin=12, speed_deg_per_s=5), pins)
@@ -271,6 +285,12 @@ def test_letting_go_twice_is_fine() -> None:
     lid = make_lid(mock_pins())
     lid.release()
     lid.release()
+
+
+def _refuse_to_stop(pin: MockPWMPin, frequency_hz: float | None) -> None:
+    if frequency_hz is None:
+        _refuse()
+    pin._frequency = frequency_hz
 
 
 def _refuse(*_: object) -> None:
