@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
+from device.config import CompartmentSection
 from device.errors import LidError
 
 PinKind = Literal["native", "mock"]
 STATES_KEPT = 1000
 """Of a mock pin; a lid that opens and closes takes about a hundred."""
+FRAME_MS = 20.0
+"""A hobby servo takes a pulse so often."""
+NEARLY_MS = 0.02
+"""Two degrees: so far a lid may be from closed and press its switch still."""
 _BOARD = Path("/proc/device-tree/model")
 
 
@@ -29,15 +34,21 @@ def default_pins() -> PinKind:
     return "native" if is_raspberry_pi() else "mock"
 
 
-def open_pins(kind: PinKind) -> Any:
+def open_pins(kind: PinKind, lids: Iterable[CompartmentSection] = ()) -> Any:
     """A gpiozero pin factory: `native` drives the Pi's pins through lgpio, `mock` keeps a history of their last states.
 
-    Raises `LidError` where the machine has no pins to drive.
+    `lids`: those whose switches follow their servos where the pins are mock ones; on a Pi, the lids themselves see to
+    that. Raises `LidError` where the machine has no pins to drive.
     """
     if kind == "mock":
         from gpiozero.pins.mock import MockFactory, MockPWMPin
 
-        return MockFactory(pin_class=_forgetful(MockPWMPin))
+        factory = MockFactory(pin_class=_forgetful(MockPWMPin))
+        for lid in lids:
+            if lid.switch_pin is not None:
+                switch = factory.pin(lid.switch_pin)
+                factory.pin(lid.servo_pin, pin_class=_switching(factory.pin_class, lid, switch))
+        return factory
     try:
         from gpiozero.pins.lgpio import LGPIOFactory, LGPIOPin
     except ImportError as fault:
@@ -67,6 +78,22 @@ def _forgetful(pin_class: Any) -> Any:
             self.states = deque(self.states, maxlen=STATES_KEPT)
 
     return ForgetfulPin
+
+
+def _switching(pin_class: Any, lid: CompartmentSection, switch: Any) -> Any:
+    """A mock servo's pin whose lid follows at once, and presses its switch while it is closed.
+
+    Without pulses the lid stays where it is. A test lets the switch stick by taking its `drive_low` or `drive_high`.
+    """
+
+    class SwitchingPin(pin_class):  # type: ignore[misc]
+        def _change_state(self, value: float) -> Any:
+            if value > 0:
+                is_closed = abs(value * FRAME_MS - lid.pulse_ms(lid.closed_deg)) < NEARLY_MS
+                (switch.drive_low if is_closed else switch.drive_high)()
+            return super()._change_state(value)
+
+    return SwitchingPin
 
 
 def _fine(pin_class: Any) -> Any:

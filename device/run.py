@@ -65,7 +65,7 @@ def run(
     config = read_config(config_file)
     classifier = open_classifier(config, model)
     clock, spec, kind = SystemClock(), camera or config.camera.source, pins or default_pins()
-    factory = open_pins(kind)
+    factory = open_pins(kind, config.compartments.values())
 
     def open_camera() -> FrameSource:
         return open_source(spec, config.camera, clock, seed)

@@ -220,5 +220,4 @@ class Bench:
 
     def _closed_ms(self, name: str) -> float:
         lid = self.config.compartments[name]
-        part = (lid.closed_deg - lid.min_angle_deg) / (lid.max_angle_deg - lid.min_angle_deg)
-        return round(lid.min_pulse_ms + part * (lid.max_pulse_ms - lid.min_pulse_ms), 3)
+        return round(lid.pulse_ms(lid.closed_deg), 3)

@@ -122,6 +122,16 @@ def test_run_sorts_a_folder_and_ends_after_so_many_drops(photos: Path, model: Pa
     ]
 
 
+def test_run_with_mock_pins_believes_the_switches_of_lids_that_do_not_exist(
+    photos: Path, model: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "bin.toml").write_text(QUICK.replace("servo_pin = 13", "servo_pin = 13\nswitch_pin = 23"))
+    done = run(tmp_path, photos, model, "--drops", "2", "--json")
+    told = [(line["event"], line.get("compartment")) for line in lines(done.stdout) if line.get("state") == "open"]
+    assert (done.returncode, done.stderr.count("does not")) == (0, 0)
+    assert told == [("lid", "organic"), ("lid", "recyclable")]
+
+
 def test_run_keeps_a_history_and_no_pictures(photos: Path, model: Path, tmp_path: Path, state_of_its_own: Path) -> None:
     (tmp_path / "bin.toml").write_text(QUICK)
     run(tmp_path, photos, model, "--drops", "2")

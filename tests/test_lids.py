@@ -14,6 +14,7 @@ from device.clock import ManualClock
 from device.config import CompartmentSection
 from device.errors import LidError
 from device.lids import HOMES_S, RETRIES, SETTLE_S, Lid, Motion, close_all
+from device.pins import open_pins
 
 SERVO, SWITCH, BUTTON = 12, 23, 24
 
@@ -265,6 +266,31 @@ def test_a_lid_that_was_not_yet_sent_home_is_sent_on_the_way_out() -> None:
     with make_lid(pins) as lid:
         close_all([lid], clock.now, clock.sleep, within_s=0.8)
         assert lid.state == "closed" and 1.5 in pulses_ms(pins, 12)
+
+
+def test_a_mock_lid_presses_its_switch_while_it_is_closed_as_a_real_one_does() -> None:
+    settings, clock = CompartmentSection(servo_pin=SERVO, switch_pin=SWITCH, closed_deg=-45), ManualClock()
+    with open_pins("mock", [settings]) as pins, Lid("organic", settings, pins) as lid:
+        lid.home(clock.now())
+        run(lid, clock)
+        assert (lid.state, pins.pin(SWITCH).state) == ("closed", 0)
+        lid.open(clock.now())
+        run(lid, clock)
+        assert (lid.state, pins.pin(SWITCH).state) == ("open", 1)
+        lid.close(clock.now())
+        run(lid, clock)
+        assert (lid.state, lid.fault) == ("closed", None)
+
+
+def test_a_mock_lid_s_switch_may_stick_as_a_real_one_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings, clock = CompartmentSection(servo_pin=SERVO, switch_pin=SWITCH), ManualClock()
+    with open_pins("mock", [settings]) as pins, Lid("organic", settings, pins) as lid:
+        lid.open(clock.now())
+        run(lid, clock)
+        monkeypatch.setattr(pins.pin(SWITCH), "drive_low", lambda: None)
+        lid.close(clock.now())
+        run(lid, clock, for_s=30)
+        assert lid.fault == "The lid organic does not close; look for what blocks it."
 
 
 def test_a_button_tells_whether_the_lid_is_held() -> None:

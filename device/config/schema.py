@@ -127,6 +127,11 @@ class CompartmentSection(Section):
     switch_pin: Pin | None = None
     button_pin: Pin | None = None
 
+    def pulse_ms(self, angle_deg: float) -> float:
+        """How wide the pulses are that send the servo to an angle."""
+        part = (angle_deg - self.min_angle_deg) / (self.max_angle_deg - self.min_angle_deg)
+        return self.min_pulse_ms + part * (self.max_pulse_ms - self.min_pulse_ms)
+
     @classmethod
     def disagreements(cls, values: Mapping[str, Any]) -> list[Wrong]:
         wrongs = [

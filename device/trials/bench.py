@@ -18,7 +18,7 @@ from device.config import CameraSection, Config, JournalSection, ModelSection, P
 from device.health import Heartbeat
 from device.journal import Journal
 from device.model import open_classifier
-from device.pins import open_pins
+from device.pins import FRAME_MS, open_pins
 from device.recorder import Recorder
 
 
@@ -86,10 +86,8 @@ class SimulatedBin:
     def away(self) -> bool:
         """Whether any servo is sent somewhere else than to its closed position."""
         for lid in self.config.compartments.values():
-            part = (lid.closed_deg - lid.min_angle_deg) / (lid.max_angle_deg - lid.min_angle_deg)
-            closed = (lid.min_pulse_ms + part * (lid.max_pulse_ms - lid.min_pulse_ms)) / 20
             state = self.pins.pin(lid.servo_pin).state
-            if state > 0 and abs(state - closed) > 1e-6:
+            if state > 0 and abs(state * FRAME_MS - lid.pulse_ms(lid.closed_deg)) > 2e-5:
                 return True
         return False
 
@@ -110,7 +108,7 @@ def trial_config(folder: Path, threads: int = 1) -> Config:
 @contextlib.contextmanager
 def simulated_bin(config: Config, tray: SimulatedTray, feed: Feed, clock: Clock) -> Iterator[SimulatedBin]:
     """A bin at work, whose loop the caller turns."""
-    pins, journal = open_pins("mock"), Journal.of(config)
+    pins, journal = open_pins("mock", config.compartments.values()), Journal.of(config)
     heartbeat = Heartbeat(clock, _Nobody())
     with Appliance(config, open_classifier(config), feed, pins, clock, heartbeat) as appliance:
         recorder = Recorder(journal, appliance.events, clock, appliance.judged_picture)
