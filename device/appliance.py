@@ -201,7 +201,7 @@ class Appliance:
         if frame is None and self._feed.has_ended:
             self._clock.sleep(TICK_S)
         self._hear_camera()
-        if frame is not None:
+        if frame is not None and "camera" not in self._reports.faults:  # a last picture may come with the bad news
             self._frames_s = self._clock.now()
             self._newest = frame, self._presence.update(frame, self._something_waits())
             self._tell(Seen(self._newest[1]))

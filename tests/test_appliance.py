@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from device.appliance import Appliance
 from device.bundle import Bundle
 from device.camera import Frame
+from device.camera.watch import CameraReport
 from device.classifier import Classifier, Observation
 from device.config import CameraSection, CompartmentSection, Config, LightsSection, PresenceSection
 from device.drops import Search
@@ -213,6 +214,21 @@ def test_a_camera_that_goes_during_a_decision_decides_nothing(tmp_path: Path) ->
         bench.until(lambda: "deciding" in [event.state for event in bench.told(StateEvent)])
         bench.tray.fault = "gone"
         bench.run(30)
+        assert bench.state == "empty", "it decides no longer"
+    assert bench.decisions == []
+
+
+def test_a_picture_that_comes_with_the_news_that_the_camera_is_gone_decides_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Bench(tmp_path) as bench:
+        bench.drop("glass")
+        bench.until(lambda: "deciding" in [event.state for event in bench.told(StateEvent)])
+        with monkeypatch.context() as patch:
+            patch.setattr(PacedWatch, "reports", lambda _: [CameraReport("The camera is gone.")])
+            bench.turn()
+        monkeypatch.setattr(PacedWatch, "latest", lambda watch, timeout_s: bench.clock.sleep(timeout_s))
+        bench.run(10)
         assert bench.state == "empty", "it decides no longer"
     assert bench.decisions == []
 

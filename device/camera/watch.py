@@ -151,12 +151,12 @@ class Watch:
         return reports
 
     def lid_opened(self) -> None:
-        if isinstance(self._source, Tray):
-            self._source.lid_opened()
+        if isinstance(source := self._source, Tray):
+            source.lid_opened()
 
     def lid_closed(self) -> None:
-        if isinstance(self._source, Tray):
-            self._source.lid_closed()
+        if isinstance(source := self._source, Tray):
+            source.lid_closed()
 
     def close(self) -> None:
         source, self._source, self.has_ended = self._source, None, True
