@@ -873,8 +873,9 @@ def test_whatever_happens_lids_open_one_at_a_time_and_for_something_and_the_bin_
         assert bench.away() == []
         assert len(bench.decisions) <= 2 * laid, "what is left of two things may be judged once more"
         assert bool(laid) or bench.decisions == []
+        opened_before = len(bench.opened)
         bench.serve("organic")
-        assert bench.opened[-1] == "organic"
+        assert "organic" in bench.opened[opened_before:]
         bench.appliance.close()
         bench.assert_all_closed()
         bench.recorder.turn(0.0, is_last=True)
