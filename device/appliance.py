@@ -31,6 +31,7 @@ from device.situation import (
     CameraLost,
     Close,
     CloseAll,
+    Deciding,
     Effect,
     Elapsed,
     Failed,
@@ -59,6 +60,8 @@ PICTURES_KEPT = 8
 """Of the last drops, for a history that is written late."""
 STIRS_AT_MOST_S = 180.0
 """After so long without rest on the tray, people are told: waste that is dropped lies still within seconds."""
+TRIES_FOR_S = 1.0
+"""A fault of the loop is over once the bin has gone on for so long: what fails at every try is told once."""
 CLOSES_WITHIN_S = 0.5
 """On the way out, lids close at least this fast."""
 
@@ -206,7 +209,8 @@ class Appliance:
             self._newest = frame, self._presence.update(frame, self._something_waits())
             self._tell(Seen(self._newest[1]))
         self._tell(Elapsed())
-        if not isinstance(self._situation.phase, Halted):
+        is_tried = self._clock.now() - self._situation.free_since_s >= TRIES_FOR_S
+        if is_tried and not isinstance(self._situation.phase, Halted | Deciding):
             self._reports.mend("loop", "The bin sorts again.")
 
     def _something_waits(self) -> bool:

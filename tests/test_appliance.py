@@ -444,6 +444,21 @@ def test_whatever_goes_wrong_in_the_loop_closes_the_lids_and_the_bin_sorts_again
     assert bench.opened == ["recyclable"]
 
 
+def test_a_model_that_fails_at_every_try_is_told_once_and_untold_once_it_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Bench(tmp_path, Config(camera=CameraSection(rate_hz=3.0))) as bench:
+        with monkeypatch.context() as patch:
+            patch.setattr(Classifier, "observe", _fail("out of memory"))
+            bench.drop("glass")
+            bench.run(300)
+            assert bench.faults == [("loop", False)]
+            assert caplog.text.count("Something went wrong") == 1
+        bench.until(lambda: bench.appliance.finished_drops == 1, at_most_s=90)
+        bench.run(2)
+        assert bench.faults == [("loop", False), ("loop", True)]
+
+
 def test_what_goes_wrong_while_the_bin_looks_after_itself_stops_it_no_more_than_anything_else(tmp_path: Path) -> None:
     with Bench(tmp_path) as bench:
         faults = ["the sensor is mad"]
