@@ -162,6 +162,7 @@ def test_unsure_drops_are_asked_about_first_and_one_tap_corrects_one(bin_: Bin, 
     client, token = owner_of(bin_)
     page = client.get("/teach").text
     assert re.findall(r"/teach/drops/(\d)\.jpg", page) == ["3", "4", "2", "1"]
+    assert f"/teach/drops/3.jpg?at={journal.kept[3].time_s}" in page, "a new history's third drop has another picture"
     client.post("/teach/drops/3", data={"material": "plastic", "csrf_token": token})
     assert journal.kept[3].corrected == "plastic"
     assert "/teach/drops/3.jpg" not in client.get("/teach").text

@@ -42,6 +42,7 @@ def _likeliest_first(drop: Drop) -> list[str]:
 @teach.get(f"{DROP}.jpg")
 @owner_only
 def thumbnail(drop: int) -> ResponseReturnValue:
+    """Kept by the browser for an hour; the page adds the drop's time, since a new history numbers drops anew."""
     picture = the_journal().thumbnail(drop)
     if picture is None:
         abort(404)
