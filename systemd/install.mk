@@ -113,7 +113,7 @@ wheels: | $(STAMPS) ## all that `make install WHEELS=dir` needs without internet
 	else \
 	  $(PIP) wheel --quiet --no-deps --wheel-dir "$$folder" . 'sdnotify<0.4'; \
 	  $(PIP) download --quiet --only-binary :all: $(PLATFORMS) --python-version $(PYTHON_$(FOR)) \
-	    --find-links "$$folder" --dest "$$folder" $(PIP_ARGS) pilah "numpy==$(NUMPY_$(FOR))"; \
+	    --find-links "$$folder" --dest "$$folder" $(PIP_ARGS) "$$folder"/pilah-*.whl "numpy==$(NUMPY_$(FOR))"; \
 	  [ $(ARCH) = x86_64 ] || rm -f "$$folder"/onnx-*.whl "$$folder"/ml_dtypes-*.whl; \
 	fi; \
 	echo "$$(ls "$$folder"/*.whl | wc -l) wheels lie in $$folder: make install WHEELS=$$folder"

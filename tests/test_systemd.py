@@ -6,6 +6,8 @@ import configparser
 import os
 import shutil
 import subprocess
+import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -140,6 +142,22 @@ def test_installing_twice_changes_nothing_and_uninstalling_keeps_configuration_a
 
     assert run("make", "uninstall", f"DESTDIR={root}").returncode == 0
     assert {path: path.read_text() for path in root.rglob("*") if not path.is_dir()} == kept
+
+
+def test_wheels_for_a_pi_hold_this_checkout_not_a_strangers_package_of_its_name(tmp_path: Path, wheels: Path) -> None:
+    registry, folder = tmp_path / "registry", tmp_path / "wheels"
+    registry.mkdir()
+    for name in ("pilah-99.0", "numpy-99.0"):
+        with zipfile.ZipFile(registry / f"{name}-py3-none-any.whl", "w") as archive:
+            about = f"{name}.dist-info"
+            archive.writestr(f"{about}/METADATA", f"Metadata-Version: 2.1\nName: {name[:5]}\nVersion: 99.0\n")
+            archive.writestr(f"{about}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+            archive.writestr(f"{about}/RECORD", "")
+    environment = ("-o", f"{sys.prefix}/.pilah", f"VENV={sys.prefix}")
+    from_there = f"PIP_ARGS=--no-deps --no-index --find-links {registry}"
+    said = run("make", "wheels", "FOR=trixie", "NUMPY_trixie=99.0", f"WHEELS={folder}", *environment, from_there)
+    assert said.returncode == 0, said.stdout + said.stderr
+    assert [path.name for path in folder.glob("pilah-*")] == [path.name for path in wheels.glob("pilah-*")]
 
 
 def test_a_missing_folder_of_wheels_is_said_in_a_sentence(tmp_path: Path) -> None:
