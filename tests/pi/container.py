@@ -151,6 +151,7 @@ def main() -> int:
     if reason := trees.why_not(TOOLS):
         print(f"make nspawn: skipped, {reason}.")
         return 0
+    trees.end_when_told()
     report = Report()
     report.note("Debian tree and wheels (minutes once, then cached in .cache/pi)")
     wheels = trees.wheels_for("amd64")

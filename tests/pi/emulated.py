@@ -262,6 +262,7 @@ def main() -> int:
     if reason := trees.why_not(TOOLS):
         print(f"make pi: skipped, {reason}.")
         return 0
+    trees.end_when_told()
     report = Report()
     report.note("photos, and what this machine says of them")
     expected = photos.choose(arguments.photos)

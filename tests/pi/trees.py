@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -136,18 +137,16 @@ def install_command() -> str:
 
 
 def in_tree(root: Path, command: str) -> str:
-    """Run a shell command in a tree that is not booted."""
+    """Run a shell command in a tree that is not booted.
+
+    It sees its tree's /dev, which is this machine's own, in a namespace that goes with it: were it mounted for all, an
+    interrupted run would leave it to whoever removes the tree.
+    """
     plain = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LC_ALL": "C.UTF-8"}
-    mounts = [("proc", "proc"), ("sysfs", "sys"), ("devtmpfs", "dev")]
-    done = []
-    try:
-        for kind, folder in mounts:
-            run("mount", "-t", kind, kind, root / folder)
-            done.append(root / folder)
-        return run("chroot", root, "sh", "-ec", command, environment=plain)
-    finally:
-        for folder in reversed(done):
-            run("umount", folder)
+    mounts = (("proc", "proc"), ("sysfs", "sys"), ("devtmpfs", "dev"))
+    enter = "; ".join(f'mount -t {kind} {kind} "$0/{folder}"' for kind, folder in mounts)
+    namespace = ("unshare", "--mount", "--pid", "--fork", "--kill-child")
+    return run(*namespace, "sh", "-ec", f'{enter}; exec chroot "$0" sh -ec "$1"', root, command, environment=plain)
 
 
 @contextlib.contextmanager
@@ -161,7 +160,13 @@ def layer_over(tree: Path) -> Iterator[Path]:
         try:
             yield root
         finally:
-            run("umount", root)
+            # Lazily: whatever may still run in it, the folder is removed next, and never through a mount.
+            run("umount", "--lazy", root)
+
+
+def end_when_told() -> None:
+    """SIGTERM ends a run as Ctrl-C does: what it has started and mounted ends first."""
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
 
 
 def remove_tree(tree: Path) -> None:
