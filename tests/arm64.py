@@ -74,20 +74,23 @@ def is_built() -> bool:
 
 
 def build() -> None:
-    """Fetch Debian's ARM64 Python and the wheels; takes a minute or two."""
-    shutil.rmtree(TREE, ignore_errors=True)
-    TREE.parent.mkdir(exist_ok=True)
+    """Fetch Debian's ARM64 Python and the wheels, half a minute; the old tree stays until the new one is whole."""
+    part = TREE.with_name(f"{TREE.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.parent.mkdir(exist_ok=True)
     subprocess.run(
-        ["mmdebstrap", "--variant=extract", "--architectures=arm64", f"--include={_PACKAGES}", "bookworm", TREE],
+        ["mmdebstrap", "--variant=extract", "--architectures=arm64", f"--include={_PACKAGES}", "bookworm", part],
         check=True,
     )
     platforms = [f"manylinux_2_{minor}_aarch64" for minor in (34, 28, 27, 17)] + ["manylinux2014_aarch64", "any"]
     subprocess.run(
         [sys.executable, "-m", "pip", "install", "--quiet", "--only-binary=:all:", "--no-compile",
-         "--python-version=3.11", *(f"--platform={one}" for one in platforms), f"--target={TREE / 'opt' / 'py'}",
+         "--python-version=3.11", *(f"--platform={one}" for one in platforms), f"--target={part / 'opt' / 'py'}",
          "onnxruntime>=1.20,<2", "numpy>=2,<3"],
         check=True,
     )  # fmt: skip
+    shutil.rmtree(TREE, ignore_errors=True)
+    part.rename(TREE)
 
 
 def emulate(
@@ -118,5 +121,13 @@ def run(
     return done
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Make the tree anew; says why not where a tool is missing."""
+    if missing := [tool for tool in ("mmdebstrap", EMULATOR) if shutil.which(tool) is None]:
+        print(f"make arm64: skipped, {', '.join(missing)} not installed.")
+        return
     build()
+
+
+if __name__ == "__main__":
+    main()
