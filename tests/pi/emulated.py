@@ -19,7 +19,7 @@ from tests.pi.report import Report
 
 LIDS = Config().compartments
 TOOLS = (
-    *("qemu-system-aarch64", "mmdebstrap", "arch-test", "mke2fs", "fdtput", "unshare"),
+    *("qemu-system-aarch64", "qemu-aarch64-static", "mmdebstrap", "arch-test", "mke2fs", "fdtput", "unshare"),
     *("swig", "aarch64-linux-gnu-gcc"),
 )
 CONFIG = "/etc/pilah/pilah.toml"

@@ -81,12 +81,8 @@ def is_healthy(shell: Shell, report: Report) -> None:
 def accounts(shell: Shell, report: Report) -> None:
     """Memory and processor as systemd counts them; where the machine counts neither, it says so."""
     used = unit(shell, "MemoryCurrent", "MemoryPeak", "CPUUsageNSec")
-    report.note(
-        "systemd accounts: "
-        + ", ".join(
-            f"{name} {int(value) / scale:.0f} {what}"
-            for name, (scale, what) in {"MemoryCurrent": (1e6, "MB"), "MemoryPeak": (1e6, "MB")}.items()
-            if (value := used.get(name, "")).isdigit() and int(value) < 1 << 62
-        )
-        + (f" processor {int(used['CPUUsageNSec']) / 1e9:.1f} s" if used.get("CPUUsageNSec", "").isdigit() else "")
-    )
+    counted = {name: int(value) for name, value in used.items() if value.isdigit() and int(value) < 1 << 62}
+    said = [f"{name} {counted[name] / 1e6:.0f} MB" for name in ("MemoryCurrent", "MemoryPeak") if name in counted]
+    if "CPUUsageNSec" in counted:
+        said.append(f"processor {counted['CPUUsageNSec'] / 1e9:.1f} s")
+    report.note(f"systemd accounts: {', '.join(said) or 'neither memory nor processor'}")
