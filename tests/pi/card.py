@@ -69,10 +69,10 @@ def made() -> Card:
 
 def build(photos: Mapping[str, Path], compartments: Sequence[str]) -> Card:
     """Make the card anew with those photos (name on the card → file); tree and wheels come from the cache."""
-    system = trees.debian_tree("arm64", PACKAGES, INITRD)
-    trees.run_foreign_programs()
     wheels = trees.wheels_for("arm64")
     shutil.copy2(_lgpio(), wheels)
+    system = trees.debian_tree("arm64", PACKAGES, INITRD)
+    trees.run_foreign_programs()
     if not (system / "opt" / "pilah").exists():
         trees.carry_checkout(system, wheels)
         trees.in_tree(system, trees.install_command())
@@ -94,7 +94,10 @@ def build(photos: Mapping[str, Path], compartments: Sequence[str]) -> Card:
 
 
 def _lgpio() -> Path:
-    """lgpio's wheel for the card's Python, compiled on this machine once: Raspberry Pi OS has it, Debian has not."""
+    """lgpio's wheel for the card's Python, compiled on this machine once: Raspberry Pi OS has it, Debian has not.
+
+    The linker finds the C library below /lib, which is base-files' link to usr/lib.
+    """
     wheel = trees.CACHE / f"{LGPIO}-cp313-cp313-linux_aarch64.whl"
     if wheel.exists():
         return wheel
@@ -104,10 +107,10 @@ def _lgpio() -> Path:
         source, headers = folder / LGPIO, folder / "headers"
         trees.run(
             *("mmdebstrap", "--quiet", "--variant=extract", "--architectures=arm64"),
-            *("--include=libpython3.13-dev", trees.RELEASE, headers),
+            *("--include=base-files,libpython3.13-dev", trees.RELEASE, headers),
         )
-        pip = (sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:")
-        trees.run(*pip, "--no-build-isolation", "--dest", folder, LGPIO.replace("-", "=="))
+        pip = (sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", "lgpio")
+        trees.run(*pip, "--dest", folder, LGPIO.replace("-", "=="))
         shutil.unpack_archive(folder / f"{LGPIO}.tar.gz", folder)
         trees.run("swig", "-python", f"-I{source}", "-o", source / "lgpio_wrap.c", source / "lgpio.i")
         module = source / "_lgpio.cpython-313-aarch64-linux-gnu.so"
