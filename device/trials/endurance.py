@@ -20,7 +20,7 @@ BUSY = TrayLife(gap_s=5.0, passers_per_minute=2, lamps_per_minute=0.5)
 FAULTS_EVERY_S = 300.0
 FAULT_LASTS_S = 10.0
 _FAULTS: tuple[Fault, ...] = ("gone", "frozen", "black")
-_VISITED = ("/now", "/history", "/health", "/api/now", "/tray.jpg")
+_VISITED = ("/now", "/history", "/health", "/ask", "/history.csv", "/api/now", "/tray.jpg")
 
 
 @dataclass(frozen=True)
