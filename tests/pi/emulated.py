@@ -262,6 +262,8 @@ def main() -> int:
     if reason := trees.why_not(TOOLS):
         print(f"make pi: skipped, {reason}.")
         return 0
+    if arguments.keep_card and not card.made().image.exists():
+        parser.error("no card was made yet: leave --keep-card out")
     trees.end_when_told()
     report = Report()
     report.note("photos, and what this machine says of them")
