@@ -139,6 +139,7 @@ def _what_templates_know() -> dict[str, Any]:
         "number": words.number,
         "percent": words.percent,
         "split_word": words.split_word,
+        "data_word": words.data_word,
         "script_words": words.script_words(),
     }
 

@@ -90,6 +90,11 @@ def split_word(split: str) -> str:
     return known.get(split, split)
 
 
+def data_word(data: str) -> str:
+    """Of what a model was measured on; a source is called what its bundle calls it."""
+    return str(_("all sources")) if data == "all sources" else data
+
+
 def script_words() -> dict[str, Any]:
     """What the scripts say: they find it in the page, in the same language as the rest."""
     return {
