@@ -55,6 +55,19 @@ def test_a_camera_out_of_order_is_noticed_within_3_s_and_the_loop_resumes_by_its
     assert frames[-1][0] - frames[-2][0] < 0.1
 
 
+def test_a_tray_whose_camera_was_lost_hears_that_the_lid_has_closed_meanwhile() -> None:
+    clock = ManualClock()
+    tray = SimulatedTray(SETTINGS, clock, life=TrayLife(gap_s=1.0, passers_per_minute=0))
+    watch = Watch(tray, tray.reopen, SETTINGS, clock)
+    run(watch, clock, 5)
+    watch.lid_opened()
+    tray.fail("gone", 10)
+    run(watch, clock, 5)
+    watch.lid_closed()
+    run(watch, clock, 20)
+    assert len(tray.history) >= 2, "the next thing is dropped"
+
+
 def test_a_healthy_camera_gives_a_frame_at_each_turn_and_no_report() -> None:
     clock = ManualClock()
     _, watch = watched(clock)

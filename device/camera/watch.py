@@ -128,6 +128,7 @@ class Watch:
         self._clock = clock
         self._health = CameraHealth(settings, clock.now())
         self._reports: list[CameraReport] = []
+        self._is_lid_open: bool | None = None
         self._last: NDArray[np.uint8] | None = None
 
     @property
@@ -151,12 +152,12 @@ class Watch:
         return reports
 
     def lid_opened(self) -> None:
-        if isinstance(source := self._source, Tray):
-            source.lid_opened()
+        self._is_lid_open = True
+        self._tell_tray()
 
     def lid_closed(self) -> None:
-        if isinstance(source := self._source, Tray):
-            source.lid_closed()
+        self._is_lid_open = False
+        self._tell_tray()
 
     def close(self) -> None:
         source, self._source, self.has_ended = self._source, None, True
@@ -169,6 +170,7 @@ class Watch:
         except CameraError as fault:
             self._tell(self._health.failed(str(fault), self._clock.now()))
         else:
+            self._tell_tray()  # of what a lid did while nobody was there to hear
             self._health.opened(self._clock.now())
 
     def _read(self) -> Frame | None:
@@ -202,6 +204,10 @@ class Watch:
     def _give_up(self, source: FrameSource) -> None:
         self._source = None
         source.close()
+
+    def _tell_tray(self) -> None:
+        if self._is_lid_open is not None and isinstance(source := self._source, Tray):
+            (source.lid_opened if self._is_lid_open else source.lid_closed)()
 
     def _tell(self, report: CameraReport | None) -> None:
         if report is not None:

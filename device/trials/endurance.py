@@ -44,10 +44,10 @@ class Footprint:
 
 @dataclass(frozen=True)
 class Endurance:
-    """`stages`: the least that was held in each part of the time."""
+    """`drops`: how many were served in each part of the time; `stages`: the least that was held in it."""
 
     frames: int
-    drops: int
+    drops: tuple[int, ...]
     recorded: int
     faults: int
     visits: int
@@ -71,7 +71,7 @@ def endure(
     seed: int = 0,
     stages: int = 10,
     visits_every_s: float = 60.0,
-    tell: Callable[[Footprint], None] = lambda _: None,
+    tell: Callable[[int, Footprint], None] = lambda *_: None,
 ) -> Endurance:
     """Run a bin for so many hours of simulated time, and look at what it holds before each visit of its page.
 
@@ -81,6 +81,7 @@ def endure(
     tray = SimulatedTray(config.camera, clock, seed=seed, life=BUSY)
     feed = _Counting(tray, config.camera, clock)
     visits = faults = 0
+    drops: list[int] = []
     held: list[Footprint] = []
     with simulated_bin(config, tray, feed, clock) as bin_:
         page = replace(bin_of(config, None, None, bin_.appliance, bin_.journal), state=folder)
@@ -97,11 +98,11 @@ def endure(
                     if clock.now() >= (faults + 1) * FAULTS_EVERY_S:
                         tray.fail(_FAULTS[faults % len(_FAULTS)], FAULT_LASTS_S)
                         faults += 1
+                drops.append(bin_.appliance.finished_drops - sum(drops))
                 held.append(least or Footprint.now())
-                tell(held[-1])
-        drops = bin_.appliance.finished_drops
+                tell(drops[-1], held[-1])
         recorded = sum(number for *_, number in bin_.journal.counts(Search()))
-    return Endurance(feed.frames, drops, recorded, faults, visits, tuple(held))
+    return Endurance(feed.frames, tuple(drops), recorded, faults, visits, tuple(held))
 
 
 class _Counting(PacedWatch):
