@@ -29,7 +29,24 @@ with trees.layer_over(Path("/usr")) as root:
 reason = trees.why_not(("mount", "unshare", "chroot"))
 
 
+PROBE = """
+cd "$0" && mkdir root upper work
+mount -t overlay overlay -o lowerdir=/usr,upperdir="$0/upper",workdir="$0/work" root
+mkdir root/dev && mount -t devtmpfs devtmpfs root/dev
+"""
+
+
+@pytest.fixture
+def may_mount(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Skips where root may make namespaces but mount nothing in them."""
+    try:
+        trees.run("unshare", "--mount", "sh", "-ec", PROBE, tmp_path_factory.mktemp("probe"))
+    except RuntimeError as fault:
+        pytest.skip(f"this machine mounts no overlay, or no devices: {fault}")
+
+
 @pytest.mark.skipif(reason is not None, reason=str(reason))
+@pytest.mark.usefixtures("may_mount")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_run_that_is_ended_leaves_no_device_to_whoever_removes_its_tree(number: int, tmp_path: Path) -> None:
     process = subprocess.Popen([sys.executable, "-c", RUN, tmp_path], cwd=trees.CHECKOUT, stdout=subprocess.PIPE)
