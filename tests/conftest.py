@@ -14,7 +14,6 @@ import pytest
 hypothesis.settings.register_profile("pilah", deadline=None)  # how busy the machine is says nothing about the code
 hypothesis.settings.load_profile("pilah")
 
-LONGEST = ("test_training_make.py", "test_training_runs.py", "test_browser.py", "test_training_revive.py")
 MISSING = "could not import"
 """Why a test may skip at home, but not where `PILAH_ALL` is set, as `.ci/run` does under CI, which installs all."""
 
@@ -35,14 +34,9 @@ def threads_take_turns_as_before() -> Iterator[None]:
     sys.setswitchinterval(interval_s)
 
 
-def pytest_xdist_auto_num_workers() -> int:
-    """One more than there are cores: many tests wait for a server, a browser or a process."""
-    return (os.cpu_count() or 1) + 1
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The files that take longest go first, or one process would still be at one when the others have nothing left."""
-    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
+    """The file that takes longest goes first, or one process would still be at it when the others have nothing left."""
+    items.sort(key=lambda item: item.path.name != "test_training_make.py")
 
 
 @pytest.hookimpl(wrapper=True)
