@@ -74,10 +74,10 @@ def prepare(
         raise DataError(f"No source has a picture of {', '.join(sorted(empty))}: add some, or remove the empty folder.")
     if known:
         _require_in_place(known, {one.path.resolve(): one.source for one in listed})
-    rejected = [Rejected(_printed(path), why) for source in description.source for path, why in other_files(source)]
-    clusters = _clustered(progress(listed), rejected)
-    _leave_out_mixed(clusters, rejected)
-    photos = []
+    others = [Rejected(_printed(path), why) for source in description.source for path, why in other_files(source)]
+    clusters, unusable = _clustered(progress(listed))
+    clusters, mixed = _without_mixed(clusters)
+    photos, rejected = [], [*others, *unusable, *mixed]
     for cluster, part in _dealt(clusters, known, seed, held_out).items():
         for one in clusters[cluster]:
             if part in one.source.parts:
@@ -91,9 +91,9 @@ def prepare(
     return split
 
 
-def _clustered(listed: Iterable[_Listed], rejected: list[Rejected]) -> _Clusters:
-    """The photos that can be used, near-duplicates together; what cannot be used joins `rejected`."""
-    kept, hashes = [], []
+def _clustered(listed: Iterable[_Listed]) -> tuple[_Clusters, list[Rejected]]:
+    """The photos that can be used, near-duplicates together, and those that cannot."""
+    kept, hashes, rejected = [], [], []
     for one in listed:
         checked = _check(one.path)
         if isinstance(checked, str):
@@ -107,19 +107,21 @@ def _clustered(listed: Iterable[_Listed], rejected: list[Rejected]) -> _Clusters
     clusters: _Clusters = defaultdict(list)
     for one, cluster in zip(kept, cluster_hashes(np.array(hashes, dtype=np.uint64)), strict=True):
         clusters[int(cluster)].append(one)
-    return clusters
+    return clusters, rejected
 
 
-def _leave_out_mixed(clusters: _Clusters, rejected: list[Rejected]) -> None:
-    """Take photos out of clusters that carry different materials; what is only tested on stays."""
-    for cluster, members in list(clusters.items()):
-        if len({one.material for one in members}) == 1:
-            continue
-        mixed = [one for one in members if not one.is_test_only]
-        rejected += [Rejected(str(one.path), "a near-duplicate carries another material") for one in mixed]
-        clusters[cluster] = [one for one in members if one.is_test_only]
-        if not clusters[cluster]:
-            del clusters[cluster]
+def _without_mixed(clusters: _Clusters) -> tuple[_Clusters, list[Rejected]]:
+    """Of clusters that carry different materials only what is only tested on, and the photos that this leaves out."""
+    kept: _Clusters = {}
+    rejected = []
+    for cluster, members in clusters.items():
+        if len({one.material for one in members}) > 1:
+            mixed = [one for one in members if not one.is_test_only]
+            rejected += [Rejected(str(one.path), "a near-duplicate carries another material") for one in mixed]
+            members = [one for one in members if one.is_test_only]
+        if members:
+            kept[cluster] = members
+    return kept, rejected
 
 
 def _dealt(clusters: _Clusters, known: dict[Path, Part], seed: int, held_out: float) -> dict[int, Part]:

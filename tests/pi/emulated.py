@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from device.config import CompartmentSection, Config
+from device.config import Config
 from tests.pi import card, photos, powercut, service, trace, trees
 from tests.pi.board import Board
 from tests.pi.report import Report
@@ -43,12 +43,6 @@ WIDTH_TOLERANCE_MS = 0.4
 PROBABILITY_STEP = 0.02
 """One step of an 8-bit logit, as a probability."""
 _DROP = re.compile(r"drop (\d+): (\S+) → (\S+) \(.*?(\d+) ms\)\s+(\S+)")
-
-
-def pulse_set_ms(lid: CompartmentSection, angle_deg: float) -> float:
-    """The width that the configuration asks for at an angle."""
-    part = (angle_deg - lid.min_angle_deg) / (lid.max_angle_deg - lid.min_angle_deg)
-    return lid.min_pulse_ms + part * (lid.max_pulse_ms - lid.min_pulse_ms)
 
 
 def starts(board: Board, report: Report, broken: str | None) -> bool:
@@ -99,8 +93,8 @@ class Drop:
         return (
             self.decided == self.lit == self.expected.compartment
             and self.pins == {lid.servo_pin}
-            and abs(self.open_ms - pulse_set_ms(lid, lid.open_deg)) <= WIDTH_TOLERANCE_MS
-            and abs(self.closed_ms - pulse_set_ms(lid, lid.closed_deg)) <= WIDTH_TOLERANCE_MS
+            and abs(self.open_ms - lid.pulse_ms(lid.open_deg)) <= WIDTH_TOLERANCE_MS
+            and abs(self.closed_ms - lid.pulse_ms(lid.closed_deg)) <= WIDTH_TOLERANCE_MS
         )
 
     def cells(self) -> tuple[str, ...]:
@@ -154,7 +148,7 @@ def waits_for_an_opening_lid(board: Board, within_s: float) -> bool:
         for lid in LIDS.values():
             is_lit = bool(samples) and lid.led_pin is not None and bool(samples[-1][1] >> lid.led_pin & 1)
             width_ms = trace.pulse_ms(samples, lid.servo_pin, 0, math.inf)
-            if is_lit and width_ms >= pulse_set_ms(lid, lid.closed_deg) + HAS_LEFT_MS:
+            if is_lit and width_ms >= lid.pulse_ms(lid.closed_deg) + HAS_LEFT_MS:
                 return True
     return False
 
@@ -171,7 +165,7 @@ def last_pulses_ms(samples: list[trace.Sample]) -> dict[str, float]:
 
 def are_closed(last_ms: Mapping[str, float]) -> bool:
     return all(
-        abs(width_ms - pulse_set_ms(LIDS[name], LIDS[name].closed_deg)) <= WIDTH_TOLERANCE_MS
+        abs(width_ms - LIDS[name].pulse_ms(LIDS[name].closed_deg)) <= WIDTH_TOLERANCE_MS
         for name, width_ms in last_ms.items()
     )
 
@@ -202,7 +196,7 @@ def stops_in_motion(board: Board, report: Report) -> None:
     }
     moving = max(widths_ms, key=lambda name: widths_ms[name])
     lid = LIDS[moving]
-    was_in_motion = has_opened and widths_ms[moving] < pulse_set_ms(lid, lid.open_deg) - HAS_LEFT_MS
+    was_in_motion = has_opened and widths_ms[moving] < lid.pulse_ms(lid.open_deg) - HAS_LEFT_MS
     last_ms = last_pulses_ms(samples)
     is_dark = not samples[-1][1] & LEDS
     is_clean = service.unit(board, "Result").get("Result") == "success"

@@ -22,7 +22,7 @@ function heed(event) {
     for (const button of lids.querySelectorAll("[name=move]")) button.disabled = !isMaintenance;
   } else if (event.event === "lid") {
     const told = lids.querySelector(`[data-compartment="${CSS.escape(event.compartment)}"] .lid-state`);
-    if (told) say(told, words[event.state === "fault" ? "lid_fault" : event.state]);
+    if (told) say(told, words.lids[event.state]);
   } else if (event.event === "fault") {
     if (event.is_over) faults.delete(event.part);
     else faults.set(event.part, event.message);

@@ -35,7 +35,7 @@ const follow = {
     for (const element of lidsOf(event.compartment)) {
       element.dataset.lid = event.state;
       const told = element.querySelector(".lid-state");
-      if (told) told.textContent = words[event.state === "fault" ? "lid_fault" : event.state];
+      if (told) told.textContent = words.lids[event.state];
     }
   },
   signal(event) {
