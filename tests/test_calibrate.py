@@ -16,9 +16,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from device.calibrate.dials import RegionDial, ServoDial
+from device.calibrate.dials import FocusDial, RegionDial, ServoDial
 from device.calibrate.terminal import picture, scale
-from device.config import CompartmentSection, RegionSection, preset_text, read_config
+from device.config import CameraSection, CompartmentSection, RegionSection, preset_text, read_config
 
 KEYS = st.sampled_from([*"ltrb0co<>[]+-xt", "left", "right", "up", "down", "\x1b"])
 ENDS_WITHIN_S = 30
@@ -143,6 +143,13 @@ def test_the_camera_is_shown_with_its_sharpness_and_chosen(config: Path) -> None
     assert read_config(config).camera.source == "simulated"
 
 
+def test_a_motor_s_focus_is_turned_and_saved(config: Path) -> None:
+    code, shown = at_a_terminal("--+-s", "camera", "--config", config, "--camera", "simulated")
+    assert code == 0, shown
+    assert read_config(config).camera.distance_m == 0.289
+    assert "# From the lens to the tray in metres" in config.read_text()
+
+
 def test_a_file_that_leaves_the_lids_to_the_defaults_gets_them_all(tmp_path: Path) -> None:
     file = tmp_path / "short.toml"
     file.write_text("[camera]\nrate_hz = 10.0\n")
@@ -179,11 +186,12 @@ def test_without_a_terminal_it_says_so(config: Path) -> None:
 @given(st.lists(KEYS, max_size=200))
 def test_no_keys_make_settings_that_the_configuration_would_refuse(keys: list[str]) -> None:
     servo = ServoDial(CompartmentSection(servo_pin=12), 0.0)
-    region = RegionDial(RegionSection())
+    region, focus = RegionDial(RegionSection()), FocusDial(CameraSection())
     for key in keys:
-        servo, region = servo.press(key), region.press(key)
+        servo, region, focus = servo.press(key), region.press(key), focus.press(key)
     assert CompartmentSection.model_validate(servo.settings.model_dump()) == servo.settings
     assert RegionSection.model_validate(region.region.model_dump()) == region.region
+    assert CameraSection.model_validate(focus.settings.model_dump()) == focus.settings
 
 
 def test_a_region_that_is_as_narrow_as_can_be_at_the_edge_stays_one() -> None:

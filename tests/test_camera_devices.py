@@ -1,5 +1,6 @@
 """Cameras that this machine need not have: each against a fake that refuses what the real one refuses."""
 
+import struct
 import sys
 import types
 from pathlib import Path
@@ -120,6 +121,22 @@ def test_a_webcam_gives_rgb_holds_its_exposure_after_settling_and_tells_when_it_
     camera.close()
 
 
+@pytest.mark.parametrize(("mains_hz", "line"), [(50, 1), (60, 2)])
+def test_a_webcam_is_told_the_frequency_of_the_lamps(
+    mains_hz: int, line: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    told: list[tuple[int, tuple[int, ...]]] = []
+    monkeypatch.setattr(webcam, "DEVICES", tmp_path)
+    monkeypatch.setattr(webcam.cv2, "VideoCapture", FakeCapture)
+    monkeypatch.setattr(webcam.fcntl, "ioctl", lambda _, code, given: told.append((code, struct.unpack("=Ii", given))))
+    (tmp_path / "video0").touch()
+
+    Webcam(0, CameraSection(mains_hz=mains_hz), ManualClock())
+
+    # VIDIOC_S_CTRL, V4L2_CID_POWER_LINE_FREQUENCY
+    assert told == [(3 << 30 | 8 << 16 | ord("V") << 8 | 28, (0x00980000 | 0x900 + 24, line))]
+
+
 @pytest.mark.parametrize(
     ("nodes", "opened"),
     [
@@ -163,6 +180,11 @@ class FakePicamera2:
         {"size": (1920, 1080), "bit_depth": 10, "fps": 47.57, "crop_limits": (680, 692, 1920, 1080)},
     ]
     """Those of Camera Module 2 (IMX219)."""
+    camera_controls: ClassVar[dict[str, tuple[Any, Any, Any]]] = {
+        "FrameDurationLimits": (47183, 11767556, None),
+        "AeFlickerMode": (0, 1, 0),
+        "AeFlickerPeriod": (100, 1000000, None),
+    }
 
     def __init__(self) -> None:
         if not self.is_connected:
@@ -182,6 +204,9 @@ class FakePicamera2:
         return {"main": main, "lores": lores, "sensor": sensor, "controls": controls}
 
     def configure(self, config: dict[str, Any]) -> None:
+        for name in config["controls"]:
+            if name not in self.camera_controls:
+                raise RuntimeError(f"Control {name} is not advertised by libcamera")
         self.config = config
 
     def start(self) -> None:
@@ -255,6 +280,22 @@ def test_the_pis_camera_reads_the_whole_sensor_where_it_is_fast_enough(picamera2
     assert fast._camera.config["sensor"]["output_size"] == (1920, 1080)
     picamera2.sensor_modes = [{"format": "MJPEG"}]
     assert PiCamera(SETTINGS, ManualClock())._camera.config["sensor"] == {}
+
+
+def test_a_lens_with_a_motor_focuses_on_the_tray_and_not_on_what_is_a_metre_away(picamera2: Any) -> None:
+    assert "LensPosition" not in PiCamera(SETTINGS, ManualClock())._camera.config["controls"], "Module 2 has none"
+    picamera2.camera_controls = {**picamera2.camera_controls, "AfMode": (0, 2, 0), "LensPosition": (0.0, 10.0, 1.0)}
+    for distance_m, dioptres in ((0.4, 2.5), (0.08, 10.0)):
+        controls = PiCamera(CameraSection(distance_m=distance_m), ManualClock())._camera.config["controls"]
+        assert (controls["AfMode"], controls["LensPosition"]) == (0, dioptres)
+
+
+def test_exposures_last_whole_periods_of_the_lamps_where_the_camera_can_do_so(picamera2: Any) -> None:
+    for mains_hz, period_us in ((50, 10000), (60, 8333)):
+        controls = PiCamera(CameraSection(mains_hz=mains_hz), ManualClock())._camera.config["controls"]
+        assert (controls["AeFlickerMode"], controls["AeFlickerPeriod"]) == (1, period_us)
+    picamera2.camera_controls = {"FrameDurationLimits": (47183, 11767556, None)}
+    assert list(PiCamera(SETTINGS, ManualClock())._camera.config["controls"]) == ["FrameDurationLimits"]
 
 
 def test_a_picamera2_that_does_not_suit_numpy_is_told_with_the_mend(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,13 +17,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from device.calibrate.dials import RegionDial, ServoDial
+from device.calibrate.dials import FocusDial, RegionDial, ServoDial
 from device.calibrate.terminal import Terminal, meter, picture, scale
 from device.camera import Frame, FrameSource
 from device.camera.picamera import is_installed
 from device.camera.sources import open_source
 from device.clock import Clock, SystemClock
-from device.config import Config, config_path, edit_config, read_config
+from device.config import CameraSection, Config, config_path, edit_config, read_config
 from device.errors import CameraError, ConfigError
 from device.lids import Motion, open_servo
 from device.options import camera_option, pins_option
@@ -160,7 +160,7 @@ def tray(config_file: Path | None, camera: str | None) -> None:
     """Find the part of the picture in which the tray lies."""
     settings, clock = _Settings.of(config_file), SystemClock()
     section = settings.config.camera
-    with Terminal() as terminal, _opened(camera or section.source, settings.config, clock) as source:
+    with Terminal() as terminal, _opened(camera or section.source, section, clock) as source:
         dial = _move_edges(terminal, source, RegionDial(section.region), clock)
     if dial is not None:
         settings.save(dial.changes())
@@ -203,21 +203,19 @@ def camera(config_file: Path | None, camera: str | None) -> None:
     settings, clock = _Settings.of(config_file), SystemClock()
     specs = [camera] if camera else _found(settings.config)
     with Terminal() as terminal:
-        chosen: str | None = specs[0]
-        while chosen is not None:
-            following = specs[(specs.index(chosen) + 1) % len(specs)]
-            key = _focus(terminal, chosen, settings.config, clock)
-            if key != "n":
-                break
-            chosen = following
+        chosen, dial, best, key = specs[0], FocusDial(settings.config.camera), 0.0, ""
+        while key not in ("s", "q"):
+            key, best = _focus(terminal, chosen, dial, clock, best)
+            dial = dial.press(key)
+            if key == "n":
+                chosen, best = specs[(specs.index(chosen) + 1) % len(specs)], 0.0
     if key == "s":
-        settings.save({"camera.source": chosen})
+        settings.save({"camera.source": chosen, **dial.changes()})
 
 
-def _focus(terminal: Terminal, spec: str, config: Config, clock: Clock) -> str:
-    """Show one camera until s, q or n (the next camera) is pressed."""
-    best = 0.0
-    with _opened(spec, config, clock) as source:
+def _focus(terminal: Terminal, spec: str, dial: FocusDial, clock: Clock, best: float) -> tuple[str, float]:
+    """Show one camera until s, q, n (the next one) or a key that turns its focus; the key, and the best sharpness."""
+    with _opened(spec, dial.settings, clock) as source:
         for frame in _frames(source, clock):
             grey = cv2.cvtColor(frame.pixels, cv2.COLOR_RGB2GRAY)
             sharpness = float(cv2.Laplacian(grey, cv2.CV_32F).var())
@@ -227,16 +225,17 @@ def _focus(terminal: Terminal, spec: str, config: Config, clock: Clock) -> str:
             light = "too dark" if level < DARK else "too bright" if level > BRIGHT else "right"
             terminal.draw(
                 [
-                    *picture(frame.pixels, columns, lines - 5),
+                    *picture(frame.pixels, columns, lines - 6),
                     f"{spec}  {width}×{height}",
                     f"sharpness {meter(sharpness, best)} {sharpness:.0f}, best {best:.0f}: turn the lens",
+                    f"focus     {dial.settings.distance_m:g} m, where a motor turns it: + farther   - nearer",
                     f"light     {meter(level, 255)} {level:.0f}, {light}",
                     "n next camera   s save   q leave",
                 ]
             )
             while (key := terminal.key(0.0)) is not None:
-                if key in ("s", "q", "n"):
-                    return key
+                if key in ("s", "q", "n") or dial.press(key) != dial:
+                    return key, best
     raise CameraError(f"The pictures of {spec} came to their end.")
 
 
@@ -248,8 +247,8 @@ def _found(config: Config) -> list[str]:
 
 
 @contextlib.contextmanager
-def _opened(spec: str, config: Config, clock: Clock) -> Iterator[FrameSource]:
-    with contextlib.closing(open_source(spec, config.camera, clock)) as source:
+def _opened(spec: str, section: CameraSection, clock: Clock) -> Iterator[FrameSource]:
+    with contextlib.closing(open_source(spec, section, clock)) as source:
         yield source
 
 

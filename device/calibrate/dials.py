@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from device.config import CompartmentSection, RegionSection
+from device.config import CameraSection, CompartmentSection, RegionSection
 
 STEP_DEG, LEAP_DEG = 1.0, 10.0
 FASTER = 1.1
 SPEED_AT_MOST = 2000.0
+FARTHER = 1.1
+NEAREST_M, FARTHEST_M = 0.05, 10.0
 STEP, LEAP = 0.01, 0.05
 NARROWEST = 0.11
 """Just over what the configuration asks for, so that rounding makes no region too narrow."""
@@ -52,6 +54,25 @@ class ServoDial:
 
     def _with(self, **values: float) -> ServoDial:
         return replace(self, settings=self.settings.model_copy(update=values))
+
+
+@dataclass(frozen=True)
+class FocusDial:
+    """How far away a lens with a motor looks."""
+
+    settings: CameraSection
+
+    def press(self, key: str) -> FocusDial:
+        """+ and - turn it a tenth farther or nearer."""
+        if key not in _SIGN:
+            return self
+        distance_m = round(self.settings.distance_m * FARTHER ** _SIGN[key], 3)
+        within_m = min(max(distance_m, NEAREST_M), FARTHEST_M)
+        return FocusDial(self.settings.model_copy(update={"distance_m": within_m}))
+
+    def changes(self) -> dict[str, object]:
+        """What is to be written, as `edit_config` takes it."""
+        return {"camera.distance_m": self.settings.distance_m}
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,9 @@ SMALL = (320, 240)
 SETTLES_S = 2.0
 ANSWERS_WITHIN_S = 2.0
 _HELD = ("ExposureTime", "AnalogueGain", "ColourGains")
+_FOCUS_MANUAL = 0
+_FLICKER_MANUAL = 1
+"""libcamera's AfModeManual and AeFlickerManual; its own names need its module, which is not there in tests."""
 
 
 def is_installed() -> bool:
@@ -34,7 +37,7 @@ class PiCamera:
     The whole sensor is read out, for a tray fills the view; left to itself, the sensor would read its middle alone,
     which suits a small picture. The image processor scales each frame twice: `pixels` for the classifier, `small` for
     presence. Exposure and white balance find their values in the first two seconds and are then held: a bright thing on
-    the tray would otherwise darken the whole picture.
+    the tray would otherwise darken the whole picture. A lens with a motor stays focused on the tray.
 
     >>> camera = PiCamera(CameraSection(), SystemClock())       # doctest: +SKIP
     >>> camera.read().small.shape                               # doctest: +SKIP
@@ -71,7 +74,8 @@ class PiCamera:
                     sensor=sensor,
                     main={"size": (settings.width, settings.height), "format": "BGR888"},
                     lores={"size": self._small, "format": "YUV420"},
-                    controls={"FrameDurationLimits": (period_us, period_us)},
+                    controls={"FrameDurationLimits": (period_us, period_us)}
+                    | exposure_and_focus(self._camera.camera_controls, settings),
                 )
             )
             self._camera.start()
@@ -110,6 +114,22 @@ class PiCamera:
                 camera.stop()
             with contextlib.suppress(RuntimeError, OSError):
                 camera.close()
+
+
+def exposure_and_focus(advertised: Mapping[str, Sequence[Any]], settings: CameraSection) -> dict[str, Any]:
+    """What this camera can be told of its lamps and its distance (libcamera's AeFlicker… and LensPosition).
+
+    `advertised`: `Picamera2.camera_controls`, the least and the greatest value of each control. picamera2 leaves a lens
+    with a motor where its tuning puts it, about a metre away. Exposures shorter than a period flicker all the same.
+    """
+    controls: dict[str, Any] = {}
+    if "AeFlickerPeriod" in advertised:
+        controls |= {"AeFlickerMode": _FLICKER_MANUAL, "AeFlickerPeriod": round(1_000_000 / (2 * settings.mains_hz))}
+    if "LensPosition" in advertised:
+        least, greatest, *_ = advertised["LensPosition"]
+        dioptres = min(max(1 / settings.distance_m, least), greatest)
+        controls |= {"AfMode": _FOCUS_MANUAL, "LensPosition": dioptres}
+    return controls
 
 
 def whole_view(modes: Sequence[Mapping[str, Any]], rate_hz: float) -> Mapping[str, Any] | None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import logging
+import os
+import struct
 from pathlib import Path
 
 import cv2
@@ -20,6 +24,10 @@ SETTLES_S = 1.0
 """Time that a camera takes to find its exposure and white balance, which then stay as they are."""
 _MANUAL_EXPOSURE, _AUTO_EXPOSURE = 1, 3
 """What V4L2 calls V4L2_EXPOSURE_MANUAL and V4L2_EXPOSURE_APERTURE_PRIORITY; OpenCV hands the numbers on."""
+_SET_CONTROL = 0xC008561C
+_POWER_LINE_FREQUENCY = 0x00980918
+_POWER_LINES = {50: 1, 60: 2}
+"""VIDIOC_S_CTRL and V4L2_CID_POWER_LINE_FREQUENCY (linux/videodev2.h), which OpenCV has no name for."""
 
 
 class Webcam:
@@ -42,7 +50,8 @@ class Webcam:
         """`number`: as in /dev/videoN. Raises `CameraError` where there is no such camera or another program has it."""
         self._name = f"The camera webcam:{number}"
         self._clock = clock
-        self._capture = cv2.VideoCapture(_number_now(number))
+        number_now = _number_now(number)
+        self._capture = cv2.VideoCapture(number_now)
         if not self._capture.isOpened():
             self._capture.release()
             raise CameraError(
@@ -55,6 +64,7 @@ class Webcam:
         # The camera keeps what an earlier start has held.
         self._capture.set(cv2.CAP_PROP_AUTO_EXPOSURE, _AUTO_EXPOSURE)
         self._capture.set(cv2.CAP_PROP_AUTO_WB, 1)
+        _suit_lamps(number_now, settings.mains_hz)
         self._settled_s: float | None = clock.now() + SETTLES_S
 
     def read(self) -> Frame:
@@ -76,6 +86,16 @@ class Webcam:
         if exposure > 0:
             self._capture.set(cv2.CAP_PROP_EXPOSURE, exposure)
         self._capture.set(cv2.CAP_PROP_AUTO_WB, 0)
+
+
+def _suit_lamps(number: int, mains_hz: int) -> None:
+    """Have the camera expose for whole periods of the lamps' light; a camera that cannot stays as it is."""
+    with contextlib.suppress(OSError):
+        device = os.open(DEVICES / f"video{number}", os.O_RDWR | os.O_NONBLOCK)
+        try:
+            fcntl.ioctl(device, _SET_CONTROL, struct.pack("=Ii", _POWER_LINE_FREQUENCY, _POWER_LINES[mains_hz]))
+        finally:
+            os.close(device)
 
 
 def _number_now(number: int) -> int:

@@ -9,7 +9,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, Strict
 
@@ -69,6 +69,8 @@ class CameraSection(Section):
     width: Whole = Field(default=640, ge=160, le=4096, multiple_of=2)
     height: Whole = Field(default=480, ge=120, le=4096, multiple_of=2)
     rate_hz: Number = Field(default=15.0, ge=2, le=60)
+    distance_m: Number = Field(default=0.35, ge=0.05, le=10)
+    mains_hz: Literal[50, 60] = 50
     lost_after_s: Number = Field(default=3.0, ge=0.5, le=60)
     reopen_after_s: Number = Field(default=1.0, ge=0.1, le=60)
     reopen_at_most_s: Number = Field(default=60.0, ge=1, le=3600)
