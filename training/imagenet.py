@@ -58,8 +58,10 @@ def from_keras(path: Path, digest: str = DIGEST) -> DenseNet:
     parts = list(network.features.modules())
     convolutions = (part for part in parts if isinstance(part, nn.Conv2d))
     norms = (part for part in parts if isinstance(part, nn.BatchNorm2d))
-    with zipfile.ZipFile(io.BytesIO(content)) as archive, archive.open("model.weights.h5") as stored:
-        layers = h5py.File(stored)["layers/functional/layers"]
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        stored = io.BytesIO(archive.read("model.weights.h5"))  # h5py seeks back and forth, and a zip inflates anew
+    with h5py.File(stored) as file:
+        layers = file["layers/functional/layers"]
         for convolution, (kernel,) in zip(convolutions, _variables(layers, "conv2d"), strict=True):
             convolution.weight.copy_(kernel.permute(3, 2, 0, 1))
         for norm, values in zip(norms, _variables(layers, "batch_normalization"), strict=True):

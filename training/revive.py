@@ -150,7 +150,9 @@ def _measure(student: Student, views: Tensor, keep_function: bool) -> None:
 
     def take(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         assert isinstance(norm, nn.BatchNorm2d)
-        variance, mean = torch.var_mean(inputs[0].float(), dim=(0, 2, 3))
+        seen = inputs[0].float()
+        mean = seen.mean(dim=(0, 2, 3))  # in two passes: torch.var_mean takes three times as long on a CPU
+        variance = (seen - mean.view(1, -1, 1, 1)).square_().mean(dim=(0, 2, 3))
         known_mean, known_variance = _known(norm)
         if keep_function:
             scale = norm.weight / torch.sqrt(known_variance + norm.eps)
