@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from device.camera import Frame
-from device.camera.watch import Feed
+from device.camera import Feed, Frame
 from device.classifier import Classifier
 from device.clock import Clock
 from device.config import Config

@@ -17,7 +17,7 @@ import numpy as np
 
 from device.bundle import Bundle
 from device.camera import Frame, FrameSource
-from device.camera.watch import Grabber
+from device.camera.grabber import Grabber
 from device.classifier import Classifier
 from device.clock import Clock
 from device.config import Config, check_config, read_config, state_folder

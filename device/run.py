@@ -18,8 +18,8 @@ import click
 
 from device.appliance import Appliance
 from device.camera import FrameSource
+from device.camera.grabber import Grabber
 from device.camera.sources import is_sensor, open_source
-from device.camera.watch import Grabber
 from device.clock import SystemClock
 from device.config import Config, read_config
 from device.errors import CameraError, PageError

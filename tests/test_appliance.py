@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 
 from device.appliance import Appliance
 from device.bundle import Bundle
-from device.camera import Frame
-from device.camera.watch import CameraReport
+from device.camera import CameraReport, Frame
 from device.classifier import Classifier, Observation
 from device.config import CameraSection, CompartmentSection, Config, LightsSection, PresenceSection
 from device.drops import Search

@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from device.camera import Frame
+from device.camera import CameraReport, Frame
+from device.camera.grabber import Grabber
 from device.camera.images import ImageFolder
 from device.camera.simulated import Fault, SimulatedTray, TrayLife
-from device.camera.watch import RECOVERS, CameraHealth, CameraReport, Grabber, Trouble, Watch
+from device.camera.watch import RECOVERS, CameraHealth, Trouble, Watch
 from device.clock import ManualClock
 from device.config import CameraSection
 from device.errors import CameraError

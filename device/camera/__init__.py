@@ -1,4 +1,4 @@
-"""Frame sources: where the pictures of the tray come from, behind one protocol."""
+"""What a camera is to the rest of the bin: a source of frames, and a feed that keeps one alive for the loop."""
 
 from __future__ import annotations
 
@@ -58,3 +58,34 @@ class Tray(Protocol):
     def lid_closed(self) -> None:
         """All lids are closed again: the next thing may be dropped."""
         ...
+
+
+@dataclass(frozen=True)
+class CameraReport:
+    """The camera is out of order (`is_over` False) or gives pictures again (`is_over` True)."""
+
+    message: str
+    is_over: bool = False
+
+
+class Feed(Protocol):
+    """What the appliance asks of its camera."""
+
+    has_ended: bool
+
+    def latest(self, timeout_s: float) -> Frame | None:
+        """The newest frame that was not handed over yet; None when none came in time, or the source has ended.
+
+        Raises `CameraError` when the camera's driver hangs for so long that only a restart of the program helps.
+        """
+        ...
+
+    def reports(self) -> list[CameraReport]:
+        """What has happened to the camera since the last call, oldest first."""
+        ...
+
+    def lid_opened(self) -> None: ...
+
+    def lid_closed(self) -> None: ...
+
+    def close(self) -> None: ...

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from device.camera import Frame, FrameSource, Tray
+from device.camera import CameraReport, Frame, FrameSource, Tray
 from device.clock import Clock
 from device.config import CameraSection
 from device.errors import CameraError
@@ -27,39 +25,11 @@ WHITE_LEVEL = 252
 """Out of 255, of each colour. Well exposed white paper stays below 250; compression takes a level or two from 255."""
 WHITE_PART = 0.9
 """So much of a white picture hides what lies there; a glare hides less."""
-SLEEP_S = 0.05
-CLOSES_WITHIN_S = 0.4
-
-
-@dataclass(frozen=True)
-class CameraReport:
-    """The camera is out of order (`is_over` False) or gives pictures again (`is_over` True)."""
-
-    message: str
-    is_over: bool = False
-
-
-class Feed(Protocol):
-    """What the appliance asks of its camera."""
-
-    has_ended: bool
-
-    def latest(self, timeout_s: float) -> Frame | None:
-        """The newest frame that was not handed over yet; None when none came in time, or the source has ended.
-
-        Raises `CameraError` when the camera's driver hangs for so long that only a restart of the program helps.
-        """
-        ...
-
-    def reports(self) -> list[CameraReport]:
-        """What has happened to the camera since the last call, oldest first."""
-        ...
-
-    def lid_opened(self) -> None: ...
-
-    def lid_closed(self) -> None: ...
-
-    def close(self) -> None: ...
+_SENTENCES: dict[Trouble, str] = {
+    "same": "The camera is frozen: it has given the same picture for {s:g} s.",
+    "black": "The camera has given black pictures for {s:g} s; is its lens covered, or the light off?",
+    "white": "The camera has given white pictures for {s:g} s; does the sun or a lamp shine at its lens or the tray?",
+}
 
 
 class CameraHealth:
@@ -106,13 +76,6 @@ class CameraHealth:
         self._patience_from_s, self.reopen_at_s = now_s, None
 
 
-_SENTENCES: dict[Trouble, str] = {
-    "same": "The camera is frozen: it has given the same picture for {s:g} s.",
-    "black": "The camera has given black pictures for {s:g} s; is its lens covered, or the light off?",
-    "white": "The camera has given white pictures for {s:g} s; does the sun or a lamp shine at its lens or the tray?",
-}
-
-
 class Watch:
     """Reads a source in the caller's own thread, and keeps it alive.
 
@@ -145,7 +108,7 @@ class Watch:
                 self._clock.sleep(min(timeout_s, due_s - now_s))
                 return None
             self._open()
-        return self._read() if self._source is not None else None
+        return self._read()
 
     def reports(self) -> list[CameraReport]:
         reports, self._reports = self._reports, []
@@ -213,89 +176,3 @@ class Watch:
         if report is not None:
             self._reports.append(report)
             log.warning("%s", report.message)
-
-
-class Grabber:
-    """Reads a source in a thread of its own and hands over the newest frame; a slow taker never sees old ones.
-
-    The thread starts with the first frame that is asked for: the empty tray that `images:` and `video:` begin with
-    would be over before a slow Pi's loop turns.
-
-    Notices what a reader in the caller's thread cannot: a driver whose read never returns.
-    """
-
-    def __init__(
-        self, source: FrameSource | None, reopen: Callable[[], FrameSource], settings: CameraSection, clock: Clock
-    ) -> None:
-        self.has_ended = False
-        self._watch = Watch(source, reopen, settings, clock)
-        self._settings = settings
-        self._clock = clock
-        self._condition = threading.Condition()
-        self._newest: Frame | None = None
-        self._returned_s = clock.now()
-        self._hangs = False
-        self._reports: list[CameraReport] = []
-        self._stopped = False
-        self._thread: threading.Thread | None = None
-
-    def latest(self, timeout_s: float) -> Frame | None:
-        if self._thread is None and not self._stopped:
-            self._returned_s = self._clock.now()
-            self._thread = threading.Thread(target=self._grab, name="camera", daemon=True)
-            self._thread.start()
-        with self._condition:
-            self._condition.wait_for(lambda: self._newest is not None or self._stopped, timeout_s)
-            frame, self._newest = self._newest, None
-            if frame is None and self._stopped:
-                self.has_ended = True
-            self._notice_hang()
-        return frame
-
-    def reports(self) -> list[CameraReport]:
-        with self._condition:
-            reports, self._reports = self._reports, []
-        return reports
-
-    def lid_opened(self) -> None:
-        self._watch.lid_opened()
-
-    def lid_closed(self) -> None:
-        self._watch.lid_closed()
-
-    def close(self) -> None:
-        with self._condition:
-            self._stopped = True
-        if self._thread is not None:
-            self._thread.join(CLOSES_WITHIN_S)
-        if self._thread is None or not self._thread.is_alive():
-            self._watch.close()
-
-    def _grab(self) -> None:
-        while not self._stopped:
-            frame = self._watch.latest(SLEEP_S)
-            with self._condition:
-                self._returned_s = self._clock.now()
-                if self._hangs and not self._watch.is_ill:
-                    self._reports.append(CameraReport("The camera answers again.", is_over=True))
-                self._hangs = False
-                self._reports += self._watch.reports()
-                if frame is not None:
-                    self._newest = frame
-                if self._watch.has_ended:
-                    self._stopped = True
-                self._condition.notify_all()
-
-    def _notice_hang(self) -> None:
-        if not self._stopped and self._thread is not None and not self._thread.is_alive():
-            raise CameraError("The camera's thread has ended unexpectedly; the log tells why.")
-        silent_s = self._clock.now() - self._returned_s
-        if self._stopped or silent_s < self._settings.lost_after_s:
-            return
-        if silent_s > self._settings.lost_after_s + self._settings.reopen_at_most_s:
-            raise CameraError(
-                f"The camera's driver has not answered for {silent_s:.0f} s; Pilah must be started again."
-            )
-        if not self._hangs:
-            self._hangs = True
-            self._reports.append(CameraReport(f"The camera has not answered for {silent_s:.1f} s."))

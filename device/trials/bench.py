@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from device.appliance import Appliance
-from device.camera import Frame
+from device.camera import Feed, Frame
 from device.camera.simulated import SimulatedTray
-from device.camera.watch import Feed, Watch
+from device.camera.watch import Watch
 from device.clock import Clock
 from device.config import CameraSection, Config, JournalSection, ModelSection, PageSection
 from device.health import Heartbeat

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from device.camera.grabber import Grabber
 from device.camera.simulated import SimulatedTray, TrayLife
-from device.camera.watch import Grabber
 from device.clock import Clock, SystemClock
 from device.page.commands import bin_of, serve
 from device.trials.bench import PacedWatch, SimulatedBin, simulated_bin, trial_config
