@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from device.board import Board
 from device.camera import Feed, Frame
 from device.classifier import Classifier
 from device.clock import Clock
@@ -19,7 +20,7 @@ from device.config import Config
 from device.errors import LidError
 from device.events import Event, EventBus, LidState, Signal
 from device.evidence import Jury, policy_of
-from device.health import Heartbeat
+from device.heartbeat import Heartbeat
 from device.lids import Lid, close_all
 from device.lights import Lights
 from device.presence import Presence, Sighting, crop_object
@@ -68,7 +69,7 @@ CLOSES_WITHIN_S = 0.5
 class Appliance:
     """A whole bin, from the newest frame to the lid.
 
-    >>> with Appliance(config, classifier, feed, open_pins("mock"), SystemClock(), heartbeat) as bin:   # doctest: +SKIP
+    >>> with Appliance(config, classifier, feed, open_pins("mock"), clock, heartbeat, board) as bin:   # doctest: +SKIP
     ...     bin.run(should_stop=lambda: False, drops=3)
 
     The loop runs in its caller's thread. `events`, `snapshot`, `newest_frame` and `request` may be used from any other;
@@ -82,12 +83,19 @@ class Appliance:
         where frames come from; closed with the appliance.
     pins:
         a gpiozero pin factory.
-    clock, heartbeat:
-        time, and whom to tell that the loop is alive.
+    clock, heartbeat, board:
+        time, whom to tell that the loop is alive, and whose heat and supply are told.
     """
 
     def __init__(
-        self, config: Config, classifier: Classifier, feed: Feed, pins: Any, clock: Clock, heartbeat: Heartbeat
+        self,
+        config: Config,
+        classifier: Classifier,
+        feed: Feed,
+        pins: Any,
+        clock: Clock,
+        heartbeat: Heartbeat,
+        board: Board,
     ) -> None:
         """Raises `ConfigError` where model and settings do not fit, and `LidError` where pins cannot be used."""
         self._reports = Reports(clock)
@@ -96,6 +104,7 @@ class Appliance:
         self._feed = feed
         self._clock = clock
         self._heartbeat = heartbeat
+        self._board = board
         self._presence = Presence(config.presence, config.camera.region)
         self._requests: queue.SimpleQueue[Request] = queue.SimpleQueue()
         self._newest: tuple[Frame, Sighting] | None = None
@@ -125,7 +134,9 @@ class Appliance:
         self._reports.state(self._situation.state)
         self.mind("button", self._feel_buttons, "The buttons are in order again.")
         self.mind("tray", self._feel_tray, "The tray has come to rest.")
-        self.mind("board", self._feel_board, "The Pi's supply and temperature are in order again.")
+        self.mind(
+            "board", lambda: " ".join(board.vitals().warnings), "The Pi's supply and temperature are in order again."
+        )
 
     # For everyone.
 
@@ -326,7 +337,7 @@ class Appliance:
         if not self._is_home or (is_blind and "camera" not in self._reports.faults):
             return
         status = f"{self._situation.state}, {self._finished} drops"
-        if (temperature_c := self._heartbeat.vitals().temperature_c) is not None:
+        if (temperature_c := self._board.vitals().temperature_c) is not None:
             status += f", {temperature_c:.0f} °C"
         self._heartbeat.beat(" ".join((status, *self._reports.faults.values())))
 
@@ -351,9 +362,6 @@ class Appliance:
             f"before it lies still; is there something that flutters, a lamp that flickers, a camera that shakes, or "
             f"pictures that come less than once a second?"
         )
-
-    def _feel_board(self) -> str:
-        return " ".join(self._heartbeat.vitals().warnings)
 
     # The end.
 

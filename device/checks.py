@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from device.board import read_vitals
 from device.bundle import Bundle
 from device.camera import Frame, FrameSource
 from device.camera.grabber import Grabber
@@ -25,7 +26,6 @@ from device.drops import Search
 from device.errors import CameraError, JournalError, LidError, MachineError, PilahError
 from device.events import Event, FaultEvent
 from device.evidence import policy_of
-from device.health import read_vitals
 from device.journal import Journal
 from device.lids import Lid
 from device.lights import Lights

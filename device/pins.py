@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Literal
 
+from device.board import is_raspberry_pi
 from device.config import CompartmentSection
 from device.errors import LidError
 
@@ -18,15 +18,6 @@ FRAME_MS = 20.0
 """A hobby servo takes a pulse so often."""
 NEARLY_MS = 0.02
 """Two degrees: so far a lid may be from closed and press its switch still."""
-_BOARD = Path("/proc/device-tree/model")
-
-
-def is_raspberry_pi() -> bool:
-    """Whether the machine calls itself a Raspberry Pi."""
-    try:
-        return _BOARD.read_bytes().startswith(b"Raspberry Pi")
-    except OSError:
-        return False
 
 
 def default_pins() -> PinKind:

@@ -17,6 +17,7 @@ from types import FrameType
 import click
 
 from device.appliance import Appliance
+from device.board import Board
 from device.camera import FrameSource
 from device.camera.grabber import Grabber
 from device.camera.sources import is_sensor, open_source
@@ -24,7 +25,7 @@ from device.clock import SystemClock
 from device.config import Config, read_config
 from device.errors import CameraError, PageError
 from device.events import DecisionEvent, Event, FaultEvent, LidEvent, Subscription
-from device.health import Heartbeat, Systemd
+from device.heartbeat import Heartbeat, Systemd
 from device.journal import Journal
 from device.model import open_classifier
 from device.options import camera_option, config_option, json_lines_option, model_option, pins_option
@@ -72,9 +73,9 @@ def run(
 
     is_awaited = camera is None and is_sensor(spec)
     feed = Grabber(_first(open_camera, is_awaited), open_camera, config.camera, clock)
-    heartbeat, journal = Heartbeat(clock, Systemd()), Journal.of(config)
+    heartbeat, board, journal = Heartbeat(clock, Systemd()), Board(clock), Journal.of(config)
     with (
-        Appliance(config, classifier, feed, factory, clock, heartbeat) as bin_,
+        Appliance(config, classifier, feed, factory, clock, heartbeat, board) as bin_,
         Recorder(journal, bin_.events, clock, bin_.judged_picture if config.journal.thumbnails else None) as recorder,
         _Printer(bin_.events.subscribe(EVENTS_AT_MOST), as_json, stop),
         _page(bin_, journal, config, config_file, model) if with_page else contextlib.nullcontext() as page,

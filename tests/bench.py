@@ -11,6 +11,7 @@ from gpiozero.pins.mock import MockFactory, MockPWMPin
 from numpy.typing import NDArray
 
 from device.appliance import Appliance
+from device.board import Board
 from device.bundle import Bundle
 from device.camera import Frame
 from device.classifier import Classifier
@@ -18,7 +19,7 @@ from device.clock import ManualClock
 from device.config import Config
 from device.errors import CameraError
 from device.events import DecisionEvent, Event, FaultEvent, LidEvent, StateEvent
-from device.health import Heartbeat
+from device.heartbeat import Heartbeat
 from device.journal import Journal
 from device.recorder import Recorder
 from device.trials.bench import PacedWatch
@@ -111,7 +112,7 @@ class Bench:
     ['recyclable']
     """
 
-    def __init__(self, folder: Path, config: Config | None = None, **parts: Any) -> None:
+    def __init__(self, folder: Path, config: Config | None = None) -> None:
         """The history lies in `folder`; it is written between the loop's turns, without a thread."""
         self.config = config or Config()
         self.clock = ManualClock(start_s=1000.0)
@@ -125,8 +126,8 @@ class Bench:
             PacedWatch(self.tray, self.config.camera, self.clock),
             self.pins,
             self.clock,
-            Heartbeat(self.clock, self.notes, system=folder),
-            **parts,
+            Heartbeat(self.clock, self.notes),
+            Board(self.clock, system=folder),
         )
         self.journal = Journal(folder / "journal.db", thumbnails_at_most=10)
         self.recorder = Recorder(self.journal, self.appliance.events, self.clock, self.appliance.judged_picture)

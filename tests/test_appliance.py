@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from device.appliance import Appliance
+from device.board import Board
 from device.bundle import Bundle
 from device.camera import CameraReport, Frame
 from device.classifier import Classifier, Observation
@@ -23,7 +24,7 @@ from device.config import CameraSection, CompartmentSection, Config, LightsSecti
 from device.drops import Search
 from device.errors import BundleError, ConfigError, LidError
 from device.events import FaultEvent, LidEvent, StateEvent
-from device.health import Heartbeat
+from device.heartbeat import Heartbeat
 from device.requests import CloseLid, Maintenance, OpenLid
 from device.trials.bench import PacedWatch
 from tests.bench import Bench
@@ -754,6 +755,7 @@ def test_a_model_with_a_material_that_goes_nowhere_does_not_start(tmp_path: Path
             bench.pins,
             bench.clock,
             Heartbeat(bench.clock, bench.notes),
+            Board(bench.clock),
         )
 
 

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from device import pins
+from device import board
 from device.camera import picamera, webcam
 from device.camera.picamera import ANSWERS_WITHIN_S, SETTLES_S, PiCamera
 from device.camera.simulated import SAMPLES
@@ -356,9 +356,9 @@ def test_auto_never_plays_drawn_waste_to_the_lids_of_a_pi_that_lacks_picamera2(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setitem(sys.modules, "picamera2", None)
-    board = tmp_path / "model"
-    board.write_bytes(b"Raspberry Pi 4 Model B Rev 1.4\0")
-    monkeypatch.setattr(pins, "_BOARD", board)
+    model = tmp_path / "model"
+    model.write_bytes(b"Raspberry Pi 4 Model B Rev 1.4\0")
+    monkeypatch.setattr(board, "_MODEL", model)
     monkeypatch.setattr(picamera, "is_installed", lambda: False)
     with pytest.raises(CameraError, match="sudo apt install python3-picamera2"):
         open_source("auto", SETTINGS, ManualClock())

@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from device import checks
+from device.board import Vitals
 from device.bundle import Bundle
 from device.camera.simulated import SimulatedTray, TrayLife
 from device.camera.watch import Watch
@@ -22,7 +23,6 @@ from device.config import CameraSection, CompartmentSection, Config, JournalSect
 from device.drops import Drop
 from device.errors import LidError, MachineError
 from device.events import FaultEvent
-from device.health import Vitals
 from device.journal import Journal
 from device.page.commands import bin_of
 from device.pins import open_pins

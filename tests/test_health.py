@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from device.board import Vitals, read_vitals
 from device.clock import ManualClock
-from device.health import Heartbeat, Systemd, Vitals, read_vitals
+from device.heartbeat import Heartbeat, Systemd
 
 
 class Notes(list[str]):

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from device.config import preset_text
-from device.health import BEATS_EVERY_S
+from device.heartbeat import BEATS_EVERY_S
 
 CHECKOUT = Path(__file__).parent.parent
 UNIT = CHECKOUT / "systemd" / "pilah.service"

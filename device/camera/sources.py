@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from device.board import is_raspberry_pi
 from device.camera import FrameSource
 from device.clock import Clock
 from device.config import CameraSection
 from device.config.schema import SOURCES, is_source
 from device.errors import CameraError
-from device.pins import is_raspberry_pi
 
 
 def is_sensor(spec: str) -> bool:

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from device.appliance import Appliance
+from device.board import Board
 from device.camera import Feed, Frame
 from device.camera.simulated import SimulatedTray
 from device.camera.watch import Watch
 from device.clock import Clock
 from device.config import CameraSection, Config, JournalSection, ModelSection, PageSection
-from device.health import Heartbeat
+from device.heartbeat import Heartbeat, Systemd
 from device.journal import Journal
 from device.model import open_classifier
 from device.pins import FRAME_MS, open_pins
@@ -60,13 +61,6 @@ class PacedWatch(Watch):
         return super().latest(0.0)
 
 
-class _Nobody:
-    """There is no systemd."""
-
-    def notify(self, state: str) -> None:
-        pass
-
-
 @dataclass(frozen=True)
 class SimulatedBin:
     """What a trial gets to see."""
@@ -109,8 +103,8 @@ def trial_config(folder: Path, threads: int = 1) -> Config:
 def simulated_bin(config: Config, tray: SimulatedTray, feed: Feed, clock: Clock) -> Iterator[SimulatedBin]:
     """A bin at work, whose loop the caller turns."""
     pins, journal = open_pins("mock", config.compartments.values()), Journal.of(config)
-    heartbeat = Heartbeat(clock, _Nobody())
-    with Appliance(config, open_classifier(config), feed, pins, clock, heartbeat) as appliance:
+    heartbeat, board = Heartbeat(clock, Systemd()), Board(clock)
+    with Appliance(config, open_classifier(config), feed, pins, clock, heartbeat, board) as appliance:
         recorder = Recorder(journal, appliance.events, clock, appliance.judged_picture)
         appliance.mind("journal", lambda: recorder.fault, "The history is written again.")
         yield SimulatedBin(config, tray, pins, appliance, journal, recorder)
