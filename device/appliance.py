@@ -18,7 +18,7 @@ from device.classifier import Classifier
 from device.clock import Clock
 from device.config import Config
 from device.errors import LidError
-from device.events import Event, EventBus, LidState, Signal
+from device.events import Event, EventBus, Signal
 from device.evidence import Jury, policy_of
 from device.heartbeat import Heartbeat
 from device.lids import Lid, close_all
@@ -111,7 +111,6 @@ class Appliance:
         self._shown: NDArray[np.uint8] | None = None
         self._judged: dict[int, NDArray[np.uint8]] = {}
         self._minded: list[tuple[str, Callable[[], str | None], str]] = []
-        self._told: dict[str, LidState] = {}
         self._signal: tuple[Signal, float] = ("idle", clock.now())
         self._frames_s = clock.now()
         self._finished = 0
@@ -240,9 +239,8 @@ class Appliance:
 
     def _home(self) -> Iterator[None]:
         """Send the lids home, one after the other: together they would draw more current than many supplies give."""
-        for name, lid in self._lids.items():
+        for lid in self._lids.values():
             lid.home(self._clock.now())
-            self._told[name] = lid.state
             while lid.is_moving and lid.state == "closing":
                 yield
         self._is_home = True
@@ -251,15 +249,13 @@ class Appliance:
     def _hear_lids(self) -> None:
         next(self._homing, None)
         for name, lid in self._lids.items():
-            lid.tick(self._clock.now())
-            if lid.state == self._told.get(name, "closed"):
+            reached = lid.tick(self._clock.now())
+            if reached is None:
                 continue
-            if self._is_home or lid.state == "fault":
+            if self._is_home or reached == "fault":
                 self._announce_lid(name)
-            self._told[name] = lid.state
-            if lid.fault is not None or lid.state == "closed":
+            if lid.fault is not None or reached == "closed":
                 self._reports.judge(f"lid {name}", lid.fault, f"The lid {name} closes again.")
-            reached = lid.state  # telling it may set the lid in motion again
             self._tell(LidReached(name, reached))
             if reached == "open":
                 self._feed.lid_opened()
@@ -325,7 +321,6 @@ class Appliance:
 
     def _announce_lid(self, compartment: str) -> None:
         lid, phase = self._lids[compartment], self._situation.phase
-        self._told[compartment] = lid.state
         drop = phase.drop if isinstance(phase, Serving) and phase.compartment == compartment else None
         self._reports.lid(lid, drop)
 
@@ -380,7 +375,8 @@ class Appliance:
 
     def _close_lids(self) -> None:
         self._heartbeat.stopping()
+        before = {name: lid.state for name, lid in self._lids.items()}
         close_all(list(self._lids.values()), self._clock.now, self._clock.sleep, CLOSES_WITHIN_S)
-        for name in self._lids:
-            if self._lids[name].state != self._told.get(name, "closed"):
+        for name, lid in self._lids.items():
+            if lid.state != before[name]:
                 self._announce_lid(name)
