@@ -23,7 +23,7 @@ from device.evidence import Jury, policy_of
 from device.heartbeat import Heartbeat
 from device.lids import Lid, close_all
 from device.lights import Lights
-from device.presence import Presence, Sighting, crop_object
+from device.presence import Presence, Sighting, crop_object, unrest
 from device.reports import Reports
 from device.requests import CloseLid, OpenLid, Request
 from device.situation import (
@@ -58,8 +58,6 @@ TICK_S = 0.02
 IDLE_S = 0.1
 PICTURES_KEPT = 8
 """Of the last drops, for a history that is written late."""
-STIRS_AT_MOST_S = 180.0
-"""After so long without rest on the tray, people are told: waste that is dropped lies still within seconds."""
 TRIES_FOR_S = 1.0
 """A fault of the loop is over once the bin has gone on for so long: what fails at every try is told once."""
 CLOSES_WITHIN_S = 0.5
@@ -107,13 +105,15 @@ class Appliance:
         self._board = board
         self._presence = Presence(config.presence, config.camera.region)
         self._requests: queue.SimpleQueue[Request] = queue.SimpleQueue()
-        self._newest: tuple[Frame, Sighting] | None = None
+        self._frame: Frame | None = None
+        self._sighting: Sighting | None = None
         self._shown: NDArray[np.uint8] | None = None
         self._judged: dict[int, NDArray[np.uint8]] = {}
         self._minded: list[tuple[str, Callable[[], str | None], str]] = []
         self._signal: tuple[Signal, float] = ("idle", clock.now())
         self._frames_s = clock.now()
-        self._finished = 0
+        self.finished_drops = 0
+        """How many are done with since the start."""
         with contextlib.ExitStack() as opened:
             opened.callback(feed.close)
             opened.callback(pins.close)
@@ -132,7 +132,7 @@ class Appliance:
         self._is_home = False
         self._reports.state(self._situation.state)
         self.mind("button", self._feel_buttons, "The buttons are in order again.")
-        self.mind("tray", self._feel_tray, "The tray has come to rest.")
+        self.mind("tray", lambda: unrest(self._sighting), "The tray has come to rest.")
         self.mind(
             "board", lambda: " ".join(board.vitals().warnings), "The Pi's supply and temperature are in order again."
         )
@@ -150,7 +150,7 @@ class Appliance:
 
     def newest_frame(self) -> Frame | None:
         """What the camera saw last."""
-        return None if self._newest is None else self._newest[0]
+        return self._frame
 
     def judged_picture(self, drop: int) -> NDArray[np.uint8] | None:
         """What the classifier was shown last before it was decided about a drop, (H, W, 3) uint8 RGB.
@@ -182,12 +182,7 @@ class Appliance:
     def is_done(self, drops: int | None) -> bool:
         """Whether all lids are closed, and enough drops were served or no more can come."""
         is_at_rest = isinstance(self._situation.phase, Waiting) and not self._situation.unclosed
-        return is_at_rest and ((drops is not None and self._finished >= drops) or self._feed.has_ended)
-
-    @property
-    def finished_drops(self) -> int:
-        """How many drops are done with since the start."""
-        return self._finished
+        return is_at_rest and ((drops is not None and self.finished_drops >= drops) or self._feed.has_ended)
 
     def turn(self) -> None:
         """One turn of the loop; whatever goes wrong in it closes the lids, is reported, and is tried again later."""
@@ -215,8 +210,8 @@ class Appliance:
         self._hear_camera()
         if frame is not None and "camera" not in self._reports.faults:  # a last picture may come with the bad news
             self._frames_s = self._clock.now()
-            self._newest = frame, self._presence.update(frame, self._something_waits())
-            self._tell(Seen(self._newest[1]))
+            self._frame, self._sighting = frame, self._presence.update(frame, self._something_waits())
+            self._tell(Seen(self._sighting))
         self._tell(Elapsed())
         is_tried = self._clock.now() - self._situation.free_since_s >= TRIES_FOR_S
         if is_tried and not isinstance(self._situation.phase, Halted | Deciding):
@@ -224,7 +219,7 @@ class Appliance:
 
     def _something_waits(self) -> bool:
         """Whether something lies there that was not judged yet; in maintenance what lies there is nobody's waste."""
-        lying = None if self._newest is None else self._newest[1].object_id
+        lying = None if self._sighting is None else self._sighting.object_id
         return lying not in (None, self._situation.judged_id) and not self._situation.is_maintenance
 
     def _fail(self, fault: Exception) -> None:
@@ -287,9 +282,8 @@ class Appliance:
 
     def _carry_out(self, effect: Effect) -> Input | None:
         match effect:
-            case Look() if self._newest is not None:
-                frame, sighting = self._newest
-                self._shown = crop_object(frame, sighting)
+            case Look() if self._frame is not None and self._sighting is not None:
+                self._shown = crop_object(self._frame, self._sighting)
                 start_s = self._clock.now()
                 seen = Observed(self._classifier.observe(self._shown))
                 self._presence.looked(self._clock.now() - start_s)
@@ -298,7 +292,7 @@ class Appliance:
                 if self._shown is not None:
                     self._judged[drop.number] = self._shown
                 self._judged.pop(drop.number - PICTURES_KEPT, None)
-                file = None if self._newest is None else self._newest[0].file
+                file = None if self._frame is None else self._frame.file
                 self._reports.decision(drop, self._classifier.bundle.contract.version, file)
             case Open(compartment):
                 self._lids[compartment].open(self._clock.now())
@@ -316,7 +310,7 @@ class Appliance:
                     self._signal = signal, self._clock.now()
                 self._reports.signal(signal, compartment)
             case Finish():
-                self._finished += 1
+                self.finished_drops += 1
         return None
 
     def _announce_lid(self, compartment: str) -> None:
@@ -331,7 +325,7 @@ class Appliance:
         is_blind = self._clock.now() - self._frames_s > self.config.camera.lost_after_s
         if not self._is_home or (is_blind and "camera" not in self._reports.faults):
             return
-        status = f"{self._situation.state}, {self._finished} drops"
+        status = f"{self._situation.state}, {self.finished_drops} drops"
         if (temperature_c := self._board.vitals().temperature_c) is not None:
             status += f", {temperature_c:.0f} °C"
         self._heartbeat.beat(" ".join((status, *self._reports.faults.values())))
@@ -345,18 +339,6 @@ class Appliance:
                 f"shorted?"
             )
         return " ".join(faults)
-
-    def _feel_tray(self) -> str | None:
-        sighting = None if self._newest is None else self._newest[1]
-        if sighting is None or sighting.state not in ("arriving", "leaving"):
-            return None
-        if sighting.time_s - sighting.since_s < STIRS_AT_MOST_S:
-            return None
-        return (
-            f"Something has been moving on the tray for over {STIRS_AT_MOST_S / 60:g} minutes, and nothing is judged "
-            f"before it lies still; is there something that flutters, a lamp that flickers, a camera that shakes, or "
-            f"pictures that come less than once a second?"
-        )
 
     # The end.
 

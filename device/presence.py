@@ -25,6 +25,8 @@ GAP_S = 1.0
 """After so long without a frame, nobody knows whether things lay still; a look at the tray does not count."""
 LEARNS_S = 0.4
 LEARNS_AT_MOST_S = 10.0
+STIRS_AT_MOST_S = 180.0
+"""After so long without rest on the tray, people are told: waste that is dropped lies still within seconds."""
 MARGIN = 0.12
 """Of the object's longer side, left around it in the crop."""
 
@@ -192,6 +194,19 @@ class Presence:
         if time_s - self._learns_since_s >= LEARNS_S or time_s - self._learns_first_s >= LEARNS_AT_MOST_S:
             self._is_learning = False
             self._stage = replace(self._stage, since_s=time_s, seen_s=time_s)
+
+
+def unrest(sighting: Sighting | None) -> str | None:
+    """What is wrong where something has been moving on the tray for too long; None where nothing has."""
+    if sighting is None or sighting.state not in ("arriving", "leaving"):
+        return None
+    if sighting.time_s - sighting.since_s < STIRS_AT_MOST_S:
+        return None
+    return (
+        f"Something has been moving on the tray for over {STIRS_AT_MOST_S / 60:g} minutes, and nothing is judged "
+        f"before it lies still; is there something that flutters, a lamp that flickers, a camera that shakes, or "
+        f"pictures that come less than once a second?"
+    )
 
 
 def crop_object(frame: Frame, sighting: Sighting) -> NDArray[np.uint8]:
