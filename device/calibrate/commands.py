@@ -23,7 +23,7 @@ from device.camera import Frame, FrameSource
 from device.camera.picamera import is_installed
 from device.camera.sources import open_source
 from device.clock import Clock, SystemClock
-from device.config import CameraSection, Config, config_path, edit_config, read_config
+from device.config import Config, config_path, edit_config, read_config
 from device.errors import CameraError, ConfigError
 from device.lids import Motion, open_servo
 from device.options import camera_option, pins_option
@@ -97,7 +97,7 @@ def servo(compartment: str | None, config_file: Path | None, pins: PinKind | Non
     if name not in names:
         raise ConfigError(f"This bin has no lid {name!r}; it has {', '.join(names)}.")
     lid = settings.config.compartments[name]
-    dial: ServoDial | None = ServoDial(lid, lid.closed_deg)
+    dial: ServoDial | None = None
     with (
         Terminal() as terminal,
         contextlib.closing(open_pins(pins or default_pins())) as factory,
@@ -110,7 +110,8 @@ def servo(compartment: str | None, config_file: Path | None, pins: PinKind | Non
             finally:
                 _end_no_more()  # in a block of its own: a signal may come before this has taken effect
         finally:
-            _sweep(driven, (dial or ServoDial(lid, lid.closed_deg)).settings.closed_deg, lid.speed_deg_per_s, clock)
+            closed_deg = lid.closed_deg if dial is None else dial.settings.closed_deg
+            _sweep(driven, closed_deg, lid.speed_deg_per_s, clock)
             clock.sleep(SETTLES_S)
             driven.angle = None
     if dial is not None:
@@ -160,7 +161,10 @@ def tray(config_file: Path | None, camera: str | None) -> None:
     """Find the part of the picture in which the tray lies."""
     settings, clock = _Settings.of(config_file), SystemClock()
     section = settings.config.camera
-    with Terminal() as terminal, _opened(camera or section.source, section, clock) as source:
+    with (
+        Terminal() as terminal,
+        contextlib.closing(open_source(camera or section.source, section, clock)) as source,
+    ):
         dial = _move_edges(terminal, source, RegionDial(section.region), clock)
     if dial is not None:
         settings.save(dial.changes())
@@ -215,7 +219,7 @@ def camera(config_file: Path | None, camera: str | None) -> None:
 
 def _focus(terminal: Terminal, spec: str, dial: FocusDial, clock: Clock, best: float) -> tuple[str, float]:
     """Show one camera until s, q, n (the next one) or a key that turns its focus; the key, and the best sharpness."""
-    with _opened(spec, dial.settings, clock) as source:
+    with contextlib.closing(open_source(spec, dial.settings, clock)) as source:
         for frame in _frames(source, clock):
             grey = cv2.cvtColor(frame.pixels, cv2.COLOR_RGB2GRAY)
             sharpness = float(cv2.Laplacian(grey, cv2.CV_32F).var())
@@ -244,12 +248,6 @@ def _found(config: Config) -> list[str]:
     there = ["picamera2"] if is_installed() else []
     there += [f"webcam:{number}" for number in range(WEBCAMS) if os.access(f"/dev/video{number}", os.R_OK)]
     return list(dict.fromkeys([config.camera.source, *there]))
-
-
-@contextlib.contextmanager
-def _opened(spec: str, section: CameraSection, clock: Clock) -> Iterator[FrameSource]:
-    with contextlib.closing(open_source(spec, section, clock)) as source:
-        yield source
 
 
 def _frames(source: FrameSource, clock: Clock) -> Iterator[Frame]:
