@@ -25,11 +25,7 @@ def policy_of(config: Config, contract: Contract) -> Policy:
             f"The model {contract.version} names {', '.join(homeless)}, which the configuration sends nowhere: add "
             f"{'it' if len(homeless) == 1 else 'them'} to [materials]."
         )
-    asked = {
-        key: value
-        for key, value in (("confidence", config.decision.confidence), ("energy", config.decision.energy))
-        if value is not None
-    }
+    asked = config.decision.model_dump(include={"confidence", "energy"}, exclude_none=True)
     costs = dict(contract.cost_matrix)
     for right, mistakes in (config.decision.cost or {}).items():
         costs[right] = {**costs.get(right, {}), **mistakes}
