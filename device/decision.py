@@ -63,9 +63,8 @@ def fuse(observations: Sequence[Observation]) -> NDArray[np.float64]:
 
 def decide(observations: Sequence[Observation], policy: Policy) -> Decision:
     """Choose the lid for one object from all its frames; `observations` holds at least one."""
-    classes = observations[0].classes
-    posterior = fuse(observations)
-    chosen, confidence = _choose_compartment(dict(zip(classes, posterior, strict=True)), policy)
+    probabilities = dict(zip(observations[0].classes, map(float, fuse(observations)), strict=True))
+    chosen, confidence = _choose_compartment(probabilities, policy)
     energies = [one.energy for one in observations if one.energy is not None]
     verdict: Verdict = "sure"
     if policy.thresholds.energy is not None and energies and np.median(energies) < policy.thresholds.energy:
@@ -73,11 +72,11 @@ def decide(observations: Sequence[Observation], policy: Policy) -> Decision:
     elif confidence < policy.thresholds.confidence:
         verdict = "unsure"
     return Decision(
-        material=classes[int(posterior.argmax())],
+        material=max(probabilities, key=lambda name: probabilities[name]),
         compartment=chosen if verdict == "sure" else policy.fallback,
         confidence=confidence,
         verdict=verdict,
-        probabilities={name: float(value) for name, value in zip(classes, posterior, strict=True)},
+        probabilities=probabilities,
         frames=len(observations),
     )
 
@@ -91,7 +90,7 @@ def _choose_compartment(posterior: Mapping[str, float], policy: Policy) -> tuple
     belief: dict[str, float] = {}
     for material, probability in posterior.items():
         compartment = policy.compartment_of[material]
-        belief[compartment] = belief.get(compartment, 0.0) + float(probability)
+        belief[compartment] = belief.get(compartment, 0.0) + probability
 
     def expected_cost(opened: str) -> float:
         return sum(probability * lid_cost(policy.cost_matrix, right, opened) for right, probability in belief.items())
