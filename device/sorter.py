@@ -244,12 +244,15 @@ def _heed(
             if phase is not None and phase.compartment == compartment and phase.lid != "closing":
                 return situation
             situation = replace(situation, asked=compartment)
-            return _close_now(situation, phase, now_s, effects) if phase is not None and phase.stays else situation
+            if phase is not None and phase.stays:
+                return _close_now(situation, phase, now_s, effects)
+            return situation
         case CloseLid(compartment):
-            asked = None if situation.asked == compartment else situation.asked
-            situation = replace(situation, asked=asked)
-            is_it = phase is not None and phase.compartment == compartment
-            return _close_now(situation, phase, now_s, effects) if phase is not None and is_it else situation
+            if situation.asked == compartment:
+                situation = replace(situation, asked=None)
+            if phase is not None and phase.compartment == compartment:
+                return _close_now(situation, phase, now_s, effects)
+            return situation
         case Maintenance(is_on):
             mends_at_s = now_s if situation.is_maintenance and not is_on else situation.mends_at_s
             situation = replace(situation, is_maintenance=is_on, asked=None, mends_at_s=mends_at_s)
