@@ -116,8 +116,8 @@ def pins(config: Config, open_factory: Callable[[], Any], kind: str) -> str:
 
 def running_camera(bin_: Running, clock: Clock, config: Config) -> str:
     """What the running bin says of its camera."""
-    for message in _faults(bin_, "camera"):
-        raise CameraError(message)
+    if faults := _faults(bin_, "camera"):
+        raise CameraError(faults[0])
     frame = bin_.newest_frame()
     if frame is None or clock.now() - frame.time_s > config.camera.lost_after_s:
         raise CameraError("The bin has no new picture from its camera; look at its cable and at the log.")
@@ -126,8 +126,8 @@ def running_camera(bin_: Running, clock: Clock, config: Config) -> str:
 
 def running_pins(bin_: Running) -> str:
     """What the running bin says of its lids."""
-    for message in _faults(bin_, "lid "):
-        raise LidError(message)
+    if faults := _faults(bin_, "lid "):
+        raise LidError(faults[0])
     return "Every lid moves as it should."
 
 
