@@ -134,8 +134,8 @@ def _walk_jpeg(encoded: bytes) -> tuple[int, int] | None:
         if marker == 0 or marker in _WITHOUT_LENGTH:
             continue
         if marker in _START_OF_FRAME and at + 7 <= len(encoded):
-            size = _number(encoded[at + 5 : at + 7], "big"), _number(encoded[at + 3 : at + 5], "big")
-        at += max(2, _number(encoded[at : at + 2], "big"))
+            size = int.from_bytes(encoded[at + 5 : at + 7], "big"), int.from_bytes(encoded[at + 3 : at + 5], "big")
+        at += max(2, int.from_bytes(encoded[at : at + 2], "big"))
     return None
 
 
@@ -144,23 +144,19 @@ def _walk_png(encoded: bytes) -> tuple[int, int] | None:
     at = 8
     while at + 12 <= len(encoded):
         if encoded[at + 4 : at + 8] == b"IEND":
-            return _number(encoded[16:20], "big"), _number(encoded[20:24], "big")
-        at += 12 + _number(encoded[at : at + 4], "big")
+            return int.from_bytes(encoded[16:20], "big"), int.from_bytes(encoded[20:24], "big")
+        at += 12 + int.from_bytes(encoded[at : at + 4], "big")
     return None
 
 
 def _walk_webp(encoded: bytes) -> tuple[int, int] | None:
     """Size of a WebP that is as long as its RIFF header says (RFC 9649); None where it is shorter."""
-    if len(encoded) < max(30, 8 + _number(encoded[4:8], "little")):
+    if len(encoded) < max(30, 8 + int.from_bytes(encoded[4:8], "little")):
         return None
     kind = encoded[12:16]
     if kind == b"VP8X":
-        return 1 + _number(encoded[24:27], "little"), 1 + _number(encoded[27:30], "little")
+        return 1 + int.from_bytes(encoded[24:27], "little"), 1 + int.from_bytes(encoded[27:30], "little")
     if kind == b"VP8L":
-        bits = _number(encoded[21:25], "little")
+        bits = int.from_bytes(encoded[21:25], "little")
         return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
-    return _number(encoded[26:28], "little") & 0x3FFF, _number(encoded[28:30], "little") & 0x3FFF
-
-
-def _number(digits: bytes, order: str) -> int:
-    return int.from_bytes(digits, "big" if order == "big" else "little")
+    return int.from_bytes(encoded[26:28], "little") & 0x3FFF, int.from_bytes(encoded[28:30], "little") & 0x3FFF
