@@ -67,7 +67,7 @@ class Row:
     p95_ms: float
     load_ms: float
     start_ms: float
-    resident_mb: float | None
+    resident_mb: float
     peak_mb: float
     file_mb: float
 
@@ -161,7 +161,7 @@ def _row(one: Contestant, threads: int, times_ms: list[float], timed: Timed) -> 
     return Row(
         one.name, threads, round(statistics.median(times_ms), 2), round(percentile(times_ms, 0.95), 2),
         round(timed.load_ms, 1), round(timed.start_ms, 1),
-        None if memory.resident_mb is None else round(memory.resident_mb, 1), round(memory.peak_mb, 1),
+        round(memory.resident_mb, 1), round(memory.peak_mb, 1),
         round(_size(one.path) / 1e6, 2),
     )  # fmt: skip
 
@@ -222,11 +222,10 @@ def describe_machine() -> dict[str, Any]:
     """What the figures were measured on."""
     import onnxruntime
 
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     return {
         "processor": processor_name(), "architecture": platform.machine(), "cores": os.cpu_count(),
         "system": platform.platform(terse=True), "python": platform.python_version(),
-        "onnxruntime": onnxruntime.__version__, "load": None if load is None else round(load, 2),
+        "onnxruntime": onnxruntime.__version__, "load": round(os.getloadavg()[0], 2),
     }  # fmt: skip
 
 
@@ -242,11 +241,10 @@ def table(told: dict[str, Any]) -> Iterable[str]:
     yield "| --- | --: | --: | --: | --: | --: | --: | --: | --: | --: |"
     for row in told["rows"]:
         times = told["times_ours"].get(str(row["threads"]), {}).get(row["name"], 1.0)
-        resident = "" if row["resident_mb"] is None else f"{row['resident_mb']:.0f}"
         yield (
             f"| {row['name']} | {row['threads']} | {row['p50_ms']:.1f} | {row['p95_ms']:.1f} | {times:.2f} "
-            f"| {row['load_ms']:.0f} | {row['start_ms']:.0f} | {resident} | {row['peak_mb']:.0f} "
-            f"| {row['file_mb']:.1f} |"
+            f"| {row['load_ms']:.0f} | {row['start_ms']:.0f} | {row['resident_mb']:.0f} "
+            f"| {row['peak_mb']:.0f} | {row['file_mb']:.1f} |"
         )
     for one in told["left_out"]:
         yield ""

@@ -11,7 +11,6 @@ from __future__ import annotations
 import importlib
 import json
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -31,9 +30,9 @@ _REST_S = 0.02
 
 @dataclass(frozen=True)
 class Memory:
-    """Of a whole process, in MB (10⁶ bytes): `resident_mb` now, None where the system does not say; `peak_mb`."""
+    """Of a whole process, in MB (10⁶ bytes): `resident_mb` now, `peak_mb` at most."""
 
-    resident_mb: float | None
+    resident_mb: float
     peak_mb: float
 
 
@@ -119,12 +118,8 @@ def bundle(path: Path, threads: int) -> Load:
 
 def memory() -> Memory:
     """What this process takes."""
-    try:
-        lines = dict(line.split(":", 1) for line in _STATUS.read_text().splitlines())
-        return Memory(*(int(lines[key].split()[0]) * 1024 / 1e6 for key in ("VmRSS", "VmHWM")))
-    except (OSError, KeyError):
-        unit = 1 if sys.platform == "darwin" else 1024
-        return Memory(None, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6)
+    lines = dict(line.split(":", 1) for line in _STATUS.read_text().splitlines())
+    return Memory(*(int(lines[key].split()[0]) * 1024 / 1e6 for key in ("VmRSS", "VmHWM")))
 
 
 def _serve(factory: str, path: Path, threads: int) -> None:

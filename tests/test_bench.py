@@ -87,7 +87,7 @@ def test_without_the_extra_the_bundle_is_timed_all_the_same_unless_peers_were_as
 
 def test_ratios_and_percentiles_are_of_the_same_thread_count() -> None:
     def row(name: str, threads: int, p50_ms: float) -> Row:
-        return Row(name, threads, p50_ms, p50_ms, 1.0, 2.0, None, 3.0, 4.0)
+        return Row(name, threads, p50_ms, p50_ms, 1.0, 2.0, 2.5, 3.0, 4.0)
 
     rows = [row(OURS, 1, 10.0), row("eager", 1, 75.0), row(OURS, 2, 6.0), row("eager", 2, 45.0)]
     assert ratios(rows) == {"1": {"eager": 7.5}, "2": {"eager": 7.5}}
