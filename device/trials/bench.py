@@ -47,17 +47,16 @@ class PacedWatch(Watch):
 
     def __init__(self, source: Any, settings: CameraSection, clock: Clock) -> None:
         super().__init__(source, source.reopen, settings, clock)
-        self._paced_by = clock
         self._period_s = 1 / settings.rate_hz
         self._due_s = clock.now()
 
     def latest(self, timeout_s: float) -> Frame | None:
-        wait_s = self._due_s - self._paced_by.now()
+        wait_s = self._due_s - self._clock.now()
         if wait_s > timeout_s:
-            self._paced_by.sleep(timeout_s)
+            self._clock.sleep(timeout_s)
             return None
-        self._paced_by.sleep(wait_s)
-        self._due_s = max(self._due_s, self._paced_by.now() - self._period_s) + self._period_s
+        self._clock.sleep(wait_s)
+        self._due_s = max(self._due_s, self._clock.now() - self._period_s) + self._period_s
         return super().latest(0.0)
 
 
