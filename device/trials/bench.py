@@ -12,7 +12,6 @@ from typing import Any
 from device.appliance import Appliance
 from device.board import Board
 from device.camera import Feed, Frame
-from device.camera.simulated import SimulatedTray
 from device.camera.watch import Watch
 from device.clock import Clock
 from device.config import CameraSection, Config, JournalSection, ModelSection, PageSection
@@ -65,7 +64,6 @@ class SimulatedBin:
     """What a trial gets to see."""
 
     config: Config
-    tray: SimulatedTray
     pins: Any
     appliance: Appliance
     journal: Journal
@@ -99,13 +97,13 @@ def trial_config(folder: Path, threads: int = 1) -> Config:
 
 
 @contextlib.contextmanager
-def simulated_bin(config: Config, tray: SimulatedTray, feed: Feed, clock: Clock) -> Iterator[SimulatedBin]:
+def simulated_bin(config: Config, feed: Feed, clock: Clock) -> Iterator[SimulatedBin]:
     """A bin at work, whose loop the caller turns."""
     pins, journal = open_pins("mock", config.compartments.values()), Journal.of(config)
     heartbeat, board = Heartbeat(clock, Systemd()), Board(clock)
     with Appliance(config, open_classifier(config), feed, pins, clock, heartbeat, board) as appliance:
         recorder = Recorder(journal, appliance.events, clock, appliance.judged_picture)
         appliance.mind("journal", lambda: recorder.fault, "The history is written again.")
-        yield SimulatedBin(config, tray, pins, appliance, journal, recorder)
+        yield SimulatedBin(config, pins, appliance, journal, recorder)
         recorder.turn(0.0, is_last=True)
     journal.close()

@@ -6,7 +6,7 @@ import os
 import threading
 import urllib.request
 from collections.abc import Callable
-from dataclasses import astuple, dataclass, replace
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from device.camera import Frame
@@ -83,8 +83,8 @@ def endure(
     visits = faults = 0
     drops: list[int] = []
     held: list[Footprint] = []
-    with simulated_bin(config, tray, feed, clock) as bin_:
-        page = replace(bin_of(config, None, None, bin_.appliance, bin_.journal), state=folder)
+    with simulated_bin(config, feed, clock) as bin_:
+        page = bin_of(config, None, None, bin_.appliance, bin_.journal)
         with serve(page, config, port=0) as server:
             for stage in range(stages):
                 least: Footprint | None = None

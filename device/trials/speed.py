@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 from device.camera.grabber import Grabber
@@ -30,7 +29,7 @@ def latencies_ms(folder: Path, drops: int, clock: Clock, seed: int = 0) -> Itera
     config, chance = trial_config(folder, threads=0 if is_real else 1), random.Random(seed)
     tray = SimulatedTray(config.camera, clock, seed=seed, life=QUIET)
     feed = Grabber(tray, tray.reopen, config.camera, clock) if is_real else PacedWatch(tray, config.camera, clock)
-    with simulated_bin(config, tray, feed, clock) as bin_:
+    with simulated_bin(config, feed, clock) as bin_:
         _turn(bin_, clock, 4.0)
         for _ in range(drops):
             _turn(bin_, clock, PAUSE_S)
@@ -50,14 +49,15 @@ def idle_shares(folder: Path, seconds: float) -> dict[str, float]:
     config, clock = trial_config(folder, threads=0), SystemClock()
     tray = SimulatedTray(config.camera, clock, life=EMPTY)
     feed = Grabber(tray, tray.reopen, config.camera, clock)
-    with simulated_bin(config, tray, feed, clock) as bin_:
-        page = replace(bin_of(config, None, None, bin_.appliance, bin_.journal), state=folder)
-        with serve(page, config, port=0):
-            _turn(bin_, clock, 5.0)
-            before, begun_s = _processor_s(), clock.now()
-            _turn(bin_, clock, seconds)
-            took_s = clock.now() - begun_s
-            after = _processor_s()
+    with (
+        simulated_bin(config, feed, clock) as bin_,
+        serve(bin_of(config, None, None, bin_.appliance, bin_.journal), config, port=0),
+    ):
+        _turn(bin_, clock, 5.0)
+        before, begun_s = _processor_s(), clock.now()
+        _turn(bin_, clock, seconds)
+        took_s = clock.now() - begun_s
+        after = _processor_s()
     return {name: (after[name] - before.get(name, 0.0)) / took_s for name in after}
 
 
