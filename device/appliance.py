@@ -358,7 +358,7 @@ class Appliance:
     def _close_lids(self) -> None:
         self._heartbeat.stopping()
         before = {name: lid.state for name, lid in self._lids.items()}
-        close_all(list(self._lids.values()), self._clock.now, self._clock.sleep, CLOSES_WITHIN_S)
+        close_all(self._lids.values(), self._clock, CLOSES_WITHIN_S)
         for name, lid in self._lids.items():
             if lid.state != before[name]:
                 self._announce_lid(name)

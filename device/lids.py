@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
 from gpiozero import AngularServo, InputDevice
 
+from device.clock import Clock
 from device.config import CompartmentSection
 from device.errors import LidError
 from device.events import LidState
@@ -216,15 +217,15 @@ class Lid:
         return state
 
 
-def close_all(lids: Sequence[Lid], now: Callable[[], float], sleep: Callable[[float], None], within_s: float) -> None:
+def close_all(lids: Collection[Lid], clock: Clock, within_s: float) -> None:
     """Close every lid at once, whatever it is doing, within a time; a lid that cannot be driven is left as it is."""
     for lid in lids:
-        lid.close(now(), within_s=within_s)
-    until_s = now() + within_s + 2 * SETTLE_S
-    while any(lid.is_moving for lid in lids) and now() < until_s:
+        lid.close(clock.now(), within_s=within_s)
+    until_s = clock.now() + within_s + 2 * SETTLE_S
+    while any(lid.is_moving for lid in lids) and clock.now() < until_s:
         for lid in lids:
-            lid.tick(now())
-        sleep(0.01)
+            lid.tick(clock.now())
+        clock.sleep(0.01)
 
 
 def open_servo(settings: CompartmentSection, pins: Any) -> AngularServo:

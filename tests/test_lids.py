@@ -243,7 +243,7 @@ def test_all_lids_close_in_time_on_the_way_out_however_slow_they_are() -> None:
         slow.tick(clock.now())
         stuck.tick(clock.now())
         begun_s = clock.now()
-        close_all([slow, stuck], clock.now, clock.sleep, within_s=0.8)
+        close_all([slow, stuck], clock, within_s=0.8)
         assert clock.now() - begun_s <= 1.3
         assert (slow.state, stuck.state) == ("closed", "closed")
         assert pulses_ms(pins, 12)[-1] == pulses_ms(pins, 13)[-1] == 1.5
@@ -257,14 +257,14 @@ def test_a_slow_lid_that_closes_already_is_hurried_on_the_way_out() -> None:
         lid.open(clock.now())
         run(lid, clock, for_s=60)
         lid.close(clock.now())
-        close_all([lid], clock.now, clock.sleep, within_s=0.8)
+        close_all([lid], clock, within_s=0.8)
         assert lid.state == "closed" and pulses_ms(pins)[-1] == 1.5
 
 
 def test_a_lid_that_was_not_yet_sent_home_is_sent_on_the_way_out() -> None:
     pins, clock = mock_pins(), ManualClock()
     with make_lid(pins) as lid:
-        close_all([lid], clock.now, clock.sleep, within_s=0.8)
+        close_all([lid], clock, within_s=0.8)
         assert lid.state == "closed" and 1.5 in pulses_ms(pins, 12)
 
 
