@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from device.camera import Tray
-from device.camera.simulated import ARRIVES_S, LEAVES_S, LIES_AT_MOST_S, SimulatedTray, TrayLife
+from device.camera.scene import LEAVES_S
+from device.camera.simulated import ARRIVES_S, LIES_AT_MOST_S, SimulatedTray, TrayLife
 from device.clock import ManualClock
 from device.config import CameraSection
 from device.errors import CameraError

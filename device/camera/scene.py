@@ -29,6 +29,8 @@ FLOOR = 0.25
 BRUSH = 1.5
 SIZES = (0.5, 0.8)
 """A thing's longer side, as part of the tray's height."""
+LEAVES_S = 0.3
+"""How long a thing takes to fall."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ class Cutout:
 
 @dataclass
 class Sprite:
-    """A thing on its way: from `start` to `rest` within `arrives_s`, and on to `end` once it leaves.
+    """A thing on its way: from `start` to `rest` within `arrives_s`, and on to `end` from `leaves_s` on.
 
     A passer comes in, turns at `rest` and goes back, all within `arrives_s`. Points: the middle, (x, y) in pixels.
     """
@@ -82,10 +84,6 @@ class Sprite:
     arrives_s: float
     passes: bool = False
     leaves_s: float | None = None
-    leaves_within_s: float = 1.0
-
-    def leave(self, now_s: float, within_s: float) -> None:
-        self.leaves_s, self.leaves_within_s = now_s, within_s
 
     def is_moving(self, now_s: float) -> bool:
         return self.leaves_s is not None or now_s < self.since_s + self.arrives_s
@@ -93,12 +91,15 @@ class Sprite:
     def has_passed(self, now_s: float) -> bool:
         return self.passes and now_s >= self.since_s + self.arrives_s
 
+    def has_left(self, now_s: float) -> bool:
+        return self.leaves_s is not None and now_s >= self.leaves_s + LEAVES_S
+
     def place(self, now_s: float) -> Point:
         part = min(1.0, max(0.0, (now_s - self.since_s) / self.arrives_s))
         if self.passes:
             return _between(self.start, self.rest, math.sin(math.pi * part))
         if self.leaves_s is not None:
-            return _between(self.rest, self.end, ((now_s - self.leaves_s) / self.leaves_within_s) ** 2)
+            return _between(self.rest, self.end, ((now_s - self.leaves_s) / LEAVES_S) ** 2)
         return _between(self.start, self.rest, 1 - (1 - part) ** 2)
 
 

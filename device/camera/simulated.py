@@ -19,7 +19,6 @@ from device.errors import CameraError
 
 SAMPLES = Path(__file__).parent / "samples"
 ARRIVES_S = 0.4
-LEAVES_S = 0.3
 LIES_AT_MOST_S = 20.0
 """How long a thing lies where no lid opens for it."""
 
@@ -195,8 +194,8 @@ class SimulatedTray:
                 drop.at_rest_s = rests_s
             falls = self._is_open or now_s >= rests_s + LIES_AT_MOST_S
             if falls and drop.at_rest_s is not None and sprite.leaves_s is None:
-                sprite.leave(now_s, LEAVES_S)
-            if sprite.leaves_s is not None and drop.left_s is None and now_s >= sprite.leaves_s + LEAVES_S:
+                sprite.leaves_s = now_s
+            if sprite.has_left(now_s):
                 drop.left_s = now_s
                 self._next_drop_s = now_s + self._gap_s()
         self._lying = [(drop, sprite) for drop, sprite in self._lying if drop.left_s is None]
