@@ -136,15 +136,6 @@ class Lights:
 
 
 def _pins(config: Config) -> dict[str, int]:
-    lights = config.lights
-    pins = {
-        "thinking": lights.thinking_pin,
-        "unsure": lights.unsure_pin,
-        "fault": lights.fault_pin,
-        "red": lights.red_pin,
-        "green": lights.green_pin,
-        "blue": lights.blue_pin,
-        "buzzer": lights.buzzer_pin,
-    }
+    pins: dict[str, int | None] = {name.removesuffix("_pin"): pin for name, pin in config.lights}
     pins |= {f"lid {name}": compartment.led_pin for name, compartment in config.compartments.items()}
     return {key: pin for key, pin in pins.items() if pin is not None}
