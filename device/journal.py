@@ -87,22 +87,13 @@ class Journal(JournalFile):
 
     def write(self, drop: Drop, thumbnail: bytes | None = None) -> int:
         """Write one drop in one transaction, and return its number; it is on the disk when this returns."""
-        row = (
-            drop.time_s,
-            drop.material,
-            drop.compartment,
-            drop.verdict,
-            drop.confidence,
-            json.dumps({name: round(value, 4) for name, value in drop.probabilities.items()}),
-            drop.model_version,
-            drop.latency_ms,
-            drop.lid,
-        )
+        probabilities = json.dumps({name: round(value, 4) for name, value in drop.probabilities.items()})
         with self._writing() as database:
             number = database.execute(
                 "INSERT INTO drops (time_s, material, compartment, verdict, confidence, probabilities, model_version,"
-                " latency_ms, lid) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                row,
+                " latency_ms, lid) VALUES (:time_s, :material, :compartment, :verdict, :confidence, :probabilities,"
+                " :model_version, :latency_ms, :lid)",
+                {**vars(drop), "probabilities": probabilities},
             ).lastrowid
             assert number is not None
             if thumbnail is not None and self._thumbnails_at_most:
@@ -183,17 +174,7 @@ class Journal(JournalFile):
     def _select(self, rest: str, values: list[Any]) -> list[Drop]:
         with self._reading() as database:
             database.row_factory = sqlite3.Row
-            rows = [dict(row) for row in database.execute(f"SELECT {_COLUMNS} FROM drops {rest}", values)]
-        return [
-            Drop(
-                **{
-                    **row,
-                    "probabilities": _read_probabilities(row["probabilities"]),
-                    "has_thumbnail": bool(row["has_thumbnail"]),
-                }
-            )
-            for row in rows
-        ]
+            return [_drop(row) for row in database.execute(f"SELECT {_COLUMNS} FROM drops {rest}", values)]
 
 
 def _where(search: Search) -> tuple[str, list[Any]]:
@@ -207,13 +188,12 @@ def _where(search: Search) -> tuple[str, list[Any]]:
     return " AND ".join(asked) or "TRUE", list(asked.values())
 
 
-def _read_probabilities(text: str) -> dict[str, float]:
-    """Nothing where the card has altered the text: SQLite has no checksums, and the rest of the row is worth it."""
+def _drop(row: sqlite3.Row) -> Drop:
     try:
-        probabilities: dict[str, float] = json.loads(text)
+        probabilities = json.loads(row["probabilities"])
     except ValueError:
-        return {}
-    return probabilities
+        probabilities = {}  # the card has altered the text: SQLite has no checksums, and the rest is worth reading
+    return Drop(**{**dict(row), "probabilities": probabilities, "has_thumbnail": bool(row["has_thumbnail"])})
 
 
 def _keep_newest(database: sqlite3.Connection, table: str, key: str, at_most: int) -> None:
