@@ -71,12 +71,7 @@ def _parse(text: str, name: str) -> Config:
 
 
 def preset_text(preset: str = PRESETS[0]) -> str:
-    """The whole file for a preset: its compartments and materials, then every other setting with its comment.
-
-    Raises `ConfigError` for a name that is none of `PRESETS`.
-    """
-    if preset not in PRESETS:
-        raise ConfigError(f"There is no preset {preset!r}; the presets are {', '.join(PRESETS)}.")
+    """The whole file for one of `PRESETS`: every setting with its comment, then its compartments and materials."""
     folder = resources.files("device.config")
     layout = folder.joinpath("presets", f"{preset}.toml").read_text(encoding="utf-8")
     return folder.joinpath("default.toml").read_text(encoding="utf-8") + "\n" + layout
