@@ -87,41 +87,41 @@ def advance(
         stage, seen_s=time_s, at_rest_since_s=at_rest_since_s, found_s=found_s, absorbs=False, remembers=False
     )
     if not is_there:
-        return _advance_clear(stage, time_s, settings)
+        return _advance_clear(stage, settings)
     stage = replace(stage, clear_since_s=None)
     lies_still = at_rest_since_s is not None and time_s - at_rest_since_s >= settings.still_s * _patience(measurement)
     match stage.state:
         case "empty":
-            return _enter(stage, "arriving", time_s)
+            return _enter(stage, "arriving")
         case "still":
             if time_s - stage.found_s >= settings.forgotten_s and is_at_rest:
-                return replace(_enter(stage, "empty", time_s), absorbs=True)
-            return stage if is_at_rest else _enter(stage, "leaving", time_s)
+                return replace(_enter(stage, "empty"), absorbs=True)
+            return stage if is_at_rest else _enter(stage, "leaving")
         case "leaving" if lies_still and measurement.changed <= ANOTHER:
-            return _enter(stage, "still", time_s)
+            return _enter(stage, "still")
     if lies_still and measurement.is_ghost:
-        return replace(_enter(stage, "empty", time_s), absorbs=True)
+        return replace(_enter(stage, "empty"), absorbs=True)
     if lies_still:
         found = replace(stage, object_id=stage.object_id + 1, found_s=time_s, remembers=True)
-        return _enter(found, "still", time_s)
+        return _enter(found, "still")
     return stage
 
 
-def _advance_clear(stage: Stage, time_s: float, settings: PresenceSection) -> Stage:
-    clear_since_s = time_s if stage.clear_since_s is None else stage.clear_since_s
+def _advance_clear(stage: Stage, settings: PresenceSection) -> Stage:
+    clear_since_s = stage.seen_s if stage.clear_since_s is None else stage.clear_since_s
     stage = replace(stage, clear_since_s=clear_since_s)
     match stage.state:
         case "still":
-            return _enter(stage, "leaving", time_s)
+            return _enter(stage, "leaving")
         case "arriving":
-            return _enter(stage, "empty", time_s)
-        case "leaving" if time_s - clear_since_s >= settings.clear_s:
-            return _enter(stage, "empty", time_s)
+            return _enter(stage, "empty")
+        case "leaving" if stage.seen_s - clear_since_s >= settings.clear_s:
+            return _enter(stage, "empty")
     return stage
 
 
-def _enter(stage: Stage, state: State, time_s: float) -> Stage:
-    return replace(stage, state=state, since_s=time_s)
+def _enter(stage: Stage, state: State) -> Stage:
+    return replace(stage, state=state, since_s=stage.seen_s)
 
 
 def _patience(measurement: Measurement) -> float:
