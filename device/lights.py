@@ -111,21 +111,21 @@ class Lights:
         states = lit(signal, since_s, fault_for_s, now_s)
         for compartment, state in lids.items():
             states[f"lid {compartment}"] = _blinks(now_s) if state == "fault" else state != "closed"
-        for key, light in self._lights.items():
+        for key in self._lights:
             if self._shown.get(key, False) != states[key]:
-                self._switch(key, light, states[key])
+                self._switch(key, states[key])
 
     def close(self) -> None:
         """Switch all off and let go of the pins, which may keep their level; doing it twice is fine."""
-        for key, light in self._lights.items():
-            self._switch(key, light, False)
+        for key in self._lights:
+            self._switch(key, False)
         self._lights.clear()
         self._devices.close()
 
-    def _switch(self, key: str, light: OutputDevice, is_on: bool) -> None:
+    def _switch(self, key: str, is_on: bool) -> None:
         try:
             with pin_faults(f"The light {key} cannot be driven ({{}})."):
-                light.value = is_on
+                self._lights[key].value = is_on
         except LidError as fault:
             if key not in self._broken:
                 log.warning("%s", fault)

@@ -21,6 +21,8 @@ from numpy.typing import NDArray
 
 from device.errors import MachineError
 
+METER = 20
+"""Characters in a bar."""
 ARROWS = {"\x1b[A": "up", "\x1b[B": "down", "\x1b[C": "right", "\x1b[D": "left"}
 _KEY = re.compile(r"\x1b\[.|.", re.DOTALL)
 
@@ -76,10 +78,10 @@ def scale(low: float, high: float, marks: dict[str, float], width: int) -> str:
     return f"{low:g} ├{''.join(line)}┤ {high:g}"
 
 
-def meter(value: float, most: float, width: int = 20) -> str:
+def meter(value: float, most: float) -> str:
     """A bar, full where `value` reaches `most`."""
-    filled = round(width * min(1.0, value / most)) if most > 0 else 0
-    return "█" * filled + "░" * (width - filled)
+    filled = round(METER * min(1.0, value / most)) if most > 0 else 0
+    return "█" * filled + "░" * (METER - filled)
 
 
 def picture(pixels: NDArray[np.uint8], columns: int, lines: int) -> list[str]:
