@@ -44,7 +44,7 @@ class TrayLife:
 
 
 @dataclass
-class Drop:
+class Thing:
     """One thing in the simulated tray's history; times on the appliance's clock, None where it has not come so far."""
 
     file: str
@@ -90,7 +90,7 @@ class SimulatedTray:
         self._random = random.Random(seed)
         self._scene = Scene(settings.width, settings.height, seed, self._life.border)
         self._lock = threading.Lock()
-        self._lying: list[tuple[Drop, Sprite]] = []
+        self._lying: list[tuple[Thing, Sprite]] = []
         self._passer: Sprite | None = None
         self._light = Light()
         self._is_open = False
@@ -99,7 +99,7 @@ class SimulatedTray:
         self._seen_s = clock.now()
         self._next_drop_s = clock.now() + 1.5
         self._next_frame_s = clock.now()
-        self.history: list[Drop] = []
+        self.history: list[Thing] = []
         self.passers = 0
         self.lamps_switched = 0
         self.times_dimmed = 0
@@ -140,7 +140,7 @@ class SimulatedTray:
             self._is_open = False
             self._next_drop_s = self._clock.now() + self._gap_s()
 
-    def drop(self, material: str | None = None) -> Drop:
+    def drop(self, material: str | None = None) -> Thing:
         """Drop a sample now, of `material` where it is given, whatever lies there already; the entry in the history."""
         with self._lock:
             return self._drop(material, self._clock.now())
@@ -175,13 +175,13 @@ class SimulatedTray:
         elif self._life.gap_s is not None and not self._is_open and now_s >= self._next_drop_s:
             self._drop(None, now_s)
 
-    def _drop(self, material: str | None, now_s: float) -> Drop:
+    def _drop(self, material: str | None, now_s: float) -> Thing:
         files = [file for file in self._files if material in (None, file.parent.name)]
         if not files:
             raise CameraError(f"The simulated camera has no sample of {material}.")
         file = self._random.choice(files)
         sprite = self._scene.thing(read_cutout(file), now_s, ARRIVES_S, self._random)
-        drop = Drop(str(file), file.parent.name, now_s)
+        drop = Thing(str(file), file.parent.name, now_s)
         self._lying.append((drop, sprite))
         self.history.append(drop)
         return drop
