@@ -24,7 +24,7 @@ from device.errors import BenchError
 from device.model import model_path
 from device.options import config_option, json_option
 from device.processor import processor_name
-from device.timing import Memory, Timed
+from device.timing import Timed
 
 log = logging.getLogger(__name__)
 
@@ -157,13 +157,17 @@ def time_in_turns(
 
 
 def _row(one: Contestant, threads: int, times_ms: list[float], timed: Timed) -> Row:
-    memory: Memory = timed.memory
     return Row(
-        one.name, threads, round(statistics.median(times_ms), 2), round(percentile(times_ms, 0.95), 2),
-        round(timed.load_ms, 1), round(timed.start_ms, 1),
-        round(memory.resident_mb, 1), round(memory.peak_mb, 1),
-        round(_size(one.path) / 1e6, 2),
-    )  # fmt: skip
+        name=one.name,
+        threads=threads,
+        p50_ms=round(statistics.median(times_ms), 2),
+        p95_ms=round(percentile(times_ms, 0.95), 2),
+        load_ms=round(timed.load_ms, 1),
+        start_ms=round(timed.start_ms, 1),
+        resident_mb=round(timed.memory.resident_mb, 1),
+        peak_mb=round(timed.memory.peak_mb, 1),
+        file_mb=round(_size(one.path) / 1e6, 2),
+    )
 
 
 def percentile(values: Sequence[float], share: float) -> float:
