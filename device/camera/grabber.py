@@ -87,10 +87,12 @@ class Grabber:
                 self._condition.notify_all()
 
     def _notice_hang(self) -> None:
-        if not self._stopped and self._thread is not None and not self._thread.is_alive():
+        if self._stopped:
+            return
+        if self._thread is not None and not self._thread.is_alive():
             raise CameraError("The camera's thread has ended unexpectedly; the log tells why.")
         silent_s = self._clock.now() - self._returned_s
-        if self._stopped or silent_s < self._settings.lost_after_s:
+        if silent_s < self._settings.lost_after_s:
             return
         if silent_s > self._settings.lost_after_s + self._settings.reopen_at_most_s:
             raise CameraError(
