@@ -70,6 +70,11 @@ def test_check_lists_everything_that_is_wrong_at_once(tmp_path: Path) -> None:
         ('page.address = ""', "page.address = '': String should have at least 1 character"),
         ('journal.path = ""', "must name a file"),
         ('journal.path = "/"', "journal.path = '/': must name a file"),
+        ('journal.path = "history.db"', "journal.path = 'history.db': must name a file, by its whole path from / on"),
+        ('journal.path = "~/history.db"', "must name a file, by its whole path from / on"),
+        (f'{LID} = {{ servo_pin = 12, colour = "green" }}', f"{LID}.colour = 'green': must be #RRGGBB, such as #2e7d32"),
+        ("[compartments.Rest]\nservo_pin = 12", "compartments.Rest: a name has at most 32 of a-z, 0-9, - and _, and"),
+        ('materials = { "Bio Waste" = "organic" }', "materials.Bio Waste: a name has at most 32 of a-z, 0-9, - and _"),
         ('journal.path = "/a\\u0000b"', "must name a file"),
         ("presence.forgotten_s = 0.0", "presence.forgotten_s = 0.0: input should be greater than or equal to 5"),
         (
@@ -102,6 +107,22 @@ def test_check_names_a_lid_to_which_no_waste_goes(tmp_path: Path) -> None:
     assert "But no waste goes to hazard: name its materials" in pilah("config", "check", file).output
     file.write_text(preset_text() + "\n[compartments.hazard]\nservo_pin = 21\nbutton_pin = 4\n")
     assert "But" not in pilah("config", "check", file).output
+
+
+def test_check_names_a_material_of_the_model_s_that_goes_nowhere(tmp_path: Path) -> None:
+    file = tmp_path / "pilah.toml"
+    file.write_text(preset_text().replace("plastic =", "plastics ="))
+    refused = pilah("config", "check", file).exception
+    assert isinstance(refused, ConfigError) and "names plastic, which the configuration sends nowhere" in str(refused)
+
+
+def test_a_file_that_windows_has_marked_as_utf_8_is_read_and_one_that_is_none_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "pilah.toml"
+    file.write_text(preset_text(), encoding="utf-8-sig")
+    assert pilah("config", "check", file).output == f"{file} is in order.\n"
+    for encoding in ("utf-16", "latin-1"):
+        file.write_text('[compartments.residual]\nservo_pin = 12\nlabel = { id = "Müll" }', encoding=encoding)
+        assert "is no text in UTF-8; save it as such" in str(pilah("config", "check", file).exception)
 
 
 def test_a_new_file_may_be_read_by_all_and_one_that_is_edited_keeps_its_mode(tmp_path: Path) -> None:

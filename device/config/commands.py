@@ -9,8 +9,11 @@ from pathlib import Path
 import click
 import tomlkit
 
+from device.bundle import Bundle
 from device.config.files import DEFAULT_PATH, PRESETS, check_config, preset_text, read_config, write_config
 from device.errors import ConfigError
+from device.evidence import policy_of
+from device.model import model_path
 from device.options import json_option
 
 _file = click.argument("file", type=click.Path(path_type=Path), required=False)
@@ -24,8 +27,10 @@ def config() -> None:
 @config.command()
 @_file
 def check(file: Path | None) -> None:
-    """Say whether a configuration can be used, and everything that is wrong with it."""
-    click.echo(check_config(file))
+    """Say whether a configuration can be used with its model, and everything that is wrong with it."""
+    told, settings = check_config(file), read_config(file)
+    policy_of(settings, Bundle.open(model_path(settings), threads=1).contract)
+    click.echo(told)
 
 
 @config.command()

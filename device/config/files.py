@@ -116,10 +116,12 @@ def write_config(path: Path, text: str) -> None:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")  # Windows likes to mark its files as UTF-8
     except FileNotFoundError as fault:
         raise ConfigError(f"There is no configuration at {path}: make one with `pilah config init {path}`.") from fault
-    except (OSError, UnicodeDecodeError) as fault:
+    except UnicodeDecodeError as fault:
+        raise ConfigError(f"The configuration {path} is no text in UTF-8; save it as such ({fault}).") from fault
+    except OSError as fault:
         raise ConfigError(f"The configuration {path} cannot be read: {fault}.") from fault
 
 
@@ -151,6 +153,10 @@ def _say(error: Any) -> str:
     sentence = sentence[0].lower() + sentence[1:] if sentence.startswith("Input ") else sentence
     if error["type"] == "missing":
         return f"{key}: this key must be given."
+    if error["type"] == "string_pattern_mismatch":
+        if error["loc"][-1] == "[key]":
+            return f"{key.removesuffix('.[key]')}: a name has at most 32 of a-z, 0-9, - and _, and a letter first."
+        sentence = "must be #RRGGBB, such as #2e7d32"
     return f"{key} = {_short(error['input'])}: {sentence}."
 
 
