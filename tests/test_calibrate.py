@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pty
@@ -46,10 +47,10 @@ def config(tmp_path: Path) -> Path:
     return file
 
 
-def at_a_terminal(keys: str, *words: object) -> tuple[int, str]:
+def at_a_terminal(keys: str, *words: object, run: tuple[str, str] = ("-m", "device")) -> tuple[int, str]:
     """Run a command at a terminal, press keys once it has drawn something; its exit code and all that was shown."""
     ours, its = pty.openpty()
-    command = [sys.executable, "-m", "device", "calibrate", *map(str, words)]
+    command = [sys.executable, *run, "calibrate", *map(str, words)]
     with subprocess.Popen(command, stdin=its, stdout=its, stderr=its, env={**os.environ, "COLUMNS": "80"}) as process:
         os.close(its)
         shown, is_pressed, until_s = b"", False, time.monotonic() + ENDS_WITHIN_S
@@ -148,6 +149,40 @@ def test_a_motor_s_focus_is_turned_and_saved(config: Path) -> None:
     assert code == 0, shown
     assert read_config(config).camera.distance_m == 0.289
     assert "# From the lens to the tray in metres" in config.read_text()
+
+
+def test_a_camera_that_cannot_be_opened_is_told_and_the_next_one_can_be_chosen(config: Path) -> None:
+    program = (
+        "from device.calibrate import commands\n"
+        "from device.cli import main\n"
+        "commands._found = lambda _: ['webcam:99', 'simulated']\n"
+        "main()"
+    )
+    code, shown = at_a_terminal("ns", "camera", "--config", config, run=("-c", program))
+    assert code == 0, shown
+    assert "The camera webcam:99 cannot be opened" in shown and "sharpness" in shown
+    assert read_config(config).camera.source == "simulated"
+
+
+def test_what_was_turned_is_told_to_be_lost_where_somebody_broke_the_file_meanwhile(config: Path) -> None:
+    ours, its = pty.openpty()
+    words = ("servo", "organic", "--config", str(config), "--pins", "mock")
+    with subprocess.Popen(
+        [sys.executable, "-m", "device", "calibrate", *words], stdin=its, stdout=its, stderr=its
+    ) as process:
+        os.close(its)
+        shown = b""
+        while b"q leave" not in shown:
+            shown += os.read(ours, 65536)
+        config.write_text("[camera\n")
+        os.write(ours, b"]os")
+        with contextlib.suppress(OSError):
+            while True:
+                shown += os.read(ours, 65536)
+        process.wait(ENDS_WITHIN_S)
+    os.close(ours)
+    assert process.returncode == 1
+    assert b"is not valid TOML" in shown and b"Traceback" not in shown
 
 
 def test_a_file_that_leaves_the_lids_to_the_defaults_gets_them_all(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,8 +75,8 @@ class _Settings:
         return cls(file, read_config(file))
 
     def save(self, changes: dict[str, Any]) -> None:
-        before = tomllib.loads(self.file.read_text(encoding="utf-8"))
-        if "compartments" not in before and any(key.startswith("compartments.") for key in changes):
+        named = read_config(self.file).model_fields_set
+        if "compartments" not in named and any(key.startswith("compartments.") for key in changes):
             # A file that names one lid must name them all.
             lids = self.config.model_dump(mode="json", exclude_none=True)["compartments"]
             changes = {"compartments": lids, **changes}
@@ -209,7 +208,12 @@ def camera(config_file: Path | None, camera: str | None) -> None:
     with Terminal() as terminal:
         chosen, dial, best, key = specs[0], FocusDial(settings.config.camera), 0.0, ""
         while key not in ("s", "q"):
-            key, best = _focus(terminal, chosen, dial, clock, best)
+            try:
+                key, best = _focus(terminal, chosen, dial, clock, best)
+            except CameraError as fault:
+                if len(specs) == 1:
+                    raise
+                key = _tell(terminal, chosen, fault)
             dial = dial.press(key)
             if key == "n":
                 chosen, best = specs[(specs.index(chosen) + 1) % len(specs)], 0.0
@@ -241,6 +245,14 @@ def _focus(terminal: Terminal, spec: str, dial: FocusDial, clock: Clock, best: f
                 if key in ("s", "q", "n") or dial.press(key) != dial:
                     return key, best
     raise CameraError(f"The pictures of {spec} came to their end.")
+
+
+def _tell(terminal: Terminal, spec: str, fault: CameraError) -> str:
+    """Show what is wrong with one camera until q or n (the next camera) is pressed."""
+    terminal.draw([spec, str(fault), "n next camera   q leave"])
+    while (key := terminal.key(60.0)) not in ("q", "n"):
+        pass
+    return str(key)
 
 
 def _found(config: Config) -> list[str]:
