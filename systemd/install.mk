@@ -26,7 +26,8 @@ HAS_PRESET = [ -e device/config/presets/$(PRESET).toml ] \
 install: install-program install-service ## put Pilah on this machine as a service (WHEELS=dir: offline; PRESET=; DESTDIR=)
 	@if $(IS_LIVE); then \
 	  systemctl daemon-reload && systemctl try-restart pilah.service && \
-	  echo "Installed. Start it now and at every boot: sudo systemctl enable --now pilah"; \
+	  echo "Installed. New here? First docs/first-start.md, step 3: sudo pilah doctor, sudo pilah calibrate ..." && \
+	  echo "Start it now and at every boot: sudo systemctl enable --now pilah"; \
 	else echo "Installed into $(or $(DESTDIR),/)."; fi
 
 # A venv belongs to one Python: after an upgrade of the system it is made anew. What pip wrote for DESTDIR is then
@@ -64,7 +65,8 @@ except PackageNotFoundError:
 endef
 export SYSTEM_NUMPY
 
-# A configuration that is there is never touched; tmpfiles copies the factory's where there is none.
+# A configuration that is there is never touched; tmpfiles copies the factory's where there is none. What root copied
+# from another Pi is given to the service.
 install-service:
 	@$(HAS_PRESET)
 	@install -D -m 644 systemd/pilah.service $(UNIT)
@@ -74,7 +76,8 @@ install-service:
 	@mkdir -p $(dir $(COMMAND)) $(dir $(FACTORY)) && ln -sfn $(HOME_OF_PILAH)/bin/pilah $(COMMAND)
 	@{ cat device/config/default.toml && echo && cat device/config/presets/$(PRESET).toml; } > $(FACTORY)
 	@if [ -z "$(DESTDIR)" ]; then \
-	  systemd-sysusers pilah.conf && for file in $(CONFIG) $(CONFIG).previous $(wildcard /var/lib/pilah/journal.db*); do \
+	  systemd-sysusers pilah.conf && for file in $(CONFIG) $(CONFIG).previous $(wildcard /var/lib/pilah/journal.db*) \
+	    $(addprefix /var/lib/pilah/,owner-password cookie-key); do \
 	    [ ! -e $$file ] || chown -h pilah:pilah $$file; done \
 	  && systemd-tmpfiles --create pilah.conf; fi
 	@[ "$(origin PRESET)" = file ] || [ ! -e $(DESTDIR)$(CONFIG) ] || echo "$(CONFIG) is there and stays as it is;" \
