@@ -72,7 +72,10 @@ def test_check_lists_everything_that_is_wrong_at_once(tmp_path: Path) -> None:
         ('journal.path = "/"', "journal.path = '/': must name a file"),
         ('journal.path = "history.db"', "journal.path = 'history.db': must name a file, by its whole path from / on"),
         ('journal.path = "~/history.db"', "must name a file, by its whole path from / on"),
-        (f'{LID} = {{ servo_pin = 12, colour = "green" }}', f"{LID}.colour = 'green': must be #RRGGBB, such as #2e7d32"),
+        (
+            f'{LID} = {{ servo_pin = 12, colour = "green" }}',
+            f"{LID}.colour = 'green': must be #RRGGBB, such as #2e7d32",
+        ),
         ("[compartments.Rest]\nservo_pin = 12", "compartments.Rest: a name has at most 32 of a-z, 0-9, - and _, and"),
         ('materials = { "Bio Waste" = "organic" }', "materials.Bio Waste: a name has at most 32 of a-z, 0-9, - and _"),
         ('journal.path = "/a\\u0000b"', "must name a file"),
@@ -140,6 +143,16 @@ def test_a_setting_is_written_into_a_table_of_one_line(tmp_path: Path) -> None:
     file.write_text('camera = { source = "simulated" }  # the one here\n')
     edit_config(file, {"camera.region.left": 0.1})
     assert read_config(file).camera.region.left == 0.1 and "# the one here" in file.read_text()
+
+
+@pytest.mark.parametrize("source", ['camera.source = "simulated"', 'camera = { source = "simulated" }', ""])
+def test_the_tray_is_written_into_a_file_however_its_tables_are_written(tmp_path: Path, source: str) -> None:
+    file = tmp_path / "pilah.toml"
+    file.write_text(f"{source}\ndecision.confidence = 0.5\n[lights]\nfault_pin = 21\n")
+    edit_config(file, {"camera.region.left": 0.1, "camera.region.top": 0.2})
+    config = read_config(file)
+    assert (config.camera.region.left, config.camera.region.top) == (0.1, 0.2)
+    assert (config.decision.confidence, config.lights.fault_pin) == (0.5, 21)
 
 
 @pytest.mark.parametrize("text", [f"a = {'9' * 5000}", f"a = 0x{'F' * 5000}", f"a = {'[' * 5000}{']' * 5000}"])

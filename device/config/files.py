@@ -13,7 +13,6 @@ from typing import Any
 import tomlkit
 from pydantic import BaseModel, ValidationError
 from tomlkit.exceptions import TOMLKitError
-from tomlkit.items import InlineTable
 
 from device.config.schema import Config
 from device.errors import ConfigError
@@ -131,8 +130,7 @@ def _set(document: tomlkit.TOMLDocument, key: list[str], value: Any, path: Path)
         if name not in table:
             if value is None:
                 return
-            is_inline = isinstance(table, InlineTable)
-            table[name] = tomlkit.inline_table() if is_inline else tomlkit.table(is_super_table=name != key[-2])
+            table[name] = tomlkit.table() if table is document else tomlkit.inline_table()
         table = table[name]
         if not isinstance(table, Mapping):
             raise ConfigError(f"{path}: {name} must be a table, so {'.'.join(key)} cannot be set.")
