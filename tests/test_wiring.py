@@ -14,6 +14,13 @@ def test_another_pin_gives_another_drawing() -> None:
     assert "GPIO12 (pin 32)" not in drawing(config)
 
 
+def test_the_pins_that_are_called_free_are_free() -> None:
+    page = DRAWING.with_suffix(".md").read_text(encoding="utf-8")
+    assert "Four lids leave GPIO 4, 17 and 21–27 free, and 2 and 3" in page
+    used = {pin for lid in Config().compartments.values() for pin in (lid.servo_pin, lid.led_pin)}
+    assert not used & {2, 3, 4, 17, *range(21, 28)}
+
+
 def test_every_gpio_has_a_pin_of_its_own() -> None:
     assert sorted(HEADER_PINS) == list(range(2, 28))
     assert len(set(HEADER_PINS.values())) == len(HEADER_PINS)
