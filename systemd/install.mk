@@ -17,6 +17,8 @@ UDEV_RULES     = $(DESTDIR)/usr/lib/udev/rules.d/60-pilah.rules
 COMMAND        = $(DESTDIR)/usr/local/bin/pilah
 IS_LIVE        = [ -z "$(DESTDIR)" ] && [ -d /run/systemd/system ]
 LGPIO         := lgpio>=0.2.2.0,<0.3
+# What pip cannot finish for want of room it cannot put back either.
+TAKES_MB      := 500
 
 HAS_PRESET = [ -e device/config/presets/$(PRESET).toml ] \
 	  || { echo "PRESET is one of $(basename $(notdir $(wildcard device/config/presets/*.toml))), not $(PRESET)."; exit 1; }
@@ -38,6 +40,9 @@ install-program:
 	@[ -n "$(DESTDIR)" ] || [ "$$(id -u)" = 0 ] || { echo "Run as root: sudo make install"; exit 1; }
 	@[ -z "$(WHEELS)" ] || ls $(WHEELS)/pilah-*.whl >/dev/null 2>&1 \
 	  || { echo "There is no wheel of Pilah in $(WHEELS); make the folder with: make wheels WHEELS=$(WHEELS)"; exit 1; }
+	@mkdir -p $(dir $(ROOT_VENV)) && free=$$(df --output=avail -BM $(dir $(ROOT_VENV)) | tail -n 1 | tr -dc 0-9); \
+	[ "$$free" -ge $(TAKES_MB) ] || { echo "Only $$free MB are free for $(HOME_OF_PILAH), and an install takes" \
+	  "$(TAKES_MB); remove something from the card."; exit 1; }
 	@version=$$($(PYTHON) -c 'import sys; print("python%d.%d" % sys.version_info[:2])'); \
 	[ -d $(ROOT_VENV)/lib/$$version ] || rm -rf $(ROOT_VENV); \
 	[ -x $(ROOT_VENV)/bin/pip ] || $(PYTHON) -m venv --system-site-packages $(ROOT_VENV) \

@@ -167,6 +167,16 @@ def test_a_missing_folder_of_wheels_is_said_in_a_sentence(tmp_path: Path) -> Non
     assert not (tmp_path / "root").exists()
 
 
+def test_a_card_without_room_is_told_before_the_program_is_taken_apart(tmp_path: Path, wheels: Path) -> None:
+    (tmp_path / "df").write_text("#!/bin/sh\necho Avail; echo 5M\n")
+    (tmp_path / "df").chmod(0o755)
+    path = f"PATH={tmp_path}:{os.environ['PATH']}"
+    said = run("env", path, "make", "install", f"DESTDIR={tmp_path}/root", f"WHEELS={wheels}", "PIP_ARGS=--no-deps")
+    assert said.returncode != 0
+    assert "Only 5 MB are free for /opt/pilah, and an install takes 500" in said.stdout
+    assert not (tmp_path / "root/opt/pilah").exists()
+
+
 def files(root: Path) -> dict[str, int]:
     """Path → mode of every file; what Python compiles for itself is left out."""
     return {
