@@ -76,7 +76,7 @@ def test_check_lists_everything_that_is_wrong_at_once(tmp_path: Path) -> None:
             f'{LID} = {{ servo_pin = 12, colour = "green" }}',
             f"{LID}.colour = 'green': must be #RRGGBB, such as #2e7d32",
         ),
-        ("[compartments.Rest]\nservo_pin = 12", "compartments.Rest: a name has at most 32 of a-z, 0-9, - and _, and"),
+        ("[compartments.Rest]\nservo_pin = 12", "compartments.Rest: a name has at most 32 of a-z, 0-9, - and _"),
         ('materials = { "Bio Waste" = "organic" }', "materials.Bio Waste: a name has at most 32 of a-z, 0-9, - and _"),
         ('journal.path = "/a\\u0000b"', "must name a file"),
         ("presence.forgotten_s = 0.0", "presence.forgotten_s = 0.0: input should be greater than or equal to 5"),
