@@ -41,10 +41,16 @@ def config_path(path: Path | None = None) -> Path | None:
 
 def check_config(path: Path | None) -> str:
     """That the settings can be used, and what in them is odd all the same. Raises `ConfigError`."""
-    idle = read_config(path).idle_lids()
-    used = config_path(path)
+    config, used = read_config(path), config_path(path)
     told = f"{used} is in order." if used else "There is no file; the defaults hold. `pilah config init` writes one."
-    return told + (f" But no waste goes to {', '.join(idle)}: name its materials in [materials]." if idle else "")
+    if idle := config.idle_lids():
+        told += f" But no waste goes to {', '.join(idle)}: name its materials in [materials]."
+    if config.journal.path is not None and not config.journal.path.is_absolute():
+        told += (
+            f" But journal.path = {str(config.journal.path)!r} lies wherever the bin is started, and what the service "
+            f"starts in is emptied when it ends: give the whole path, from / on."
+        )
+    return told
 
 
 def parse_config(text: str, name: str) -> Config:

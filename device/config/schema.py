@@ -176,11 +176,8 @@ class JournalSection(Section):
     @classmethod
     def disagreements(cls, values: Mapping[str, Any]) -> list[Wrong]:
         path = values["path"]
-        # From another folder, a service's or a shell's, a shorter path names another file.
-        names_a_file = not isinstance(path, str | Path) or (
-            Path(path).is_absolute() and Path(path).name and "\0" not in str(path)
-        )
-        return [] if names_a_file else [Wrong(("path",), str(path), "must name a file, by its whole path from / on")]
+        names_a_file = not isinstance(path, str | Path) or (Path(path).name and "\0" not in str(path))
+        return [] if names_a_file else [Wrong(("path",), str(path), "must name a file")]
 
 
 class PageSection(Section):
