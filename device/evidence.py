@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from device.bundle import Contract
+from device.bundle import Contract, CostMatrix, Thresholds
 from device.classifier import Observation
 from device.config import Config, DecisionSection
 from device.decision import Decision, Policy, decide
@@ -25,14 +25,19 @@ def policy_of(config: Config, contract: Contract) -> Policy:
             f"The model {contract.version} names {', '.join(homeless)}, which the configuration sends nowhere: add "
             f"{'it' if len(homeless) == 1 else 'them'} to [materials]."
         )
+    return rule_of(config, contract.thresholds, contract.cost_matrix)
+
+
+def rule_of(config: Config, thresholds: Thresholds, costs: CostMatrix) -> Policy:
+    """The decision rule of this bin with a model of such thresholds and costs, where its configuration is silent."""
     asked = config.decision.model_dump(include={"confidence", "energy"}, exclude_none=True)
-    costs = dict(contract.cost_matrix)
+    costs = dict(costs)
     for right, mistakes in (config.decision.cost or {}).items():
         costs[right] = {**costs.get(right, {}), **mistakes}
     return Policy(
         compartment_of=config.materials,
         fallback=config.decision.fallback,
-        thresholds=contract.thresholds.model_copy(update=asked),
+        thresholds=thresholds.model_copy(update=asked),
         cost_matrix=costs,
     )
 

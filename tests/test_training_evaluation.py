@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("torch")
 from device.bundle import Thresholds
-from device.config import Config
+from device.config import Config, DecisionSection
 from training.errors import DataError
 from training.evaluate import (
     CAUTION,
@@ -92,6 +92,16 @@ def test_the_chosen_threshold_is_the_strictest_that_costs_little_more() -> None:
     affordable = [c for c, cost in costs.items() if cost <= min(costs.values()) + CAUTION]
     assert chosen.confidence == affordable[-1]
     assert chosen.energy is None
+
+
+def test_the_threshold_follows_what_mistakes_cost_the_bin_that_is_named() -> None:
+    held_out = replace(outcome(0.7, wrong=0.03), classes=("glass", "wood", "textile", "trash"))
+    free = {right: {"residual": 0.0} for right in ("organic", "recyclable", "reuse")}
+    own = Config(decision=DecisionSection(cost=free))
+    assert choose_thresholds(held_out, 1.0, own).confidence > choose_thresholds(held_out, 1.0).confidence
+    measured, usual = evaluate(held_out, config=own), evaluate(held_out)
+    assert measured["cost_matrix"]["reuse"] == {"organic": 4.0, "recyclable": 2.0, "residual": 0.0}
+    assert measured["compartments"]["val"]["mean_cost"] < usual["compartments"]["val"]["mean_cost"]
 
 
 def test_lids_of_own_materials_are_measured_by_the_bin_that_maps_them_and_by_no_other() -> None:

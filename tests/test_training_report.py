@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +25,7 @@ from training.errors import DataError
 from training.evaluate import expected_calibration_error, policy
 from training.outcome import observe
 from training.report.figures import figures
+from training.report.page import page
 from training.split import Photo, Split, save_split
 
 
@@ -73,6 +76,36 @@ def test_the_figures_are_what_classify_gives_on_the_same_files(run: Path) -> Non
     assert pooled["risk_coverage"]["as_shipped"]["coverage"] == pytest.approx(
         sum(row["verdict"] == "sure" for row in rows) / 60, abs=1e-4
     )
+
+
+def test_the_lids_are_those_that_open_in_the_bin_whose_configuration_is_named(run: Path) -> None:
+    config = run / "pilah.toml"
+    config.write_text(
+        "[decision]\nconfidence = 0.5\nenergy = -1000.0\n"
+        "cost = { recyclable = { reuse = 0.0 }, organic = { reuse = 0.0 } }\n"
+    )
+    _, figures = report(run, "--config", str(config))
+    model = ["--model", str(run / "bundle.onnx"), "--config", str(config)]
+    told = CliRunner().invoke(pilah, ["classify", str(run.parent / "data"), *model, "--json"])
+    rows = [json.loads(line) for line in told.output.splitlines()]
+    opened = Counter((figures["compartment_of"][Path(row["file"]).parent.name], row["compartment"]) for row in rows)
+    lids = figures["parts"]["held out"]["lids"]
+    assert {(a, b): n for a, row in lids["confusion"].items() for b, n in row.items()} == opened
+    assert lids["mean_cost"] == pytest.approx(
+        sum(n * figures["cost_matrix"][a].get(b, 1) for (a, b), n in opened.items() if a != b) / 60, abs=1e-4
+    )
+    assert figures["cost_matrix"]["recyclable"]["reuse"] == 0
+
+
+def test_the_lid_that_opens_in_doubt_has_a_column_where_no_material_belongs_to_it() -> None:
+    known = replace(outcome(2.0), classes=("glass", "organic", "textile", "wood"))
+    measured = figures({"val": known}, 1.4, policy(known.classes, Thresholds(confidence=0.99)))
+    assert measured["parts"]["val"]["lids"]["confusion"]["organic"]["residual"] > 0
+    told = page({"made": {}, **measured, "mistakes": []}, None)
+    (lids,) = [svg for svg in re.findall(r"<svg.*?</svg>", told, re.DOTALL) if "lid that opens" in svg]
+    assert set(re.findall(r">(organic|recyclable|reuse|residual)</text>", lids)) == {
+        "organic", "recyclable", "reuse", "residual",
+    }  # fmt: skip
 
 
 def test_the_logits_follow_from_a_bundles_probabilities_and_energy(run: Path) -> None:

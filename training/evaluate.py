@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from device.bundle import CostMatrix, Thresholds
 from device.classifier import Observation
 from device.config import Config
 from device.decision import Decision, Policy, decide, lid_cost
+from device.evidence import rule_of
 from training.errors import DataError
 from training.files import sha256_of
 from training.outcome import Outcome
@@ -111,14 +113,17 @@ def cross_fitted_calibration_error(outcome: Outcome) -> float:
 def policy(
     classes: Sequence[str], thresholds: Thresholds, costs: CostMatrix = COST_MATRIX, config: Config = FOUR_LIDS
 ) -> Policy:
-    """The policy of the bin that `config` describes. Raises `DataError` for a class that it sends nowhere."""
+    """The policy of the bin that `config` describes with a model of such thresholds and costs, as the device has it.
+
+    Raises `DataError` for a class that the bin sends nowhere.
+    """
     if homeless := config.homeless(classes):
         whose = "the default bin" if config is FOUR_LIDS else "this bin"
         raise DataError(
             f"The lids cannot be measured, for {whose} sends {', '.join(homeless)} nowhere: name the configuration "
             f"that maps them in [materials], --config pilah.toml (`make model LIDS=pilah.toml`)."
         )
-    return Policy({name: config.materials[name] for name in classes}, config.decision.fallback, thresholds, costs)
+    return rule_of(config, thresholds, costs)
 
 
 def decisions(outcome: Outcome, temperature: float, rule: Policy) -> list[Decision]:
@@ -134,8 +139,8 @@ def decisions(outcome: Outcome, temperature: float, rule: Policy) -> list[Decisi
 def open_lids(
     outcome: Outcome, temperature: float, thresholds: Thresholds, config: Config = FOUR_LIDS
 ) -> list[tuple[str, str]]:
-    """For each photo the compartment that is right and the one that opens."""
-    rule = policy(outcome.classes, thresholds, config=config)
+    """For each photo the compartment that is right and the one that opens below no other thresholds than these."""
+    rule = replace(policy(outcome.classes, thresholds, config=config), thresholds=thresholds)
     return lids_of(outcome, decisions(outcome, temperature, rule), rule)
 
 
@@ -166,12 +171,12 @@ def choose_thresholds(outcome: Outcome, temperature: float, config: Config = FOU
     No threshold on the energy: at the same loss of right lids, confidence sends more unknown things to the fallback
     (docs/training.md).
     """
-    costs = {}
+    costs, rule = {}, policy(outcome.classes, NO_THRESHOLDS, config=config)
     for confidence in np.round(np.arange(0.30, 0.96, 0.05), 2):
         lids = open_lids(outcome, temperature, Thresholds(confidence=float(confidence)), config)
         organic = organic_into_recyclable(lids)
         if not len(organic) or organic.mean() <= WORST_SHARE:
-            costs[float(confidence)] = mean_cost(lids)
+            costs[float(confidence)] = mean_cost(lids, rule.cost_matrix)
     affordable = [confidence for confidence, cost in costs.items() if cost <= min(costs.values()) + CAUTION]
     return Thresholds(confidence=max(affordable, default=0.95))
 
@@ -188,7 +193,7 @@ def evaluate(held_out: Outcome, test: Outcome | None = None, config: Config = FO
         "classes": list(held_out.classes),
         "temperature": temperature,
         "thresholds": thresholds.model_dump(),
-        "cost_matrix": COST_MATRIX,
+        "cost_matrix": policy(held_out.classes, thresholds, config=config).cost_matrix,
         "expected_calibration_error": {
             "before": expected_calibration_error(held_out.probabilities(1.0), held_out.targets),
             "cross_fitted": cross_fitted_calibration_error(held_out),
@@ -224,12 +229,13 @@ def read_evaluation(folder: Path) -> dict[str, Any]:
 def _judge_lids(
     outcome: Outcome, temperature: float, thresholds: Thresholds, part: str, config: Config
 ) -> dict[str, Any]:
-    lids = open_lids(outcome, temperature, thresholds, config)
+    rule = policy(outcome.classes, thresholds, config=config)
+    lids = lids_of(outcome, decisions(outcome, temperature, rule), rule)
     organic = organic_into_recyclable(lids)
     forced = open_lids(outcome, temperature, NO_THRESHOLDS, config)
     return {
         "as_shipped": share("all sources", part, opened_well(lids)),
         "without_fallback": share("all sources", part, opened_well(forced)),
         "organic_into_recyclable": share("organic", part, organic),
-        "mean_cost": round(mean_cost(lids), 4),
+        "mean_cost": round(mean_cost(lids, rule.cost_matrix), 4),
     }

@@ -26,7 +26,8 @@ def page(figures: dict[str, Any], sheet: Image.Image | None) -> str:
 
 
 def _drawn(part: dict[str, Any], figures: dict[str, Any], name: str) -> dict[str, Markup]:
-    compartments = sorted(set(figures["compartment_of"].values()))
+    opened = {lid for row in part["lids"]["confusion"].values() for lid in row}  # the fallback may be no material's
+    compartments = sorted({*figures["compartment_of"].values(), *opened})
     materials, lids = ("what it is", "what the model said"), ("lid that is right", "lid that opens")
     drawn = {
         "classes": plots.shares(part["per_class"], f"{name} classes", "Recall of each material"),
