@@ -97,6 +97,13 @@ def test_the_lids_are_those_that_open_in_the_bin_whose_configuration_is_named(ru
     assert figures["cost_matrix"]["recyclable"]["reuse"] == 0
 
 
+def test_organic_waste_is_told_of_only_where_some_was_measured() -> None:
+    dry = replace(outcome(2.0), classes=("glass", "wood", "textile", "trash"))
+    for measured, is_told in ((outcome(2.0), True), (dry, False)):
+        told = figures({"val": measured}, 1.4, policy(measured.classes, Thresholds(confidence=0.6)))
+        assert ("organic into recyclable, %" in page({"made": {}, **told, "mistakes": []}, None)) == is_told
+
+
 def test_the_lid_that_opens_in_doubt_has_a_column_where_no_material_belongs_to_it() -> None:
     known = replace(outcome(2.0), classes=("glass", "organic", "textile", "wood"))
     measured = figures({"val": known}, 1.4, policy(known.classes, Thresholds(confidence=0.99)))

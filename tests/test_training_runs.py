@@ -283,7 +283,9 @@ def test_a_run_that_holds_out_nothing_is_told_before_it_is_measured(tmp_path: Pa
 def measured(run: Path) -> None:
     """Evaluate a run that was trained."""
     (run / "licences.json").write_text(json.dumps({"street": "CC0"}))
-    assert in_process("evaluate", "--run", str(run)).exit_code == 0
+    told = in_process("evaluate", "--run", str(run))
+    assert told.exit_code == 0, told.output
+    assert "organic" not in told.output, "of which there is none"
 
 
 def exported(run: Path) -> BaseException | None:

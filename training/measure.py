@@ -123,4 +123,5 @@ def _tell(result: dict[str, Any]) -> None:
         _tell_row(row)
     for part, lids in result["compartments"].items():
         for name in ("as_shipped", "without_fallback", "organic_into_recyclable"):
-            click.echo(f"{part:<5} lids, {name}: {in_percent(lids[name])}")
+            if lids[name]["photos"]:
+                click.echo(f"{part:<5} lids, {name}: {in_percent(lids[name])}")

@@ -130,12 +130,12 @@ def cost(lids: dict[str, Any], chosen: float, name: str) -> str:
     """What wrong lids cost, and how much organic waste spoils recyclables, over the confidence threshold."""
     rows = lids["by_threshold"]
     with mpl.rc_context(STYLE):
-        figure, (left, right) = _figure(7.2, 3.2, 2)
+        panels = [("mean_cost", 1, "mean cost of a drop")]
+        if lids["organic_into_recyclable"]["photos"]:
+            panels.append(("organic_into_recyclable", 100, "organic into recyclable, %"))
+        figure, places = _figure(3.6 * len(panels), 3.2, len(panels))
         at = [row["confidence"] for row in rows]
-        for axes, key, scale, label in (
-            (left, "mean_cost", 1, "mean cost of a drop"),
-            (right, "organic_into_recyclable", 100, "organic into recyclable, %"),
-        ):
+        for axes, (key, scale, label) in zip(places, panels, strict=True):
             axes.plot(at, [scale * row[key] for row in rows], "o-", color=BRAND, markersize=3.5)
             axes.axvline(chosen, color=WRONG, linestyle="--", linewidth=1.2)
             axes.set_title(label)
