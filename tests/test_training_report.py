@@ -24,6 +24,7 @@ from training.__main__ import main as training_command
 from training.errors import DataError
 from training.evaluate import expected_calibration_error, policy
 from training.outcome import observe
+from training.report import plots
 from training.report.figures import figures
 from training.report.page import page
 from training.split import Photo, Split, save_split
@@ -141,6 +142,15 @@ def test_the_page_in_the_runs_folder_shows_the_worst_mistakes(run: Path) -> None
     sureness = [row["probability"] for row in figures["mistakes"]]
     assert sureness == sorted(sureness, reverse=True)
     assert all(row["material"] != row["said"] for row in figures["mistakes"])
+
+
+def test_the_letters_of_a_plot_can_be_read_on_a_phone_and_with_many_materials() -> None:
+    many = tuple(f"material-{number}" for number in range(30))
+    drawn = plots.confusion({name: {name: 1} for name in many}, many, "many", ("what it is", "what the model said"))
+    (width_pt,) = map(float, re.findall(r'<svg [^>]*width="([\d.]+)pt"', drawn))
+    (least_pt,) = map(float, re.findall(r"min-width: ([\d.]+)pt", drawn))
+    letters_pt = 10 * least_pt / width_pt
+    assert letters_pt >= 7
 
 
 def test_every_table_and_curve_counts_the_same_photos() -> None:

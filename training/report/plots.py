@@ -16,6 +16,8 @@ from matplotlib.patches import Rectangle
 INK = "#17231d"
 """Becomes `currentColor`, so that one picture reads on light and dark pages."""
 BRAND, WRONG, SOFT = "#2c9a70", "#d0503f", "#8a978f"
+SHRUNK_TO = 0.7
+"""Of its width, at least, is a plot shown, or its letters of 10 pt could not be read; a narrower card scrolls."""
 STYLE = {
     "svg.fonttype": "none", "font.family": "sans-serif", "font.size": 10, "text.color": INK, "axes.edgecolor": INK,
     "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK, "axes.spines.top": False,
@@ -30,7 +32,8 @@ def _svg(figure: Figure, name: str) -> str:
     with mpl.rc_context({"svg.hashsalt": name}):
         figure.savefig(written, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     text = written.getvalue()
-    return text[text.index("<svg") :].replace(INK, "currentColor")
+    least = f'<svg style="min-width: {72 * SHRUNK_TO * figure.get_figwidth():.2f}pt"'
+    return text[text.index("<svg") :].replace("<svg", least, 1).replace(INK, "currentColor")
 
 
 def _figure(width: float, height: float, panels: int = 1) -> tuple[Figure, list[Axes]]:
