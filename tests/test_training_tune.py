@@ -107,6 +107,15 @@ def test_values_of_no_study_are_refused(tmp_path: Path) -> None:
         open_study(tmp_path)
 
 
+def test_a_study_that_cannot_be_written_is_kept_and_the_reason_is_told(tmp_path: Path) -> None:
+    open_study(tmp_path)
+    (tmp_path / "study.db-journal").mkdir()  # SQLite cannot write without its journal, as on a full disk
+    with pytest.raises(DataError, match=r"study\.db cannot be written \(.+\); its trials are kept"):
+        Tuning(tmp_path, TINY, split(tmp_path), Student(2), None, {}).run(1)
+    (tmp_path / "study.db-journal").rmdir()
+    open_study(tmp_path)
+
+
 def test_a_teacher_is_fine_tuned_once_and_one_of_another_size_is_refused(tmp_path: Path) -> None:
     phases = (Phase(2, 32, 48), Phase(1, 64))
     listed, recipe = split(tmp_path), replace(TINY, phases=phases, distillation=0.5, cutmix=1.0, teacher_epochs=1)

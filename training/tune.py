@@ -12,6 +12,7 @@ import io
 import json
 import logging
 import shutil
+import sqlite3
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -76,9 +77,24 @@ class Tuning:
     def run(self, trials: int) -> optuna.Study:
         """Go on until the study has `trials` finished ones, then write its tables and plots.
 
-        Raises `DataError` where its trials began otherwise, and so cannot be compared with others.
+        Raises `DataError` where its trials began otherwise, and so cannot be compared with others, or where the study
+        cannot be written.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            study = self._continued(trials)
+        except Exception as fault:
+            if why := _unwritten(fault):
+                raise DataError(
+                    f"{self.folder / 'study.db'} cannot be written ({why}); its trials are kept."
+                ) from fault
+            raise
+        shutil.rmtree(self.folder / "trial", ignore_errors=True)
+        write_tables(study, self.folder)
+        draw_plots(study, self.folder)
+        return study
+
+    def _continued(self, trials: int) -> optuna.Study:
         study = open_study(self.folder)
         self._require_as_begun(study)
         held_out = Photos(self.split.part("val"), self.split.classes)
@@ -89,9 +105,6 @@ class Tuning:
                 lambda trial: self._try(trial, held_out), n_trials=left, callbacks=[_tell], gc_after_trial=True,
                 catch=(TrainingError,),
             )  # fmt: skip
-        shutil.rmtree(self.folder / "trial", ignore_errors=True)
-        write_tables(study, self.folder)
-        draw_plots(study, self.folder)
         return study
 
     def _require_as_begun(self, study: optuna.Study) -> None:
@@ -145,6 +158,15 @@ def held_out_loss(outcome: Outcome) -> float:
     return float(functional.cross_entropy(logits, torch.from_numpy(outcome.targets)))
 
 
+def _unwritten(fault: BaseException | None) -> str | None:
+    """Why SQLite could not write, as below a fault of Optuna's: the disk is full, the folder may only be read."""
+    while fault is not None:
+        if isinstance(fault, sqlite3.OperationalError) and fault.sqlite_errorcode != sqlite3.SQLITE_ERROR:
+            return str(fault)
+        fault = fault.__cause__
+    return None
+
+
 def open_study(folder: Path) -> optuna.Study:
     """The study in `folder`, new or going on; a trial that was killed counts as failed. Raises `DataError`."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -156,6 +178,8 @@ def open_study(folder: Path) -> optuna.Study:
             pruner=optuna.pruners.MedianPruner(n_startup_trials=STARTUP_TRIALS),
         )  # fmt: skip
     except Exception as fault:
+        if _unwritten(fault):
+            raise
         raise DataError(f"{folder / 'study.db'} is no study that can go on: move it away and tune again.") from fault
     for killed in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         study.tell(killed.number, state=TrialState.FAIL)
