@@ -42,6 +42,18 @@ def test_the_unknown_are_counted_with_and_without_thresholds(run: Path) -> None:
     assert "energy is higher for a known thing than for an unknown one in 100.0 % of pairs" in said
 
 
+def test_a_photo_that_cannot_be_read_is_named_and_the_others_are_counted(
+    run: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_bundle(run / "bundle.onnx", thresholds={"confidence": 0.0, "energy": -20})
+    broken = run.parent / "strange" / "cut-short.png"
+    broken.write_bytes((run.parent / "strange" / "pink.png").read_bytes()[:40])
+    command = ["unknown", str(run.parent / "strange"), "--run", str(run), "--bundle", str(run / "bundle.onnx")]
+    told = CliRunner().invoke(main, command, catch_exceptions=False)
+    assert re.findall(r"(\d+) of (\d+):", told.output)[0] == ("3", "3")
+    assert f"left out: {broken} is truncated" in caplog.text
+
+
 def test_a_folder_without_pictures_is_told(run: Path) -> None:
     write_bundle(run / "bundle.onnx")
     (run / "empty").mkdir()

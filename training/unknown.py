@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,11 +15,14 @@ from device.bundle import Bundle
 from device.classifier import Classifier
 from device.config import Config
 from device.decision import Decision, Policy, decide
+from device.errors import PictureError
 from training.augment import read_photo
 from training.errors import DataError
 from training.evaluate import FOUR_LIDS, NO_THRESHOLDS, decisions, lids_of, opened_well, policy
 from training.outcome import observe
 from training.split import Photo
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,8 @@ def caution(
 ) -> Caution:
     """Ask the bundle about known and unknown things, and decide as the device does with the lids of `config`.
 
-    Raises `DataError` where there are none of either, or known ones are of a material that the bundle does not know.
+    An unknown one that cannot be read is named and left out. Raises `DataError` where there are none of either, or
+    known ones are of a material that the bundle does not know.
     """
     if not known or not unknown:
         raise DataError(f"There is no photo of {'known' if unknown else 'unknown'} things, so nothing can be compared.")
@@ -59,7 +64,14 @@ def caution(
     shipped = policy(contract.classes, contract.thresholds, contract.cost_matrix, config)
     bold = replace(shipped, thresholds=NO_THRESHOLDS)
     outcome = observe(bundle, known, progress)
-    seen = [classifier.observe(read_photo(str(path))) for path in progress(unknown)]
+    seen = []
+    for path in progress(unknown):
+        try:
+            seen.append(classifier.observe(read_photo(str(path))))
+        except PictureError as fault:
+            log.warning("left out: %s", fault)
+    if not seen:
+        raise DataError("None of the photos of unknown things can be read, so nothing can be compared.")
 
     def decided(rule: Policy) -> tuple[list[Decision], list[Decision]]:
         return decisions(outcome, contract.temperature, rule), [decide([one], rule) for one in seen]
