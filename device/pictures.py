@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import cv2
@@ -14,9 +15,15 @@ SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 PIXELS_AT_MOST = 64_000_000
 """A picture of this size takes 192 MB when it is decoded, which a Pi with 1 GB can still spare."""
 BYTES_AT_MOST = 64 * 1024 * 1024
+SCANS_AT_MOST = 64
+"""Passes in which a JPEG is drawn, a progressive one of a camera in about ten: each takes a look at every pixel, and
+forty bytes."""
+PACKED_TEXTS_AT_MOST = 8
+"""Compressed texts in a PNG: libpng unfolds each to at most 8 MB, and keeps them all."""
 
 _BRANDS_OF_HEIF = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1", b"avif", b"avis"}
 _START_OF_FRAME = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_START_OF_SCAN = 0xDA
 _WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD8)}
 
 
@@ -104,9 +111,9 @@ def _size_in_header(encoded: bytes, name: str) -> tuple[int, int]:
     if encoded[4:8] == b"ftyp" and encoded[8:12] in _BRANDS_OF_HEIF:
         raise PictureError(f"{name} is a HEIC or AVIF picture, which Pilah does not read; save it as JPEG.")
     if encoded.startswith(b"\xff\xd8\xff"):
-        size = _walk_jpeg(encoded)
+        size = _walk_jpeg(encoded, name)
     elif encoded.startswith(b"\x89PNG\r\n\x1a\n"):
-        size = _walk_png(encoded)
+        size = _walk_png(encoded, name)
     elif encoded[:4] == b"RIFF" and encoded[8:12] == b"WEBP":
         size = _walk_webp(encoded)
     else:
@@ -116,12 +123,13 @@ def _size_in_header(encoded: bytes, name: str) -> tuple[int, int]:
     return size
 
 
-def _walk_jpeg(encoded: bytes) -> tuple[int, int] | None:
+def _walk_jpeg(encoded: bytes, name: str) -> tuple[int, int] | None:
     """Size of a JPEG whose segments and scans reach the end marker (ITU-T T.81, annex B); None where they do not.
 
-    Bytes after the end marker do no harm: phones append previews and depth maps there.
+    Bytes after the end marker do no harm: phones append previews and depth maps there. Of several frame headers the
+    largest counts: the decoder goes by the first, and a later one would hide it.
     """
-    size, at = None, 2
+    size, scans, at = None, 0, 2
     while (at := encoded.find(b"\xff", at)) >= 0:
         while encoded[at : at + 1] == b"\xff":
             at += 1
@@ -134,16 +142,24 @@ def _walk_jpeg(encoded: bytes) -> tuple[int, int] | None:
         if marker == 0 or marker in _WITHOUT_LENGTH:
             continue
         if marker in _START_OF_FRAME and at + 7 <= len(encoded):
-            size = int.from_bytes(encoded[at + 5 : at + 7], "big"), int.from_bytes(encoded[at + 3 : at + 5], "big")
+            frame = int.from_bytes(encoded[at + 5 : at + 7], "big"), int.from_bytes(encoded[at + 3 : at + 5], "big")
+            size = max(size or frame, frame, key=math.prod)
+        scans += marker == _START_OF_SCAN
+        if scans > SCANS_AT_MOST:
+            raise PictureError(f"{name} is drawn in more than {SCANS_AT_MOST} passes; save it anew.")
         at += max(2, int.from_bytes(encoded[at : at + 2], "big"))
     return None
 
 
-def _walk_png(encoded: bytes) -> tuple[int, int] | None:
+def _walk_png(encoded: bytes, name: str) -> tuple[int, int] | None:
     """Size of a PNG whose chunks reach IEND (W3C PNG, section 5); None where they do not."""
-    at = 8
+    texts, at = 0, 8
     while at + 12 <= len(encoded):
-        if encoded[at + 4 : at + 8] == b"IEND":
+        kind = encoded[at + 4 : at + 8]
+        texts += kind in (b"zTXt", b"iTXt")
+        if texts > PACKED_TEXTS_AT_MOST:
+            raise PictureError(f"{name} holds more than {PACKED_TEXTS_AT_MOST} compressed texts; save it anew.")
+        if kind == b"IEND":
             return int.from_bytes(encoded[16:20], "big"), int.from_bytes(encoded[20:24], "big")
         at += 12 + int.from_bytes(encoded[at : at + 4], "big")
     return None

@@ -1,6 +1,7 @@
 import contextlib
 import os
 import struct
+import zlib
 from pathlib import Path
 
 import cv2
@@ -98,6 +99,46 @@ def test_a_header_that_claims_absurdly_many_pixels_is_refused_before_decoding() 
 
     with pytest.raises(PictureError, match="60000×60000"):
         decode_picture(bytes(bomb))
+
+
+def _segment(marker: int, content: bytes) -> bytes:
+    return bytes((0xFF, marker)) + struct.pack(">H", len(content) + 2) + content
+
+
+def _frame_of(width: int, height: int, marker: int = 0xC0) -> bytes:
+    return _segment(marker, struct.pack(">BHHB", 8, height, width, 1) + bytes((1, 0x11, 0)))
+
+
+def test_a_small_frame_does_not_hide_a_huge_one_from_the_limit() -> None:
+    """Thousands of grey pixels a byte: 157 bytes of 20,000 × 20,000 took 2.3 GB."""
+    tables = _segment(0xDB, bytes([0] + [1] * 64)) + b"".join(_segment(0xC4, bytes([k, 1] + [0] * 16)) for k in (0, 16))
+    scan = _segment(0xDA, bytes((1, 1, 0, 0, 63, 0))) + bytes(4)
+    lying = b"\xff\xd8" + tables + _frame_of(9_000, 9_000) + scan + _frame_of(16, 16) + b"\xff\xd9"
+
+    with pytest.raises(PictureError, match="9000×9000"):
+        decode_picture(lying)
+
+
+def test_a_jpeg_of_endless_passes_is_refused_before_it_holds_up_all_others() -> None:
+    tables = _segment(0xDB, bytes([0] + [1] * 64)) + b"".join(_segment(0xC4, bytes([k, 1] + [0] * 16)) for k in (0, 16))
+    first = _segment(0xDA, bytes((1, 1, 0, 0, 0, 0))) + bytes(8)
+    again = _segment(0xDA, bytes((1, 1, 0, 1, 63, 0))) + bytes(8)
+    start = b"\xff\xd8" + tables + _frame_of(64, 64, 0xC2) + first
+
+    assert decode_picture(start + 12 * again + b"\xff\xd9").shape == (64, 64, 3)
+    with pytest.raises(PictureError, match="passes"):
+        decode_picture(start + 100_000 * again + b"\xff\xd9")
+
+
+def test_texts_in_a_png_do_not_fill_the_memory() -> None:
+    def with_texts(number: int) -> bytes:
+        content = b"zTXtkey\0\0" + zlib.compress(bytes(1000))
+        text = struct.pack(">I", len(content) - 4) + content + struct.pack(">I", zlib.crc32(content))
+        return PNG[:33] + number * text + PNG[33:]
+
+    assert np.array_equal(decode_picture(with_texts(5)), decode_picture(PNG))
+    with pytest.raises(PictureError, match="compressed texts"):
+        decode_picture(with_texts(1000))
 
 
 @pytest.mark.parametrize(
