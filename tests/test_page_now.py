@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import logging
 import queue
 import socket
 import sys
@@ -315,6 +316,26 @@ def test_two_hundred_photos_at_once_are_answered_or_told_to_wait_and_nothing_is_
     assert len(statuses) == 200
     assert 200 in statuses
     assert sorted(file.name for file in tmp_path.rglob("*")) == before
+
+
+def test_no_client_can_fill_the_log(server: PageServer, caplog: pytest.LogCaptureFixture) -> None:
+    """Nor by a name of the bin that no name can be; such a request wrote sixty lines."""
+    caplog.set_level(logging.INFO)
+    watchers = [Watcher(server) for _ in range(STREAMS_AT_MOST)]
+    crowd = [threading.Thread(target=get, args=(server, "/health")) for _ in range(10 * WORKERS)]
+    for one in crowd:
+        one.start()
+    for one in crowd:
+        one.join()
+    for watcher in watchers:
+        watcher.leave()
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+    connection.request("POST", "/language", "language=id")
+    assert connection.getresponse().read()
+    connection.request("GET", "/now", headers={"Host": "..", "Accept": "text/html"})
+
+    assert connection.getresponse().status == 400
+    assert caplog.messages == []
 
 
 def test_a_port_that_is_taken_is_named_with_the_setting_that_mends_it(server: PageServer, tmp_path: Path) -> None:

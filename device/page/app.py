@@ -11,7 +11,7 @@ from flask.typing import ResponseReturnValue
 from flask_babel import Babel
 from flask_babel import gettext as _
 from flask_wtf.csrf import CSRFError, CSRFProtect
-from werkzeug.exceptions import HTTPException, MethodNotAllowed
+from werkzeug.exceptions import BadHost, HTTPException, MethodNotAllowed
 
 from device.errors import JournalError
 from device.page import ask, health, history, install, now, owner, teach, words
@@ -160,6 +160,8 @@ def _say_that_the_history_is_away(fault: JournalError) -> ResponseReturnValue:
 
 
 def _say_what_went_wrong(fault: HTTPException) -> ResponseReturnValue:
+    if isinstance(fault, BadHost):
+        return fault.get_response()  # our own page has no links without a host
     status = fault.code or 500
     sentences = {
         400: _("The bin did not understand that."),

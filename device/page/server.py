@@ -39,6 +39,9 @@ TURNS_EVERY_S = 0.001
 """How long a thread of the page keeps Python's lock while the loop waits for it (5 ms without this). Lower priorities
 for these threads would do harm: one that holds the lock and gets no core holds the loop up (measured: 1.2 times)."""
 
+LOGS_FROM = {"waitress": logging.WARNING, "waitress.queue": logging.ERROR, "flask_wtf.csrf": logging.WARNING}
+"""What a client can bring about at each request is not logged: thousands of lines would drive out what matters."""
+
 
 def address_of(settings: PageSection, state: Path | None) -> str:
     """Where to listen: the configured address, else everywhere once a password is set, else this machine only."""
@@ -81,7 +84,8 @@ class PageServer:
     """
 
     def __init__(self, app: Flask, address: str, port: int) -> None:
-        logging.getLogger("waitress").setLevel(logging.WARNING)
+        for name, level in LOGS_FROM.items():
+            logging.getLogger(name).setLevel(level)
         self._app = app
         self._sockets: dict[int, Any] = {}
         try:
