@@ -247,6 +247,13 @@ def test_the_cookie_is_for_this_page_only_and_for_no_script(client: FlaskClient)
     assert "HttpOnly" in cookie and "Secure" not in cookie
 
 
+def test_an_owner_logs_in_at_a_bin_without_network_whose_clock_is_years_behind(client: FlaskClient) -> None:
+    """A Pi has no clock; curl drops a cookie that is out of date by its own, where browsers go by the bin's."""
+    log_in(client)
+    kept_until = client.get_cookie("pilah").expires
+    assert kept_until is not None and kept_until.year > 2100
+
+
 def test_behind_a_proxy_with_tls_the_cookie_never_travels_without_it(client: FlaskClient) -> None:
     form = {"password": PASSWORD, "csrf_token": token_of(client, "https://localhost/login")}
     answer = client.post("https://localhost/login", data=form, headers={"Referer": "https://localhost/login"})

@@ -8,11 +8,12 @@ import re
 import secrets
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import ParamSpec
 
 from flask import Blueprint, Flask, current_app, flash, redirect, render_template, request, session, url_for
-from flask.sessions import SecureCookieSessionInterface
+from flask.sessions import SecureCookieSessionInterface, SessionMixin
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 from flask_babel import ngettext
@@ -34,7 +35,8 @@ GUESSES_OF_ONE, GUESSES_OF_ALL, GUESSES_PERIOD_S = 8, 40, 900.0
 SESSION_S = 12 * 3600
 """How long an owner stays logged in."""
 COOKIE_S = 365 * 24 * 3600
-"""How long a browser keeps the language, and the forms of a page that stays open are good: a kiosk's, for months."""
+"""How long the language is kept, and the forms of a page that stays open are good: a kiosk's, for months."""
+COOKIE_UNTIL = datetime(9999, 12, 31, tzinfo=UTC)
 KEPT_AT_LOGIN = ("language", "csrf_token")
 """The token, so that forms which other tabs have open stay good."""
 
@@ -115,10 +117,14 @@ def _write_secret(file: Path, content: bytes) -> None:
         raise PageError(f"{file} cannot be written ({fault.strerror}); run this as the user of the service.") from fault
 
 
-class _SecureWhereHttps(SecureCookieSessionInterface):
+class _OwnCookie(SecureCookieSessionInterface):
     def get_cookie_secure(self, app: Flask) -> bool:
         """Behind a proxy with TLS the cookie never travels without it."""
         return request.is_secure
+
+    def get_expiration_time(self, app: Flask, session: SessionMixin) -> datetime | None:
+        """A day that no browser's clock has passed: a year from now has, by that of a bin which is years behind."""
+        return COOKIE_UNTIL if session.permanent else None
 
 
 class LoginLimits:
@@ -144,7 +150,7 @@ def install(app: Flask, folder: Path | None, clock: Clock) -> None:
         PERMANENT_SESSION_LIFETIME=COOKIE_S,
         SESSION_REFRESH_EACH_REQUEST=False,  # an answer that is late would bring back what was chosen before
     )
-    app.session_interface = _SecureWhereHttps()
+    app.session_interface = _OwnCookie()
     app.extensions["pilah-password"] = Password(folder)
     app.extensions["pilah-login-limits"] = LoginLimits(clock)
     app.register_blueprint(owner)
