@@ -83,6 +83,9 @@ class Journal(JournalFile):
         with self._writing() as database:
             if self._thumbnails_at_most == 0:
                 database.execute("DELETE FROM thumbnails")
+        if self._thumbnails_at_most == 0:
+            with self._lock:
+                self._let_go()  # until the log is written into the file, the pictures still lie there
         return broken
 
     def write(self, drop: Drop, thumbnail: bytes | None = None) -> int:

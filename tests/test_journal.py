@@ -110,6 +110,15 @@ def test_thumbnails_are_removed_once_they_are_not_wanted(journal: Journal) -> No
     assert b"a picture" not in journal.path.read_bytes()
 
 
+def test_pictures_that_are_switched_off_are_gone_from_the_card_while_the_bin_runs(journal: Journal) -> None:
+    journal.write(DROP, b"a picture")
+    journal.close()
+
+    Journal(journal.path).open()
+
+    assert all(b"a picture" not in file.read_bytes() for file in journal.path.parent.iterdir())
+
+
 def test_what_the_owner_teaches_is_kept(journal: Journal) -> None:
     sure = journal.write(DROP, b"one")
     unsure = journal.write(replace(DROP, verdict="unsure"), b"two")
