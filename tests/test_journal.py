@@ -91,6 +91,25 @@ def test_a_clock_that_jumps_back_does_not_disturb_the_order(journal: Journal) ->
     assert [drop.time_s for drop in journal.drops(Search(), 10)] == [NOON_S - 1e6, NOON_S]
 
 
+def test_the_newest_of_a_long_time_are_found_without_a_look_at_all_the_others(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.db")
+    journal.write(DROP)
+    with contextlib.closing(sqlite3.connect(journal.path)) as database, database:
+        database.execute(
+            "WITH RECURSIVE many (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM many WHERE n < 50000) INSERT INTO drops "
+            "(time_s, material, compartment, verdict, confidence, probabilities) "
+            "SELECT time_s + n, material, compartment, verdict, confidence, probabilities FROM drops, many"
+        )
+
+    def processor_s(search: Search) -> float:
+        begun_s = time.process_time()
+        assert len(journal.drops(search, 51)) == 51
+        return time.process_time() - begun_s
+
+    everything, since_ever = Search(), Search(since_s=0.0, until_s=4e9)
+    assert min(processor_s(since_ever) for _ in range(5)) < 10 * min(processor_s(everything) for _ in range(5))
+
+
 def test_the_oldest_make_room(journal: Journal) -> None:
     for number in range(105):
         journal.write(replace(DROP, time_s=NOON_S + number), b"jpeg")
