@@ -7,6 +7,7 @@ import io
 import json
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -114,6 +115,25 @@ def test_a_training_killed_at_a_random_moment_ends_with_the_same_model_and_one_l
     assert all(torch.equal(one[key], other[key]) for key in one), f"killed after {moment_s:.2f} s"
     assert losses(tmp_path / "killed") == losses(tmp_path / "whole")
     assert [epoch for epoch, _ in losses(tmp_path / "killed")] == [1, 2]
+
+
+@pytest.mark.timeout(900)
+def test_a_second_training_in_the_same_folder_is_refused_while_the_first_one_lives(tmp_path: Path) -> None:
+    where, run = prepared(tmp_path, "run"), tmp_path / "run"
+    first = start(run, where)
+    assert has_begun(first, run)
+    first.send_signal(signal.SIGSTOP)
+    try:
+        second = in_process(*fast(run, where))
+        assert isinstance(second.exception, DataError)
+        assert f"Process {first.pid} trains in {run} already: wait for its end, or stop it first." == str(
+            second.exception
+        )
+    finally:
+        first.kill()
+        first.wait()
+    assert in_process(*fast(run, where)).exit_code == 0, "it goes on at once"
+    assert [epoch for epoch, _ in losses(run)] == [1, 2]
 
 
 @pytest.mark.timeout(900)

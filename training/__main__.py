@@ -25,7 +25,7 @@ from training.measure import evaluate_command, seed_command, strain_command, unk
 from training.models import Explainer, Student, together
 from training.options import run_option, workers_option
 from training.prepare import HELD_OUT, contact_sheet, prepare
-from training.processes import Processes
+from training.processes import Processes, alone_in
 from training.recipes import RECIPES, Phase, recipe_named
 from training.report.command import report_command
 from training.resume import set_aside
@@ -179,6 +179,8 @@ def train_command(
         raise DataError(f"The recipe {name} has no teacher: leave {' and '.join(vain)} out, or take another recipe.")
     processes = Processes.join()
     processes.share_of(recipe.batch)  # before a teacher is fitted
+    if processes.is_first:
+        click.get_current_context().with_resource(alone_in(folder))
     is_begun = (folder / "last.pt").exists() or ((folder / "log.jsonl").exists() and not (folder / "model.pt").exists())
     if processes.is_first and not (resume and is_begun):
         for path in [*beside, *([] if start in (IMAGENET, RANDOM) else [Path(start)])]:
@@ -260,6 +262,7 @@ def tune_command(
     described.require_sources(photo.source for photo in split.part("train"))
     require_held_out(folder, split)
     recipe = replace(recipe_named(name), phases=(Phase(epochs, size),), teacher_epochs=0)
+    click.get_current_context().with_resource(alone_in(folder))
     taught_by = None
     if recipe.learns_from_teacher:
         taught_by = teacher_of(folder, split, recipe, teacher, workers, Processes.join())

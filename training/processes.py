@@ -2,14 +2,39 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 import torch.distributed as dist
 from torch import nn
 
 from training.errors import DataError
+
+
+@contextlib.contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Keep other trainings out of a run's folder: two would write into one another's files.
+
+    The lock is this process's own: its loaders do not share it, and it goes with the process, however that ends.
+    Raises `DataError` where another has it.
+    """
+    with (folder / "training.lock").open("a+", encoding="utf-8") as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as fault:
+            file.seek(0)
+            raise DataError(
+                f"Process {file.read()} trains in {folder} already: wait for its end, or stop it first."
+            ) from fault
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
 
 
 @dataclass(frozen=True)
