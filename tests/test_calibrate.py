@@ -14,12 +14,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from device.calibrate import commands
 from device.calibrate.dials import FocusDial, RegionDial, ServoDial
 from device.calibrate.terminal import picture, scale
 from device.config import CameraSection, CompartmentSection, RegionSection, preset_text, read_config
+from device.pins import open_pins
 
 KEYS = st.sampled_from([*"ltrb0co<>[]+-xt", "left", "right", "up", "down", "\x1b"])
 ENDS_WITHIN_S = 30
@@ -75,6 +78,43 @@ def test_the_servo_s_angles_are_those_at_which_it_stood(config: Path) -> None:
     assert "GPIO12" in shown and "├" in shown
     assert "# Fastest motion in degrees a second" in config.read_text(), "comments stay"
     assert (config.parent / "pilah.toml.previous").read_text() == preset_text()
+
+
+@pytest.mark.parametrize(("keys", "closed_deg"), [("]]cs", 20.0), ("]]cq", 0.0)])
+def test_the_servo_is_let_go_where_the_lid_is_closed_from_now_on(
+    keys: str, closed_deg: float, config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class PressedTerminal:
+        def __init__(self) -> None:
+            self.keys = list(keys)
+
+        def __enter__(self) -> PressedTerminal:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+        def draw(self, lines: list[str]) -> None:
+            pass
+
+        def size(self) -> tuple[int, int]:
+            return 80, 24
+
+        def key(self, timeout_s: float) -> str:
+            return self.keys.pop(0)
+
+    factory = open_pins("mock")
+    lid = read_config(config).compartments["organic"]
+    pin = factory.pin(lid.servo_pin)
+    monkeypatch.setattr(commands, "Terminal", PressedTerminal)
+    monkeypatch.setattr(commands, "open_pins", lambda _: factory)
+    monkeypatch.setattr(commands, "_end_no_more", lambda: None)
+
+    told = CliRunner().invoke(commands.servo, ["organic", "--config", str(config), "--pins", "mock"])
+
+    assert told.exit_code == 0, told.output
+    pulses_ms = [20 * state.state for state in pin.states]
+    assert pulses_ms[-2:] == [pytest.approx(lid.pulse_ms(closed_deg), abs=0.001), 0]
 
 
 def test_leaving_changes_nothing(config: Path) -> None:
@@ -162,6 +202,12 @@ def test_a_camera_that_cannot_be_opened_is_told_and_the_next_one_can_be_chosen(c
     assert code == 0, shown
     assert "The camera webcam:99 cannot be opened" in shown and "sharpness" in shown
     assert read_config(config).camera.source == "simulated"
+
+
+def test_an_only_camera_that_cannot_be_opened_ends_it_with_the_reason(config: Path) -> None:
+    code, shown = at_a_terminal("q", "camera", "--config", config, "--camera", "webcam:99")
+    assert code == 1, shown
+    assert "The camera webcam:99 cannot be opened" in shown
 
 
 def test_what_was_turned_is_told_to_be_lost_where_somebody_broke_the_file_meanwhile(config: Path) -> None:

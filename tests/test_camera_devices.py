@@ -121,15 +121,17 @@ def test_a_webcam_gives_rgb_holds_its_exposure_after_settling_and_tells_when_it_
     camera.close()
 
 
-@pytest.mark.parametrize(("mains_hz", "line"), [(50, 1), (60, 2)])
-def test_a_webcam_is_told_the_frequency_of_the_lamps(
-    mains_hz: int, line: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.parametrize(("mains_hz", "line", "node"), [(50, 1, "video0"), (60, 2, "video0"), (50, 1, "video2")])
+def test_a_webcam_is_told_the_frequency_of_the_lamps_also_under_another_number(
+    mains_hz: int, line: int, node: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     told: list[tuple[int, tuple[int, ...]]] = []
     monkeypatch.setattr(webcam, "DEVICES", tmp_path)
     monkeypatch.setattr(webcam.cv2, "VideoCapture", FakeCapture)
     monkeypatch.setattr(webcam.fcntl, "ioctl", lambda _, code, given: told.append((code, struct.unpack("=Ii", given))))
-    (tmp_path / "video0").touch()
+    (tmp_path / node).touch()
+    (tmp_path / "v4l" / "by-path").mkdir(parents=True)
+    (tmp_path / "v4l" / "by-path" / "pci-0000:01:00.0-usb-0:1.0:1.0-video-index0").symlink_to(f"../../{node}")
 
     Webcam(0, CameraSection(mains_hz=mains_hz), ManualClock())
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from device.board import Vitals, read_vitals
+from device.board import READS_EVERY_S, Board, Vitals, read_vitals
 from device.clock import ManualClock
 from device.heartbeat import Heartbeat, Systemd
 
@@ -63,6 +63,18 @@ def test_a_pi_s_temperature_and_low_supply_are_read(tmp_path: Path) -> None:
     assert len(vitals.warnings) == 2
     assert "voltage is too low" in vitals.warnings[0]
     assert "throttled" in vitals.warnings[1]
+
+
+def test_a_pi_is_asked_for_its_heat_twice_a_minute_however_fast_the_loop_turns(tmp_path: Path) -> None:
+    thermometer = tmp_path / "class/thermal/thermal_zone0/temp"
+    thermometer.parent.mkdir(parents=True)
+    clock = ManualClock()
+    board, told = Board(clock, system=tmp_path), []
+    for temperature_c in range(40, 100):
+        thermometer.write_text(f"{1000 * temperature_c}\n")
+        told.append(board.vitals().temperature_c)
+        clock.sleep(1)
+    assert sorted(set(told)) == [40, 40 + READS_EVERY_S]
 
 
 def test_what_a_pi_suffered_in_the_past_is_no_warning_now(tmp_path: Path) -> None:

@@ -130,9 +130,10 @@ def test_a_jpeg_of_endless_passes_is_refused_before_it_holds_up_all_others() -> 
         decode_picture(start + 100_000 * again + b"\xff\xd9")
 
 
-def test_texts_in_a_png_do_not_fill_the_memory() -> None:
+@pytest.mark.parametrize("header", [b"zTXtkey\0\0", b"iTXtkey\0\1\0\0\0"])
+def test_texts_in_a_png_do_not_fill_the_memory(header: bytes) -> None:
     def with_texts(number: int) -> bytes:
-        content = b"zTXtkey\0\0" + zlib.compress(bytes(1000))
+        content = header + zlib.compress(bytes(1000))
         text = struct.pack(">I", len(content) - 4) + content + struct.pack(">I", zlib.crc32(content))
         return PNG[:33] + number * text + PNG[33:]
 
