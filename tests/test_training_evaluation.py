@@ -104,6 +104,15 @@ def test_the_threshold_follows_what_mistakes_cost_the_bin_that_is_named() -> Non
     assert measured["compartments"]["val"]["mean_cost"] < usual["compartments"]["val"]["mean_cost"]
 
 
+def test_a_threshold_that_the_bin_sets_itself_changes_its_lids_and_not_what_the_model_is_given() -> None:
+    held_out = outcome(0.7, wrong=0.1)
+    bold, strict = (evaluate(held_out, config=Config(decision=DecisionSection(confidence=c))) for c in (0.3, 1.0))
+    assert bold["thresholds"] == strict["thresholds"] == evaluate(held_out)["thresholds"]
+    bold_lids, strict_lids = bold["compartments"]["val"], strict["compartments"]["val"]
+    assert bold_lids["without_fallback"] == strict_lids["without_fallback"]
+    assert bold_lids["as_shipped"]["correct"] > strict_lids["as_shipped"]["correct"]
+
+
 def test_lids_of_own_materials_are_measured_by_the_bin_that_maps_them_and_by_no_other() -> None:
     own = replace(outcome(1.0, wrong=0.3), classes=("botol_pet", "sisa", "kain", "residu"))
     with pytest.raises(DataError, match=r"the default bin sends botol_pet, sisa, kain, residu nowhere: .*--config"):
