@@ -357,6 +357,7 @@ def test_a_lid_that_does_not_arrive_is_out_of_service_and_its_waste_goes_to_the_
     config = _with_switch("recyclable", 23)
     with Bench(tmp_path, config) as bench:
         bench.until(lambda: bench.faults == [("lid recyclable", False)])
+        assert [(told.compartment, told.state) for told in bench.told(LidEvent)] == [("recyclable", "fault")]
         bench.run(2)
         bench.serve("glass")
         bench.serve("organic")
@@ -366,6 +367,15 @@ def test_a_lid_that_does_not_arrive_is_out_of_service_and_its_waste_goes_to_the_
         bench.appliance.request(Maintenance(False))
         bench.until(lambda: ("lid recyclable", True) in bench.faults)
     bench.assert_all_closed()
+
+
+def test_a_lid_that_the_end_closes_is_told_of_and_no_other(tmp_path: Path) -> None:
+    with Bench(tmp_path) as bench:
+        bench.drop("glass")
+        bench.until(lambda: bench.opened == ["recyclable"])
+    assert {told.compartment for told in bench.told(LidEvent)} == {"recyclable"}
+    assert bench.told(LidEvent)[-1].state == "closed"
+    assert bench.journal.drops(Search(), 1)[0].lid == "closed"
 
 
 def test_a_lid_that_sticks_while_it_serves_hands_its_drop_to_the_fallback(tmp_path: Path) -> None:

@@ -104,6 +104,15 @@ def test_the_threshold_follows_what_mistakes_cost_the_bin_that_is_named() -> Non
     assert measured["compartments"]["val"]["mean_cost"] < usual["compartments"]["val"]["mean_cost"]
 
 
+def test_a_bin_whose_fallback_is_dear_dares_more() -> None:
+    clear = replace(outcome(1.0), classes=("glass", "wood", "textile", "trash"))
+    is_right = clear.logits.argmax(axis=1) == clear.targets
+    sureness = np.linspace(0.2, 1.5, len(clear.photos)) * np.where(is_right, 1.0, 0.5)
+    held_out = replace(clear, logits=clear.logits * sureness[:, None].astype(np.float32))
+    dear = Config(decision=DecisionSection(cost={right: {"residual": 5.0} for right in ("recyclable", "reuse")}))
+    assert choose_thresholds(held_out, 1.0, dear).confidence < choose_thresholds(held_out, 1.0).confidence
+
+
 def test_a_threshold_that_the_bin_sets_itself_changes_its_lids_and_not_what_the_model_is_given() -> None:
     held_out = outcome(0.7, wrong=0.1)
     bold, strict = (evaluate(held_out, config=Config(decision=DecisionSection(confidence=c))) for c in (0.3, 1.0))
