@@ -40,6 +40,8 @@ STICKS_OUT = """[...document.querySelectorAll(".card *")].filter((one) => {
     const edge = one.closest(".card").getBoundingClientRect().right;
     return one.getBoundingClientRect().right > edge && !one.closest(".scroll, .out-of-sight");
 }).map((one) => one.outerHTML.slice(0, 80))"""
+PAGES_OUT_OF_SIGHT = """[...document.querySelectorAll(".pages a")]
+    .filter((one) => one.getBoundingClientRect().right > innerWidth).map((one) => one.textContent)"""
 OFFLINE_SPEAKS = """language => caches.match("/offline")
     .then((page) => page.text()).then((text) => text.includes(`lang="${language}"`))"""
 COUNTS_WHAT_IS_SAID = """window.said = [];
@@ -485,6 +487,28 @@ def test_no_name_of_the_usual_lids_is_broken_on_a_narrow_phone(
     tab.goto("/now")
     assert len(set(tab.locator(".lids strong").evaluate_all("names => names.map((name) => name.offsetHeight)"))) == 1
     tab.close()
+
+
+@pytest.mark.parametrize("language", ["English", "Bahasa Indonesia"])
+@pytest.mark.parametrize("width", [320, 412])
+def test_every_page_fits_the_phone_of_who_reads_letters_twice_as_large(
+    chromium: Any, server: PageServer, bin_: Bin, width: int, language: str
+) -> None:
+    bin_.appliance.tell(DecisionEvent(1.0, 1, "organic", "organic", 0.9, "sure", 3, 400.0, {"organic": 0.9}))
+    reader = Visitor(chromium, server.url, {"width": width, "height": 740})
+    settings = reader.tab.context.new_cdp_session(reader.tab)
+    settings.send("Page.setFontSizes", {"fontSizes": {"standard": 32}})
+    reader.log_in()
+    reader.tab.get_by_role("button", name=language).click()
+    for path in PAGES:
+        reader.tab.goto(path)
+        if path == "/ask":
+            reader.ask(bottle=photo_of("glass"))
+            reader.tab.locator(".correct .pill").first.wait_for()
+        assert reader.tab.evaluate("document.documentElement.scrollWidth") <= width, path
+        assert reader.tab.evaluate(STICKS_OUT) == [], path
+        assert reader.tab.evaluate(PAGES_OUT_OF_SIGHT) == [], path
+    reader.tab.context.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
