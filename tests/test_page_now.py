@@ -279,6 +279,12 @@ def test_uploads_that_never_end_fill_neither_card_nor_memory_and_small_ones_stil
             client.close()
 
 
+def test_a_large_photo_is_answered_while_the_card_is_full(server: PageServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", "/no/room")
+    for size in (600_000, BYTES_AT_MOST - 1000):
+        assert ask_over(server, photo_of("glass").ljust(size, b"\0")) == 200
+
+
 def hold_uploads(server: PageServer, number: int) -> list[socket.socket]:
     """Begin so many uploads that lack their last byte; those that the server does not hang up on."""
     head = "POST /api/classify HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=b\r\n"

@@ -16,6 +16,7 @@ from werkzeug.exceptions import BadHost, HTTPException, MethodNotAllowed
 from device.errors import JournalError
 from device.page import ask, health, history, install, now, owner, teach, words
 from device.page.bin import Bin, the_bin
+from device.page.uploads import HeldRequest
 
 CONTENT_SECURITY_POLICY = "; ".join(
     (
@@ -48,6 +49,7 @@ HEADERS = {
 def create_app(bin_: Bin) -> Flask:
     """The page of one bin as a WSGI application; it binds nothing and loads no model yet."""
     app = Flask("device.page")
+    app.request_class = HeldRequest
     app.config.update(MAX_CONTENT_LENGTH=ask.BYTES_AT_MOST, MAX_FORM_PARTS=100)
     app.config["WTF_CSRF_TIME_LIMIT"] = None
     app.extensions["pilah-bin"] = bin_

@@ -139,6 +139,7 @@ class PageServer:
             threads=STREAMS_AT_MOST + WORKERS,
             connection_limit=CONNECTIONS_AT_MOST,
             max_request_body_size=BYTES_AT_MOST,
+            inbuf_overflow=BYTES_AT_MOST,  # more than any body: none goes to a file, on a card that may be full
             outbuf_high_watermark=UNSENT_BYTES_AT_MOST,
             channel_timeout=SILENT_AT_MOST_S,
             log_socket_errors=False,
