@@ -217,6 +217,22 @@ def test_a_silent_client_is_hung_up_on_whatever_the_wall_clock_does(
         silent.close()
 
 
+@pytest.mark.parametrize("begun", ["GET /now HTTP/1.1\r\n", f"POST /ask HTTP/1.1\r\nContent-Length: {10**6}\r\n\r\n"])
+def test_clients_that_drip_their_requests_close_the_page_to_nobody_for_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, begun: str
+) -> None:
+    monkeypatch.setattr("device.page.server.REQUEST_AT_MOST_S", 1)
+    with PageServer(create_app(make_bin(tmp_path)), "127.0.0.1", 0) as server:
+        dripping = socket.create_connection(("127.0.0.1", server.port), timeout=10)
+        dripping.sendall(begun.encode())
+        begun_s = time.monotonic()
+        with pytest.raises(ConnectionError):
+            while time.monotonic() - begun_s < 10:
+                dripping.sendall(b"x")
+                time.sleep(0.1)
+        dripping.close()
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system's own times hold")
 def test_a_phone_that_has_left_the_network_is_noticed_within_a_minute(server: PageServer) -> None:
     asks = [socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT]

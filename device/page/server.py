@@ -27,6 +27,8 @@ WORKERS = 8
 """Threads beyond the watchers', for everything else."""
 CONNECTIONS_AT_MOST = 128
 SILENT_AT_MOST_S = 30
+REQUEST_AT_MOST_S = 120
+"""From a request's first byte to its last: 12 MB at 100 kB/s. Who drips keeps no connection from the others."""
 ASKED_AFTER_S, ASKED_EVERY_S, ASKED_TIMES = 30, 10, 3
 """Linux asks a client of whom nothing was heard for so long whether it is still there: phones leave without a word."""
 UNREAD_AT_MOST_S = 10
@@ -51,7 +53,7 @@ def address_of(settings: PageSection, state: Path | None) -> str:
 
 
 class _Channel(BoundedChannel):
-    """One connection; a silent one is hung up on by a clock that never jumps.
+    """One connection; a silent one, and one that drips a request, is hung up on by a clock that never jumps.
 
     Waitress goes by the wall clock: once that was set back, idle clients kept their connections until it had caught up,
     and the page was closed to all others.
@@ -65,10 +67,14 @@ class _Channel(BoundedChannel):
     @last_activity.setter
     def last_activity(self, _wall_s: float) -> None:
         self._heard_s = time.monotonic()
+        if self.request is None:
+            self._begun_s = self._heard_s
 
     def readable(self) -> bool:
         """Asked at each turn of Waitress' loop, once a second at least."""
-        if not self.requests and time.monotonic() - self._heard_s > self.adj.channel_timeout:
+        now_s = time.monotonic()
+        is_silent = not self.requests and now_s - self._heard_s > self.adj.channel_timeout
+        if is_silent or (self.request is not None and now_s - self._begun_s > REQUEST_AT_MOST_S):
             self.will_close = True
         return bool(super().readable())
 
