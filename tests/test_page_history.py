@@ -171,6 +171,19 @@ def test_tables_that_many_fetch_at_once_are_made_one_part_at_a_time_so_that_lids
     assert [table.count("\n") for table in tables] == [2001] * 4
 
 
+def test_a_time_zone_that_is_set_while_the_bin_runs_holds_from_the_next_page_on(
+    bin_: Bin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = create_app(bin_).test_client()
+    try:
+        with monkeypatch.context() as elsewhere:
+            for zone, offset in (("Asia/Jakarta", "+07:00"), ("America/New_York", "-04:00")):
+                elsewhere.setenv("TZ", zone)
+                assert f"{offset},metal" in client.get("/history.csv").text
+    finally:
+        time.tzset()
+
+
 def test_ten_kilograms_of_peels_are_worth_what_the_ipcc_s_sum_says() -> None:
     spared = saving(100)
     assert spared.organic_kg == pytest.approx(10)

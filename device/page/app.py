@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -66,6 +67,7 @@ def create_app(bin_: Bin) -> Flask:
     app.add_url_rule("/", "home", home)
     app.add_url_rule("/language", "language", choose_language, methods=["POST"])
     app.add_url_rule("/compartments.css", "compartment_colours", compartment_colours)
+    app.before_request(time.tzset)  # a zone that was set while the bin runs holds from the next page on
     app.after_request(_protect)
     app.context_processor(_what_templates_know)
     app.register_error_handler(HTTPException, _say_what_went_wrong)
