@@ -7,6 +7,7 @@ import getpass
 import os
 import shutil
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -140,11 +141,16 @@ def disk(config: Config) -> str:
     """Whether there is room, and leave, to write the history."""
     folder = state_folder(config)
     there = next(one for one in (folder.absolute(), *folder.absolute().parents) if os.access(one, os.F_OK))
-    if not os.access(there, os.W_OK):
-        raise JournalError(f"{there} cannot be written by {_user()}: change its owner, or remount the card writable.")
     free = shutil.disk_usage(there).free
     if free < FREE_BYTES:
         raise JournalError(f"Only {free / 2**20:.0f} MB are free for {folder}: remove something from the card.")
+    try:
+        tempfile.TemporaryFile(dir=there).close()  # a card that failed while mounted is told by nothing but writing
+    except OSError as fault:
+        raise JournalError(
+            f"{there} cannot be written by {_user()} ({fault.strerror}): "
+            "change its owner, or remount the card writable."
+        ) from fault
     return f"{free / 2**30:.1f} GB are free for {folder}."
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from click.testing import CliRunner
@@ -121,6 +122,17 @@ def test_a_card_without_room_is_ill(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(checks, "FREE_BYTES", 10**18)
     check = look_at("disk", lambda: checks.disk(config))
     assert not check.is_ok and "remove something" in check.says
+
+
+def test_a_card_that_lets_nothing_be_written_any_more_is_ill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Linux 6.14 and later still call a card writable that has failed while it was mounted."""
+
+    def refuse(*_: object, **__: object) -> NoReturn:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(os, "open", refuse)
+    check = look_at("disk", lambda: checks.disk(Config(journal=JournalSection(path=tmp_path / "journal.db"))))
+    assert not check.is_ok and "(Read-only file system): change its owner, or remount" in check.says
 
 
 def test_a_folder_that_one_may_not_search_is_ill(tmp_path: Path) -> None:
