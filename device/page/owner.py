@@ -114,7 +114,9 @@ def _write_secret(file: Path, content: bytes) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         write_whole(file, content, owner=file.parent.stat(), mode=0o600)
     except OSError as fault:
-        raise PageError(f"{file} cannot be written ({fault.strerror}); run this as the user of the service.") from fault
+        raise PageError(
+            f"{file} cannot be written ({fault.strerror}); look at the card, or run this as the user of the service."
+        ) from fault
 
 
 class _OwnCookie(SecureCookieSessionInterface):
