@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.pi.trace import Cycle, Sample, cycles, moved, open_and_closed_ms, pulse_ms
+from tests.pi.trace import Cycle, Sample, cycles, moved, open_and_closed_ms, pulse_ms, until_dark
 
 SERVO, LED, STEP_S = 12, 5, 0.0003
 
@@ -51,6 +51,11 @@ def test_reads_that_are_missed_now_and_then_change_no_width(opened: list[Sample]
     open_ms, closed_ms = open_and_closed_ms(some, SERVO, Cycle("organic", 2, 8))
     assert open_ms == pytest.approx(2.5, abs=0.2)
     assert closed_ms == pytest.approx(1.5, abs=0.2)
+
+
+def test_what_comes_after_a_light_that_came_on_is_cut_off(opened: list[Sample]) -> None:
+    assert until_dark(opened, LED)[-1][0] == pytest.approx(8, abs=0.01), "it was on from the first sample to 0.5 s"
+    assert until_dark(opened[:20000], LED) == opened[:20000], "on since second 2, and not off yet"
 
 
 def test_a_servo_on_another_pin_has_no_pulses(opened: list[Sample]) -> None:

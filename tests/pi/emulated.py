@@ -176,9 +176,10 @@ def freezes_with_an_open_lid(board: Board, report: Report) -> None:
     has_opened = waits_for_an_opening_lid(board, within_s=180)
     frozen_s = board.now_s()
     back_s = service.watchdog_restarts_it(board, report, within_s=400)
-    # Until it was READY, which is after every lid's homing and before the next photo.
+    # Lids are sent home one after the other, each with its light on; then comes the next photo, maybe before we look.
+    *_, last = LIDS.values()
     samples = [sample for sample in board.trace(frozen_s) if sample[0] <= back_s]
-    last_ms = last_pulses_ms(samples)
+    last_ms = last_pulses_ms(trace.until_dark(samples, last.led_pin))
     passed = has_opened and set(last_ms) == set(LIDS) and are_closed(last_ms)
     report.check("frozen with a lid open: restarted, it sends all lids home", passed, f"last pulses {last_ms} ms")
 

@@ -50,6 +50,14 @@ def _high(samples: Sequence[Sample], pin: int) -> Iterator[tuple[float, float]]:
             since_s = None
 
 
+def until_dark(samples: Sequence[Sample], pin: int) -> list[Sample]:
+    """The samples until a light that comes on in them is off again; all of them where none does both."""
+    for since_s, until_s in _high(samples, pin):
+        if since_s > samples[0][0]:
+            return [sample for sample in samples if sample[0] < until_s]
+    return list(samples)
+
+
 def pulse_ms(samples: Sequence[Sample], pin: int, from_s: float, to_s: float) -> float:
     """The median of the widths of the pin's pulses; 0.0 without pulses.
 
