@@ -53,6 +53,7 @@ def starts(board: Board, report: Report, broken: str | None) -> bool:
     board.run(
         "stty -F /dev/ttyS1 -echo; PS1=; PS2=; dmesg -n 1; export LC_ALL=C.UTF-8 COLUMNS=250 SYSTEMD_COLORS=0", 60
     )
+    board.run("systemctl disable --now pilah", 120)  # a card that was kept has started it
     if broken:
         report.check(f"broken on purpose: {broken}", board.run(BROKEN[broken])[0] == 0)
     board.watch_pins()
