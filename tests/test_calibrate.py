@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import pty
@@ -10,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -50,8 +50,13 @@ def config(tmp_path: Path) -> Path:
     return file
 
 
-def at_a_terminal(keys: str, *words: object, run: tuple[str, str] = ("-m", "device")) -> tuple[int, str]:
-    """Run a command at a terminal, press keys once it has drawn something; its exit code and all that was shown."""
+def at_a_terminal(
+    keys: str, *words: object, run: tuple[str, str] = ("-m", "device"), meanwhile: Callable[[], object] = lambda: None
+) -> tuple[int, str]:
+    """Run a command at a terminal, press keys once it has drawn something; its exit code and all that was shown.
+
+    `meanwhile`: what somebody else does before the keys are pressed.
+    """
     ours, its = pty.openpty()
     command = [sys.executable, *run, "calibrate", *map(str, words)]
     with subprocess.Popen(command, stdin=its, stdout=its, stderr=its, env={**os.environ, "COLUMNS": "80"}) as process:
@@ -63,6 +68,7 @@ def at_a_terminal(keys: str, *words: object, run: tuple[str, str] = ("-m", "devi
             except OSError:  # the terminal was hung up: the command has ended
                 break
             if not is_pressed and b"q leave" in shown:
+                meanwhile()
                 os.write(ours, keys.encode())
                 is_pressed = True
         process.wait(ENDS_WITHIN_S)
@@ -211,24 +217,10 @@ def test_an_only_camera_that_cannot_be_opened_ends_it_with_the_reason(config: Pa
 
 
 def test_what_was_turned_is_told_to_be_lost_where_somebody_broke_the_file_meanwhile(config: Path) -> None:
-    ours, its = pty.openpty()
-    words = ("servo", "organic", "--config", str(config), "--pins", "mock")
-    with subprocess.Popen(
-        [sys.executable, "-m", "device", "calibrate", *words], stdin=its, stdout=its, stderr=its
-    ) as process:
-        os.close(its)
-        shown = b""
-        while b"q leave" not in shown:
-            shown += os.read(ours, 65536)
-        config.write_text("[camera\n")
-        os.write(ours, b"]os")
-        with contextlib.suppress(OSError):
-            while True:
-                shown += os.read(ours, 65536)
-        process.wait(ENDS_WITHIN_S)
-    os.close(ours)
-    assert process.returncode == 1
-    assert b"is not valid TOML" in shown and b"Traceback" not in shown
+    words = ("servo", "organic", "--config", config, "--pins", "mock")
+    code, shown = at_a_terminal("]os", *words, meanwhile=lambda: config.write_text("[camera\n"))
+    assert code == 1
+    assert "is not valid TOML" in shown and "Traceback" not in shown
 
 
 def test_a_file_that_leaves_the_lids_to_the_defaults_gets_them_all(tmp_path: Path) -> None:
