@@ -20,6 +20,7 @@ from training.evaluate import (
     fit_temperature,
     mean_cost,
     open_lids,
+    policy,
     wilson,
 )
 from training.outcome import Outcome
@@ -77,10 +78,10 @@ def test_organic_waste_in_recyclables_costs_most() -> None:
 
 def test_the_chosen_threshold_keeps_organic_waste_out_of_recyclables() -> None:
     rash = outcome(1.7, wrong=0.4)
-    lids = open_lids(rash, 1.0, choose_thresholds(rash, 1.0))
+    lids = open_lids(rash, 1.0, policy(CLASSES, choose_thresholds(rash, 1.0)))
     organic = [opened for right, opened in lids if right == "organic"]
     assert organic.count("recyclable") / len(organic) <= 0.01
-    careless = open_lids(rash, 1.0, Thresholds(confidence=0.0))
+    careless = open_lids(rash, 1.0, policy(CLASSES, Thresholds(confidence=0.0)))
     assert [o for r, o in careless if r == "organic"].count("recyclable") > 0
 
 
@@ -88,7 +89,8 @@ def test_the_chosen_threshold_is_the_strictest_that_costs_little_more() -> None:
     held_out = outcome(1.0, wrong=0.02)
     chosen = choose_thresholds(held_out, 1.0)
     steps = np.round(np.arange(0.30, 0.96, 0.05), 2)
-    costs = {c: mean_cost(open_lids(held_out, 1.0, Thresholds(confidence=c))) for c in steps.tolist()}
+    rules = {c: policy(CLASSES, Thresholds(confidence=c)) for c in steps.tolist()}
+    costs = {c: mean_cost(open_lids(held_out, 1.0, rule)) for c, rule in rules.items()}
     affordable = [c for c, cost in costs.items() if cost <= min(costs.values()) + CAUTION]
     assert chosen.confidence == affordable[-1]
     assert chosen.energy is None

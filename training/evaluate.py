@@ -136,11 +136,8 @@ def decisions(outcome: Outcome, temperature: float, rule: Policy) -> list[Decisi
     ]
 
 
-def open_lids(
-    outcome: Outcome, temperature: float, thresholds: Thresholds, config: Config = FOUR_LIDS
-) -> list[tuple[str, str]]:
-    """For each photo the compartment that is right and the one that opens below no other thresholds than these."""
-    rule = replace(policy(outcome.classes, thresholds, config=config), thresholds=thresholds)
+def open_lids(outcome: Outcome, temperature: float, rule: Policy) -> list[tuple[str, str]]:
+    """For each photo the compartment that is right and the one that opens by this rule."""
     return lids_of(outcome, decisions(outcome, temperature, rule), rule)
 
 
@@ -173,7 +170,7 @@ def choose_thresholds(outcome: Outcome, temperature: float, config: Config = FOU
     """
     costs, rule = {}, policy(outcome.classes, NO_THRESHOLDS, config=config)
     for confidence in np.round(np.arange(0.30, 0.96, 0.05), 2):
-        lids = open_lids(outcome, temperature, Thresholds(confidence=float(confidence)), config)
+        lids = open_lids(outcome, temperature, replace(rule, thresholds=Thresholds(confidence=float(confidence))))
         organic = organic_into_recyclable(lids)
         if not len(organic) or organic.mean() <= WORST_SHARE:
             costs[float(confidence)] = mean_cost(lids, rule.cost_matrix)
@@ -188,12 +185,13 @@ def evaluate(held_out: Outcome, test: Outcome | None = None, config: Config = FO
     """
     temperature = fit_temperature(held_out)
     thresholds = choose_thresholds(held_out, temperature, config)
+    rule = policy(held_out.classes, thresholds, config=config)
     parts = [("val", held_out)] + ([("test", test)] if test is not None else [])
     result: dict[str, Any] = {
         "classes": list(held_out.classes),
         "temperature": temperature,
         "thresholds": thresholds.model_dump(),
-        "cost_matrix": policy(held_out.classes, thresholds, config=config).cost_matrix,
+        "cost_matrix": rule.cost_matrix,
         "expected_calibration_error": {
             "before": expected_calibration_error(held_out.probabilities(1.0), held_out.targets),
             "cross_fitted": cross_fitted_calibration_error(held_out),
@@ -210,7 +208,7 @@ def evaluate(held_out: Outcome, test: Outcome | None = None, config: Config = FO
             for k, material in enumerate(outcome.classes)
             if (outcome.targets == k).any()
         }
-        result["compartments"][name] = _judge_lids(outcome, temperature, thresholds, name, config)
+        result["compartments"][name] = _judge_lids(outcome, temperature, rule, name)
     return result
 
 
@@ -226,13 +224,10 @@ def read_evaluation(folder: Path) -> dict[str, Any]:
     return values
 
 
-def _judge_lids(
-    outcome: Outcome, temperature: float, thresholds: Thresholds, part: str, config: Config
-) -> dict[str, Any]:
-    rule = policy(outcome.classes, thresholds, config=config)
-    lids = lids_of(outcome, decisions(outcome, temperature, rule), rule)
+def _judge_lids(outcome: Outcome, temperature: float, rule: Policy, part: str) -> dict[str, Any]:
+    lids = open_lids(outcome, temperature, rule)
     organic = organic_into_recyclable(lids)
-    forced = open_lids(outcome, temperature, NO_THRESHOLDS, config)
+    forced = open_lids(outcome, temperature, replace(rule, thresholds=NO_THRESHOLDS))
     return {
         "as_shipped": share("all sources", part, opened_well(lids)),
         "without_fallback": share("all sources", part, opened_well(forced)),

@@ -19,6 +19,7 @@ from training.evaluate import (
     expected_calibration_error,
     lids_of,
     mean_cost,
+    open_lids,
     opened_well,
     organic_into_recyclable,
     share,
@@ -108,7 +109,7 @@ def _wrong(lids: Lids, rule: Policy) -> list[dict[str, Any]]:
 
 def _at_threshold(confidence: float, outcome: Outcome, temperature: float, rule: Policy) -> dict[str, float]:
     rule = replace(rule, thresholds=rule.thresholds.model_copy(update={"confidence": confidence}))
-    lids = lids_of(outcome, decisions(outcome, temperature, rule), rule)
+    lids = open_lids(outcome, temperature, rule)
     organic = organic_into_recyclable(lids)
     return {
         "confidence": confidence,
