@@ -128,7 +128,6 @@ class Waiting:
 class Deciding:
     """Something rests on the tray and is looked at, frame by frame. `looked_s`: the time of the last such frame."""
 
-    at_rest_since_s: float | None
     since_s: float
     looked_s: float
     observations: tuple[Observation, ...] = ()

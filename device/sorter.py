@@ -131,22 +131,17 @@ class Sorter:
         if sighting is not None and _is_worth_a_look(sighting, situation.judged_id):
             since_s = max(sighting.at_rest_since_s or 0.0, situation.free_since_s)
             effects += [Show("thinking"), Look()]
-            return replace(situation, phase=Deciding(sighting.at_rest_since_s, since_s, sighting.time_s))
+            return replace(situation, phase=Deciding(since_s, sighting.time_s))
         if situation.out_of_service and now_s >= situation.mends_at_s:
             broken = tuple(sorted(situation.out_of_service))
-            situation = replace(situation, to_mend=broken, mends_at_s=now_s + MENDS_AFTER_S)
+            situation = replace(situation, to_mend=broken)
         if situation.to_mend:
             return _mend(situation, now_s, effects)
         return situation
 
     def _decide(self, situation: Situation, phase: Deciding, now_s: float, effects: list[Effect]) -> Situation:
         sighting = situation.sighting
-        if (
-            sighting is None
-            or situation.is_maintenance
-            or not _is_worth_a_look(sighting, situation.judged_id)
-            or sighting.at_rest_since_s != phase.at_rest_since_s
-        ):
+        if sighting is None or situation.is_maintenance or not _is_worth_a_look(sighting, situation.judged_id):
             effects.append(Show("idle"))
             return replace(situation, phase=Waiting())
         if sighting.state == "still":

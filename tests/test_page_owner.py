@@ -153,6 +153,12 @@ def test_a_session_ends_after_half_a_day(client: FlaskClient, bin_: Bin) -> None
         assert client.get("/teach").status_code == status
 
 
+def test_a_session_from_a_clock_that_was_ahead_ends_once_the_clock_is_set(client: FlaskClient, bin_: Bin) -> None:
+    log_in(client)
+    bin_.clock.jump_wall(-365 * 86_400.0)
+    assert client.get("/teach").status_code == 302
+
+
 def test_a_new_password_ends_every_session(client: FlaskClient, bin_: Bin) -> None:
     log_in(client)
     Password(bin_.state).set("another good password")

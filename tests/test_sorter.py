@@ -139,9 +139,9 @@ def test_a_drop_opens_its_lid_and_the_lid_closes_once_the_tray_is_clear() -> Non
     assert bin_.asked_for(Open) == [Open("recyclable")]
     assert bin_.lid_arrives() == "recyclable"
     bin_.sees_tray("leaving", 1)
-    bin_.wait(1.9)
-    assert bin_.asked_for(Close) == []
+    bin_.wait(1.8)
     bin_.sees_tray("empty")
+    assert bin_.asked_for(Close) == []
     bin_.wait(0.1)
     assert bin_.asked_for(Close) == [Close("recyclable")]
     bin_.lid_arrives()
@@ -157,6 +157,14 @@ def test_the_model_is_asked_only_once_something_rests() -> None:
         bin_.sees_tray("arriving")
         bin_.sees_tray("leaving")
     assert bin_.effects == []
+
+
+def test_an_arm_that_rests_for_long_is_looked_at_no_more_often_than_a_decision_may_take() -> None:
+    bin_ = Bin()
+    bin_.sees_tray("arriving")
+    for _ in range(30):
+        bin_.sees_tray("arriving", at_rest=True)
+    assert len(bin_.asked_for(Look)) == DecisionSection().frames_at_most
 
 
 def test_a_hand_that_pauses_is_looked_at_but_opens_nothing() -> None:
@@ -364,6 +372,18 @@ def test_a_stuck_button_opens_nothing_until_it_is_released_and_the_bin_sorts_on(
     bin_.lid_arrives()
     bin_.tell(Pressed(frozenset()))
     bin_.tell(Pressed(frozenset({"organic"})))
+    assert bin_.lids["organic"] == "opening"
+
+
+def test_a_button_that_is_pressed_while_another_lid_is_open_opens_its_own_in_turn() -> None:
+    bin_ = Bin()
+    bin_.drop(1)
+    bin_.lid_arrives()
+    bin_.tell(Pressed(frozenset({"organic"})))
+    bin_.sees_tray("empty")
+    bin_.wait(LIDS["recyclable"].hold_s)
+    assert bin_.lids == {"organic": "closed", "recyclable": "closing", "residual": "closed"}
+    bin_.lid_arrives()
     assert bin_.lids["organic"] == "opening"
 
 
