@@ -37,8 +37,6 @@ SESSION_S = 12 * 3600
 COOKIE_S = 365 * 24 * 3600
 """How long the language is kept, and the forms of a page that stays open are good: a kiosk's, for months."""
 COOKIE_UNTIL = datetime(9999, 12, 31, tzinfo=UTC)
-KEPT_AT_LOGIN = ("language", "csrf_token")
-"""The token, so that forms which other tabs have open stay good."""
 
 owner = Blueprint("owner", __name__)
 _P = ParamSpec("_P")
@@ -172,7 +170,7 @@ def is_owner() -> bool:
     if mark is None or not 0 <= age_s < SESSION_S:
         return False
     try:
-        return password().is_set() and secrets.compare_digest(mark, password().mark())
+        return secrets.compare_digest(mark, password().mark())
     except PageError:
         return False
 
@@ -206,9 +204,6 @@ def login() -> ResponseReturnValue:
         flash(_("This is not the password."), "wrong")
         return render_template("login.html", has_password=password().is_set()), 403
     limits.forgive(client)
-    kept = {name: session[name] for name in KEPT_AT_LOGIN if name in session}
-    session.clear()
-    session.update(kept)
     session.permanent = True
     session["owner"], session["since_s"] = password().mark(), the_bin().clock.wall()
     return redirect(url_for(_page_after_login()))
