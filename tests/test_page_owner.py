@@ -333,6 +333,11 @@ def test_a_script_is_asked_for_at_each_visit_and_sent_when_it_has_changed(client
     assert (again.status_code, again.data) == (304, b"")
 
 
+def test_an_answer_that_is_late_brings_back_nothing_that_was_chosen_before(client: FlaskClient) -> None:
+    log_in(client)
+    assert "Set-Cookie" not in client.get("/health").headers
+
+
 def test_a_form_in_another_tab_is_still_good_after_the_login(client: FlaskClient) -> None:
     token = token_of(client, "/history")
     log_in(client)
