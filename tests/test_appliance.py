@@ -492,6 +492,13 @@ def test_a_fault_while_a_lid_moves_closes_it(tmp_path: Path, monkeypatch: pytest
         assert bench.faults[-1] == ("loop", True)
 
 
+def test_the_watchdog_hears_of_a_bin_that_is_well_for_as_long_as_frames_flow(tmp_path: Path) -> None:
+    with Bench(tmp_path) as bench:
+        bench.notes.clear()
+        bench.run(30)
+        assert len(bench.notes) >= 25
+
+
 def test_a_loop_that_fails_at_every_turn_does_not_tell_the_watchdog_that_all_is_well(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
