@@ -121,7 +121,6 @@ class Lid:
     def home(self, now_s: float) -> None:
         """Send the pulses of the closed position straight away: a lid that is closed does not stir."""
         self._is_known = True
-        self._last_deg = self.settings.closed_deg
         self._begin(self.settings.closed_deg, now_s)
         self._motion = Motion(self.settings.closed_deg, self.settings.closed_deg, now_s, HOMES_S - SETTLE_S)
         self.state = "closing"

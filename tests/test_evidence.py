@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -43,6 +45,15 @@ def test_frames_that_disagree_ask_for_another() -> None:
 def test_frames_that_speak_for_different_lids_ask_for_another_however_sure_each_is() -> None:
     assert decide([glass(0.62)], POLICY).compartment != decide([glass(0.62), glass(0.187)], POLICY).compartment
     assert JURY.verdict([glass(0.62), glass(0.187)], waited_s=0.1) is None
+
+
+def test_an_odd_frame_of_a_likely_thing_asks_for_another_before_anything_is_called_unknown() -> None:
+    known, odd = (Observation(CLASSES, np.array([0.99, 0.01], np.float32), energy) for energy in (0.0, -60.0))
+    jury = Jury(replace(POLICY, thresholds=Thresholds(confidence=0.6, energy=-20)), JURY.settings)
+    assert decide([known, odd], jury.policy).verdict == "unknown"
+    assert jury.verdict([known, odd], waited_s=0.1) is None
+    decision = jury.verdict([known, odd, known], waited_s=0.2)
+    assert decision is not None and decision.compartment == "recyclable"
 
 
 def test_frames_that_agree_in_their_doubt_end_the_wait() -> None:

@@ -313,6 +313,13 @@ def test_letting_go_twice_is_fine() -> None:
     lid.release()
 
 
+def test_pins_that_were_let_go_are_free_for_another() -> None:
+    pins = mock_pins()
+    lid = make_lid(pins, switch_pin=SWITCH, button_pin=BUTTON)
+    lid.release()
+    make_lid(pins, switch_pin=SWITCH, button_pin=BUTTON).release()
+
+
 def _refuse_to_stop(pin: MockPWMPin, frequency_hz: float | None) -> None:
     if frequency_hz is None:
         _refuse()
