@@ -268,6 +268,16 @@ def test_a_lid_that_was_not_yet_sent_home_is_sent_on_the_way_out() -> None:
         assert lid.state == "closed" and 1.5 in pulses_ms(pins, 12)
 
 
+def test_a_lid_that_is_closed_does_not_stir_on_the_way_out() -> None:
+    pins, clock = mock_pins(), ManualClock()
+    with make_lid(pins) as lid:
+        lid.home(clock.now())
+        run(lid, clock)
+        before = pulses_ms(pins)
+        close_all([lid], clock, within_s=0.8)
+        assert pulses_ms(pins) == before
+
+
 def test_a_mock_lid_presses_its_switch_while_it_is_closed_as_a_real_one_does() -> None:
     settings, clock = CompartmentSection(servo_pin=SERVO, switch_pin=SWITCH, closed_deg=-45), ManualClock()
     with open_pins("mock", [settings]) as pins, Lid("organic", settings, pins) as lid:
