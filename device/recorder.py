@@ -62,7 +62,6 @@ class Recorder:
         picture: Callable[[int], NDArray[np.uint8] | None] | None = None,
     ) -> None:
         self._journal = journal
-        self._events = events
         self._subscription = events.subscribe(4 * WAITING_AT_MOST)
         self._clock = clock
         self._picture = picture
@@ -101,7 +100,6 @@ class Recorder:
             self.turn(LISTENS_S)
         self._tries_at_s = self._clock.now()
         self.turn(0.0, is_last=True)
-        self._events.unsubscribe(self._subscription)
         self._journal.close()
 
     def turn(self, timeout_s: float, is_last: bool = False) -> None:

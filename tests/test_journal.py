@@ -250,6 +250,18 @@ def test_a_disk_that_failed_is_tried_again_after_a_while_and_not_at_each_turn(tm
     assert recorder.fault is None
 
 
+def test_what_waits_for_a_disk_that_came_back_is_written_at_the_end_before_its_next_try_is_due(tmp_path: Path) -> None:
+    (tmp_path / "card").write_text("a file where the folder should be")
+    journal, events = Journal(tmp_path / "card" / "journal.db"), EventBus()
+    with Recorder(journal, events, ManualClock()) as recorder:
+        events.publish(_decision(1))
+        while recorder.fault is None:
+            time.sleep(0.01)
+        (tmp_path / "card").unlink()
+    recorder._thread.join()
+    assert len(journal.drops(Search(), 10)) == 1
+
+
 def test_a_history_that_breaks_while_the_bin_runs_is_set_aside(journal: Journal) -> None:
     recorder = Recorder(journal, EventBus(), ManualClock())
     recorder.write()
