@@ -731,6 +731,15 @@ def test_a_dead_camera_blinks_the_fault_s_led_and_beeps_three_times(tmp_path: Pa
         assert _levels(bench, LIT.lights.buzzer_pin) == [0, 1, 0, 1, 0, 1, 0]
 
 
+def test_a_fault_of_each_turn_beeps_three_times_and_not_without_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Bench(tmp_path, LIT) as bench:
+        monkeypatch.setattr(PacedWatch, "latest", _fail("the driver is mad"))
+        bench.run(10)
+        assert _levels(bench, LIT.lights.buzzer_pin) == [0, 1, 0, 1, 0, 1, 0]
+
+
 def test_what_the_bin_does_not_know_lights_the_led_of_doubt_and_beeps_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -174,6 +174,23 @@ def test_a_lost_camera_is_tried_again_later_and_later_but_for_ever() -> None:
     assert np.allclose(waits[6:], SETTINGS.reopen_at_most_s, atol=0.01) and len(waits) > 15
 
 
+def test_a_camera_that_is_away_for_days_is_still_tried_once_a_minute() -> None:
+    health = CameraHealth(SETTINGS, now_s=0.0)
+    for _ in range(5000):
+        health.failed("gone", 100.0)
+    assert health.reopen_at_s == 100.0 + SETTINGS.reopen_at_most_s
+
+
+def test_a_lost_camera_is_let_go_before_it_is_opened_again() -> None:
+    clock = ManualClock()
+    tray, watch = watched(clock)
+    closed: list[float] = []
+    tray.close = lambda: closed.append(clock.now())  # type: ignore[method-assign]
+    tray.fail("gone", 5)
+    run(watch, clock, 1)
+    assert len(closed) == 1
+
+
 def test_a_camera_that_freezes_anew_each_time_it_is_opened_stays_out_of_order() -> None:
     clock = ManualClock()
 
