@@ -14,6 +14,7 @@ import pytest
 hypothesis.settings.register_profile("pilah", deadline=None)  # how busy the machine is says nothing about the code
 hypothesis.settings.load_profile("pilah")
 
+LONGEST = ("test_training_make.py", "test_training_runs.py")
 MISSING = "could not import"
 """Why a test may skip at home, but not where `PILAH_ALL` is set, as `.ci/run` does under CI, which installs all."""
 
@@ -35,8 +36,8 @@ def threads_take_turns_as_before() -> Iterator[None]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The file that takes longest goes first, or one process would still be at it when the others have nothing left."""
-    items.sort(key=lambda item: item.path.name != "test_training_make.py")
+    """The files that take longest go first, or one process would still be at it when the others have nothing left."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
 
 
 @pytest.hookimpl(wrapper=True)
