@@ -82,25 +82,28 @@ def _upper(counts: NDArray[np.int64], method: Method) -> NDArray[np.float64]:
     """The upper end for (C, BINS) counts, (C,)."""
     if method == "min-max":
         return np.ones(len(counts))
-    if method == "entropy":
-        entropies = _entropy(counts).cumsum(axis=1)
-        losses = np.stack([_divergence(counts, entropies, sixteenths) for sixteenths in range(8, 17)])
-        return np.asarray((8 + losses.round(12).argmin(axis=0)) / 16)  # the least of ends that are alike
     cumulative = counts.cumsum(axis=1)
+    if method == "entropy":
+        used, entropies = (counts > 0).cumsum(axis=1), _entropy(counts).cumsum(axis=1)
+        losses = np.stack([_divergence(cumulative, used, entropies, sixteenths) for sixteenths in range(8, 17)])
+        return np.asarray((8 + losses.round(12).argmin(axis=0)) / 16)  # the least of ends that are alike
     reached = cumulative >= _KEPT[method] * cumulative[:, -1:]
     return np.asarray((1 + reached.argmax(axis=1)) / BINS)
 
 
-def _divergence(counts: NDArray[np.int64], entropies: NDArray[np.float64], sixteenths: int) -> NDArray[np.float64]:
+def _divergence(
+    cumulative: NDArray[np.int64], used: NDArray[np.int64], entropies: NDArray[np.float64], sixteenths: int
+) -> NDArray[np.float64]:
     """Kullback-Leibler divergence of the rounded distribution from the true one, (C,), where the rest saturates.
 
-    Rounding spreads what a level holds evenly over those of its bins that hold anything. `entropies`: (C, BINS), those
-    of each bin and all before it.
+    Rounding spreads what a level holds evenly over those of its bins that hold anything. All are (C, BINS), of each bin
+    and all before it: how much they hold, how many hold anything, their entropies.
     """
     end = sixteenths * LEVELS
-    levels = counts[:, :end].reshape(len(counts), LEVELS, sixteenths)
-    held, last, saturated = levels.sum(axis=2), counts[:, end - 1], counts[:, end:].sum(axis=1)
-    spread = held / np.maximum(np.count_nonzero(levels, axis=2), 1)
+    held, bins = (np.diff(sums[:, sixteenths - 1 : end : sixteenths], prepend=0) for sums in (cumulative, used))
+    last = cumulative[:, end - 1] - cumulative[:, end - 2]
+    saturated = cumulative[:, -1] - cumulative[:, end - 1]
+    spread = held / np.maximum(bins, 1)
     true, rounded = np.maximum(held.sum(axis=1) + saturated, 1), np.maximum(held.sum(axis=1), 1)
     told = np.log(np.maximum(spread / rounded[:, None], 1e-12))
     told_of_last = np.where(last > 0, told[:, -1], np.log(1e-12))
