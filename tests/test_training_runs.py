@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import random
 import shutil
 import signal
@@ -13,6 +14,7 @@ import sys
 import time
 import zipfile
 from dataclasses import replace
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from urllib.error import URLError
 
@@ -31,6 +33,7 @@ import training.pace  # noqa: E402
 from device.errors import PilahError  # noqa: E402
 from export.bundle import Limits, export_bundle  # noqa: E402
 from tests.drawn import a_picture, save  # noqa: E402
+from tests.trainings import start  # noqa: E402
 from training.__main__ import main as training_command  # noqa: E402
 from training.errors import CheckpointError, DataError  # noqa: E402
 from training.files import write_checkpoint  # noqa: E402
@@ -53,17 +56,15 @@ def prepared(root: Path, *runs: str) -> list[str]:
     for run in runs:
         save_split(Split(tuple(photos), (), 0), root / run / "split.json")
     (root / "data.toml").write_text('[[source]]\nname = "street"\npath = "street"\nlicence = "CC0"\n')
+    return where_in(root)
+
+
+def where_in(root: Path) -> list[str]:
     return ["--data", str(root / "data"), "--description", str(root / "data.toml")]
 
 
 def fast(run: Path, where: list[str]) -> list[str]:
     return ["train", *where, "--run", str(run), "--recipe", "fast", "--start", "random", "--workers", "0"]
-
-
-def start(run: Path, where: list[str], *launcher: str) -> subprocess.Popen[str]:
-    """`launcher`: what stands between `python -m` and `training`."""
-    command = [sys.executable, "-m", *launcher, "training", *fast(run, where)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
 def in_process(*command: str) -> Result:
@@ -78,38 +79,49 @@ def losses(run: Path) -> list[tuple[int, float]]:
     return [(row["epoch"], row["loss"]) for row in map(json.loads, (run / "log.jsonl").read_text().splitlines())]
 
 
-def has_begun(training: subprocess.Popen[str], run: Path) -> bool:
+@pytest.fixture(scope="module")
+def once_trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder in which one training of `run` was begun and came to its end."""
+    root = tmp_path_factory.mktemp("trained")
+    assert in_process(*fast(root / "run", prepared(root, "run"))).exit_code == 0
+    return root
+
+
+@pytest.fixture
+def trained(once_trained: Path, tmp_path: Path) -> tuple[list[str], Path]:
+    """The options that name the data of a finished training, and the run's folder, a copy to do with as one likes."""
+    shutil.copytree(once_trained, tmp_path, dirs_exist_ok=True)
+    return where_in(tmp_path), tmp_path / "run"
+
+
+def has_begun(training: BaseProcess, run: Path) -> bool:
     """Wait for the first file of a training."""
-    while training.poll() is None:
+    while training.is_alive():
         if (run / "tensorboard").exists():
             return True
-        try:
-            training.wait(timeout=0.02)
-        except subprocess.TimeoutExpired:
-            continue
+        training.join(0.02)
     return False
 
 
 @pytest.mark.timeout(900)
 def test_a_training_killed_at_a_random_moment_ends_with_the_same_model_and_one_log(tmp_path: Path) -> None:
-    where = prepared(tmp_path, "whole", "killed")
-    whole = start(tmp_path / "whole", where)
-    assert has_begun(whole, tmp_path / "whole")
+    where, said = prepared(tmp_path, "whole", "killed"), tmp_path / "said"
+    whole = start(fast(tmp_path / "whole", where), said)
+    assert has_begun(whole, tmp_path / "whole"), said.read_text()
     began = time.monotonic()
-    assert whole.wait() == 0, whole.communicate()[0]
+    whole.join()
+    assert whole.exitcode == 0, said.read_text()
     lasts_s = time.monotonic() - began
 
-    killed = start(tmp_path / "killed", where)
-    assert has_begun(killed, tmp_path / "killed")
+    killed = start(fast(tmp_path / "killed", where), said)
+    assert has_begun(killed, tmp_path / "killed"), said.read_text()
     moment_s = random.uniform(0, lasts_s)
-    try:
-        killed.wait(timeout=moment_s)
-    except subprocess.TimeoutExpired:
-        killed.kill()
-        killed.wait()
-    resumed = start(tmp_path / "killed", where)
-    said = resumed.communicate()[0]
-    assert resumed.returncode == 0, f"killed after {moment_s:.2f} s: {said}"
+    killed.join(moment_s)
+    killed.kill()
+    killed.join()
+    resumed = start(fast(tmp_path / "killed", where), said)
+    resumed.join()
+    assert resumed.exitcode == 0, f"killed after {moment_s:.2f} s: {said.read_text()}"
 
     one, other = weights(tmp_path / "whole"), weights(tmp_path / "killed")
     assert all(torch.equal(one[key], other[key]) for key in one), f"killed after {moment_s:.2f} s"
@@ -120,10 +132,10 @@ def test_a_training_killed_at_a_random_moment_ends_with_the_same_model_and_one_l
 @pytest.mark.timeout(900)
 def test_a_second_training_in_the_same_folder_is_refused_while_the_first_one_lives(tmp_path: Path) -> None:
     where, run = prepared(tmp_path, "run"), tmp_path / "run"
-    first = start(run, where)
+    first = start(fast(run, where), tmp_path / "said")
     assert has_begun(first, run)
-    first.send_signal(signal.SIGSTOP)
     try:
+        os.kill(first.pid, signal.SIGSTOP)
         second = in_process(*fast(run, where))
         assert isinstance(second.exception, DataError)
         assert f"Process {first.pid} trains in {run} already: wait for its end, or stop it first." == str(
@@ -131,7 +143,7 @@ def test_a_second_training_in_the_same_folder_is_refused_while_the_first_one_liv
         )
     finally:
         first.kill()
-        first.wait()
+        first.join()
     assert in_process(*fast(run, where)).exit_code == 0, "it goes on at once"
     assert [epoch for epoch, _ in losses(run)] == [1, 2]
 
@@ -139,10 +151,10 @@ def test_a_second_training_in_the_same_folder_is_refused_while_the_first_one_liv
 @pytest.mark.timeout(900)
 def test_two_processes_train_one_model_together(tmp_path: Path) -> None:
     where = prepared(tmp_path, "two")
-    together = start(
-        tmp_path / "two", where, "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "--"
-    )
-    said = together.communicate()[0]
+    launcher = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "--"]
+    command = [sys.executable, "-m", *launcher, "training", *fast(tmp_path / "two", where)]
+    together = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    said = together.stdout
     assert together.returncode == 0, said
     assert [epoch for epoch, _ in losses(tmp_path / "two")] == [1, 2]
     assert weights(tmp_path / "two")
@@ -167,9 +179,10 @@ def test_a_full_disk_is_told_and_nothing_that_was_saved_is_lost(
     in_process(*fast(run, where))
     earlier = {name: (run / name).read_bytes() for name in ("model.pt", "last.pt")}
     (run / "model.pt.part").symlink_to("/dev/full")
-    full = start(run, where)
-    said = full.communicate()[0].splitlines()
-    assert full.returncode == 1
+    full = start(fast(run, where), tmp_path / "said")
+    full.join()
+    said = (tmp_path / "said").read_text().splitlines()
+    assert full.exitcode == 1
     assert said[-1].startswith("training: No space left on device") and said[-1].endswith(
         "nothing that was saved is lost."
     )
@@ -177,9 +190,8 @@ def test_a_full_disk_is_told_and_nothing_that_was_saved_is_lost(
     assert {name: (run / name).read_bytes() for name in earlier} == earlier
 
 
-def test_a_run_is_not_mixed_with_another_recipe_and_restart_keeps_its_files(tmp_path: Path) -> None:
-    where, run = prepared(tmp_path, "run"), tmp_path / "run"
-    assert in_process(*fast(run, where)).exit_code == 0
+def test_a_run_is_not_mixed_with_another_recipe_and_restart_keeps_its_files(trained: tuple[list[str], Path]) -> None:
+    where, run = trained
     earlier = (run / "model.pt").read_bytes()
     (run / "best.json").write_text(json.dumps({"values": {"learning_rate": 1e-4}}))
     tuned = [*fast(run, where), "--tuned", str(run / "best.json"), "--seed", "3"]
@@ -201,10 +213,11 @@ def test_a_run_is_not_mixed_with_another_recipe_and_restart_keeps_its_files(tmp_
     assert (run / "earlier-model.pt").read_bytes() == earlier
 
 
-def test_a_run_does_not_go_on_from_another_start_beside_another_teacher_or_with_other_weights(tmp_path: Path) -> None:
-    where, run = prepared(tmp_path, "run", "other"), tmp_path / "run"
-    assert in_process(*fast(tmp_path / "other", where)).exit_code == 0
-    model = tmp_path / "other" / "model.pt"
+def test_a_run_does_not_go_on_from_another_start_beside_another_teacher_or_with_other_weights(
+    once_trained: Path, tmp_path: Path
+) -> None:
+    where, run, model = prepared(tmp_path, "run"), tmp_path / "run", tmp_path / "other" / "model.pt"
+    shutil.copytree(once_trained / "run", model.parent)
     shutil.copy(model, tmp_path / "beside.pt")
     (tmp_path / "best.json").write_text(json.dumps({"values": {"distillation": 0.5}}))
     taught = ["--tuned", str(tmp_path / "best.json"), "--co-teacher", str(tmp_path / "beside.pt")]
@@ -234,9 +247,8 @@ def test_a_run_does_not_go_on_from_another_start_beside_another_teacher_or_with_
     assert in_process(*command).exit_code == 0, "one that does not say goes on"
 
 
-def test_a_finished_model_is_kept_when_its_training_cannot_go_on(tmp_path: Path) -> None:
-    where, run = prepared(tmp_path, "run"), tmp_path / "run"
-    assert in_process(*fast(run, where)).exit_code == 0
+def test_a_finished_model_is_kept_when_its_training_cannot_go_on(trained: tuple[list[str], Path]) -> None:
+    where, run = trained
     finished = {name: (run / name).read_bytes() for name in ("model.pt", "log.jsonl")}
     (run / "last.pt").unlink()
     assert in_process(*fast(run, where), "--seed", "9").exit_code == 0
@@ -256,9 +268,8 @@ def test_a_model_that_no_training_here_made_is_kept_with_what_was_measured_of_it
     }
 
 
-def test_a_training_does_not_go_on_with_another_split(tmp_path: Path) -> None:
-    where, run = prepared(tmp_path, "run"), tmp_path / "run"
-    assert in_process(*fast(run, where)).exit_code == 0
+def test_a_training_does_not_go_on_with_another_split(trained: tuple[list[str], Path]) -> None:
+    where, run = trained
     split = load_split(run / "split.json")
     swapped = [replace(photo, part="val" if photo.part == "train" else "train") for photo in split.photos]
     save_split(replace(split, photos=tuple(swapped)), run / "split.json")
@@ -352,9 +363,8 @@ def test_a_start_that_is_missing_is_told_before_the_earlier_training_is_set_asid
     assert (run / "model.pt").read_bytes() == b"the earlier one"
 
 
-def test_a_model_is_not_measured_on_photos_that_it_learnt_from(tmp_path: Path) -> None:
-    where, run = prepared(tmp_path, "run"), tmp_path / "run"
-    assert in_process(*fast(run, where)).exit_code == 0
+def test_a_model_is_not_measured_on_photos_that_it_learnt_from(trained: tuple[list[str], Path]) -> None:
+    _, run = trained
     measured(run)
     split = load_split(run / "split.json")
     swapped = [replace(photo, part="val" if photo.part == "train" else "train") for photo in split.photos]
@@ -369,9 +379,8 @@ def test_a_model_is_not_measured_on_photos_that_it_learnt_from(tmp_path: Path) -
     assert in_process("evaluate", "--run", str(run)).exit_code == 0, "one that does not say is measured"
 
 
-def test_what_was_measured_of_another_model_is_not_told_of_this_one(tmp_path: Path) -> None:
-    where, run = prepared(tmp_path, "run"), tmp_path / "run"
-    assert in_process(*fast(run, where)).exit_code == 0
+def test_what_was_measured_of_another_model_is_not_told_of_this_one(trained: tuple[list[str], Path]) -> None:
+    _, run = trained
     measured(run)
     assert in_process("report", "--run", str(run)).exit_code == 0
     write_checkpoint(run / "model.pt", {**load_checkpoint(run / "model.pt"), "epoch": 3})
