@@ -122,7 +122,7 @@ class Background:
         expected = np.minimum(_logarithms_of(lit), _BRIGHTEST)
         rest = picture - expected
         noise = self._bounded(_noise(rest[::SPARSE, ::SPARSE]))
-        self._mask = _outlined(rest, noise)
+        self._mask = _outlined(rest, expected, noise)
         area = cv2.countNonZero(self._mask) / (WIDTH * HEIGHT)
         if area == 0 or area < self._smallest_area:
             self._noise += (noise - self._noise) / 10
@@ -143,10 +143,11 @@ class Background:
         change = np.asarray(cv2.blur(picture - last, (3, 3)), np.float32)
         sparse = change[::SPARSE, ::SPARSE].reshape(-1, 3)
         light = np.median(sparse, axis=0)
-        moves = max(MOVES, NOISES * self._bounded(_noise(sparse - light)))
+        noise = self._bounded(_noise(sparse - light))
         # NumPy takes three numbers from each pixel much more slowly than a row from each row.
         rest = change.reshape(HEIGHT, -1) - np.tile(light, WIDTH)
-        return float(np.count_nonzero(_largest(np.abs(rest).reshape(change.shape)) > moves)) / (WIDTH * HEIGHT)
+        moves = _exceeds(np.abs(rest).reshape(change.shape), MOVES, noise, picture)
+        return cv2.countNonZero(moves) / (WIDTH * HEIGHT)
 
     def _bounded(self, noise: float) -> float:
         """Noise grows when a lamp goes out, but what is many times noisier than the tray is a thing with a pattern."""
@@ -211,9 +212,9 @@ def covers(box: FractionBox) -> bool:
     return box[2] >= 0.85 and box[3] >= 0.85
 
 
-def _outlined(rest: Floats, noise: float) -> Mask:
+def _outlined(rest: Floats, expected: Floats, noise: float) -> Mask:
     """The parts of what is left of a picture, once tray and light are taken away, that have outlines."""
-    differs = (_largest(np.abs(rest)) > max(DIFFERS, NOISES * noise)).astype(np.uint8)
+    differs = _exceeds(np.abs(rest), DIFFERS, noise, expected)
     if not differs.any():
         return differs
     steps = np.zeros((HEIGHT, WIDTH), bool)
@@ -225,6 +226,18 @@ def _outlined(rest: Floats, noise: float) -> Mask:
     is_thing = (outlines > OUTLINED * around) & (sizes[:, cv2.CC_STAT_AREA] >= 6)
     is_thing[0] = False
     return np.asarray(is_thing[labels], np.uint8)
+
+
+def _exceeds(change: Floats, least: float, noise: float, picture: Floats) -> Mask:
+    """Where any colour of `picture` changes by more than `least`, and by more than noise.
+
+    A sensor's noise is about as strong in the dark as in the light, so its logarithm is larger there.
+    """
+    exceeds = _largest(change) > least
+    if exceeds.any():
+        darker = np.asarray(cv2.exp(np.median(picture[::SPARSE, ::SPARSE]) - picture), np.float32)
+        exceeds &= _largest(change - darker * np.float32(NOISES * noise)) > 0
+    return np.asarray(exceeds, np.uint8)
 
 
 def _steps(picture: Floats) -> Floats:

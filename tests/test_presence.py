@@ -293,6 +293,35 @@ def test_a_picture_that_is_noisy_from_the_start_shows_an_empty_tray_and_what_lie
     assert states(38, 6, 4, with_thing=True)[-1] == "still"
 
 
+def in_noise(picture: Pixels, deviation: float, chance: np.random.Generator) -> Pixels:
+    return np.clip(picture + chance.normal(0, deviation, picture.shape), 0, 255).astype(np.uint8)
+
+
+def test_a_black_thing_on_a_bright_tray_is_seen_to_lie_still_in_a_noisy_picture() -> None:
+    chance, presence = np.random.default_rng(0), Presence(SETTINGS, WHOLE)
+    picture = np.full((480, 640, 3), 170, np.uint8)
+
+    for number in range(40):
+        if number == 20:
+            picture[160:300, 240:440] = 8
+        sighting = presence.update(Frame(in_noise(picture, 7, chance), number * FRAME_S))
+
+    assert sighting.state == "still" and sighting.object_id == 1
+
+
+@pytest.mark.parametrize(("level", "deviation"), [(0, 3), (10, 3), (25, 5)])
+def test_noise_on_the_black_parts_of_an_empty_tray_opens_nothing(level: int, deviation: float) -> None:
+    chance, presence = np.random.default_rng(0), Presence(SETTINGS, WHOLE)
+    picture = np.full((480, 640, 3), 170, np.uint8)
+    picture[:, :90] = picture[400:, 300:] = level
+
+    states = {
+        presence.update(Frame(in_noise(picture, deviation, chance), number * FRAME_S)).state for number in range(60)
+    }
+
+    assert states == {"empty"}
+
+
 def beside_the_floor(level: float, light: float, chance: np.random.Generator, with_thing: bool = False) -> Pixels:
     """A tray of `level` with much darker floor at two of its sides: (240, 320, 3) uint8."""
     picture = np.full((240, 320, 3), level)
