@@ -146,6 +146,16 @@ def _lid_box(visitor: Visitor) -> float:
     return height
 
 
+def test_who_hears_nothing_from_the_bin_is_told_that_the_connection_is_lost(chromium: Any, server: PageServer) -> None:
+    visitor = Visitor(chromium, server.url, PHONE, service_workers="block")
+    visitor.tab.route("**/events", lambda route: None)  # as in a network that is gone: not even refused
+    visitor.tab.clock.install()
+    visitor.tab.goto("/now")
+    visitor.tab.clock.run_for(26_000)
+    visitor.tab.get_by_text("The connection to the bin is lost.").wait_for()
+    visitor.tab.context.close()
+
+
 def test_a_kiosk_shows_the_new_lids_after_the_bin_has_started_anew_with_others(chromium: Any, bin_: Bin) -> None:
     with PageServer(create_app(bin_), "127.0.0.1", 0) as server:
         kiosk = Visitor(chromium, server.url, KIOSK)

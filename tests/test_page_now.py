@@ -99,6 +99,13 @@ def test_a_watcher_is_told_of_a_new_picture_of_the_tray(server: PageServer, appl
     watcher.leave()
 
 
+def test_a_watcher_of_a_bin_where_nothing_happens_hears_that_it_is_still_there(
+    server: PageServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("device.page.stream.SILENT_AT_MOST_S", 0.5)
+    Watcher(server).next("quiet")
+
+
 def test_one_watcher_too_many_is_told_to_come_back_and_can_ask_instead(server: PageServer) -> None:
     watchers = [Watcher(server) for _ in range(STREAMS_AT_MOST)]
     assert {watcher.response.status for watcher in watchers} == {200}

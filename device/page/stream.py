@@ -19,7 +19,7 @@ EVENTS_WAIT_AT_MOST = 64
 LOOKS_EVERY_S = 0.5
 """How often a watcher is shown a new picture."""
 SILENT_AT_MOST_S = 10.0
-"""After so long without news a comment is sent, so that a watcher who left is noticed."""
+"""After so long without news that is told: it shows who has left, and shows a watcher that the bin has not."""
 PICTURE_WIDTH = 640
 PICTURE_QUALITY = 80
 PICTURES_EVERY_S = 0.25
@@ -103,7 +103,7 @@ class Broadcast:
                 news.insert(0, picture[1])
             silent_s = 0.0 if news else silent_s + LOOKS_EVERY_S
             if silent_s >= SILENT_AT_MOST_S:
-                silent_s, news = 0.0, [b":\n\n"]
+                silent_s, news = 0.0, [_data({"event": "quiet"})]
             if news:
                 yield b"".join(news)
 
