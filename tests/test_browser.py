@@ -446,6 +446,25 @@ def test_a_screen_reader_without_a_place_in_the_stream_hears_each_thing_once(
     assert owner.tab.evaluate("said") == ["Thank you!"]
 
 
+@pytest.mark.parametrize("path", ["/now", "/health"])
+def test_a_screen_reader_tells_a_fault_once_however_often_the_bin_says_how_it_is(
+    no_stream_place: None, owner: Visitor, bin_: Bin, path: str
+) -> None:
+    owner.tab.goto(path)
+    owner.tab.evaluate(COUNTS_WHAT_IS_SAID)
+    bin_.appliance.tell(FaultEvent(time.time(), "lid organic", "The lid organic is stuck."))
+    owner.tab.get_by_text("The lid organic is stuck.").wait_for()
+    for _ in range(2):
+        with owner.tab.expect_response("**/api/now"):
+            pass
+    assert owner.tab.evaluate("said") == ["The lid organic is stuck."]
+
+
+def test_a_screen_reader_listens_for_the_first_drop_before_it_is_there(visitor: Visitor) -> None:
+    visitor.tab.goto("/now")
+    assert visitor.tab.locator("[aria-live]", has=visitor.tab.locator("#decision")).is_visible()
+
+
 def test_every_page_fits_its_screen_in_both_languages(visitor: Visitor) -> None:
     visitor.log_in()
     for language in ("English", "Bahasa Indonesia"):

@@ -7,11 +7,11 @@ const lids = document.getElementById("lids");
 const faults = new Map();
 let switchedMs = -Infinity;
 
-function heed(event) {
+function heed(event, isNews = true) {
   if (event.event === "snapshot") {
     faults.clear();
+    for (const one of event.events) heed(one, false);
     tellFaults();
-    event.events.forEach(heed);
   } else if (event.event === "state") {
     const isMaintenance = event.state === "maintenance";
     if (isMaintenance !== (lids.dataset.state === "maintenance")) switchedMs = performance.now();
@@ -26,7 +26,7 @@ function heed(event) {
   } else if (event.event === "fault") {
     if (event.is_over) faults.delete(event.part);
     else faults.set(event.part, event.message);
-    tellFaults();
+    if (isNews) tellFaults();
   }
 }
 

@@ -19,8 +19,8 @@ const classOf = (name) => [...(drawnLidOf(name)?.classList ?? [])].find((one) =>
 const follow = {
   snapshot({ events, isAsked }) {
     faults.clear();
-    drawFaults();
     for (const event of events) hear(event, false);
+    drawFaults();
     if (isAsked) askForTray();
   },
   start(event) {
@@ -62,10 +62,10 @@ const follow = {
     $("doubt").textContent = event.verdict === "sure" ? "" : words[event.verdict];
     drawBars($("bars"), event.probabilities ?? {}, 4);
   },
-  fault(event) {
+  fault(event, isNews) {
     if (event.is_over) faults.delete(event.part);
     else faults.set(event.part, event.message);
-    drawFaults();
+    if (isNews) drawFaults();
   },
   frame(event) {
     newest = event.picture;

@@ -24,9 +24,13 @@ export async function correct(form, button, address, sent) {
   for (const one of form.querySelectorAll("button")) one.setAttribute("aria-pressed", String(isSaved && one === button));
 }
 
-/** The faults that hold, part → sentence. */
+/** The faults that hold, part → sentence; one that stands there already is not written, and so not read aloud, again. */
 export function listFaults(list, faults) {
-  list.replaceChildren(...[...faults.values()].map((message) => {
+  const messages = new Set(faults.values());
+  for (const item of [...list.children]) {
+    if (!messages.delete(item.textContent)) item.remove();
+  }
+  list.append(...[...messages].map((message) => {
     const item = document.createElement("li");
     item.className = "notice wrong";
     item.lang = "en";
