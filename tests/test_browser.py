@@ -586,6 +586,18 @@ def test_the_page_is_installed_and_says_so_when_the_bin_is_out_of_reach(chromium
     context.close()
 
 
+def test_a_kiosk_that_is_on_before_the_bin_shows_it_once_it_answers(chromium: Any, server: PageServer) -> None:
+    kiosk = Visitor(chromium, server.url, KIOSK)
+    kiosk.tab.goto("/ask")
+    kiosk.tab.evaluate("navigator.serviceWorker.ready.then(() => true)")
+    kiosk.tab.context.set_offline(True)
+    kiosk.tab.goto("/now")
+    kiosk.tab.get_by_role("heading", name="The bin cannot be reached").wait_for()
+    kiosk.tab.context.set_offline(False)
+    kiosk.tab.get_by_text("Ready. Lay something on the tray.").wait_for()
+    kiosk.tab.context.close()
+
+
 def test_a_resident_reads_in_the_language_of_now_that_the_bin_is_out_of_reach(
     chromium: Any, server: PageServer
 ) -> None:

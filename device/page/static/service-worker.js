@@ -5,7 +5,7 @@ const OFFLINE = "/offline";
 const keepOffline = () => caches.open(CACHE).then((cache) => cache.add(OFFLINE));
 
 self.addEventListener("install", (event) => {
-  event.waitUntil(caches.open(CACHE).then((cache) => cache.addAll([OFFLINE, "/static/style.css", "/static/icons/pilah.svg", "/static/vendor/lucide.svg", "/static/vendor/plus-jakarta-sans-latin-wght-normal.woff2"])));
+  event.waitUntil(caches.open(CACHE).then((cache) => cache.addAll([OFFLINE, "/static/offline.js", "/static/style.css", "/static/icons/pilah.svg", "/static/vendor/lucide.svg", "/static/vendor/plus-jakarta-sans-latin-wght-normal.woff2"])));
   self.skipWaiting();
 });
 
