@@ -540,6 +540,24 @@ def test_every_page_fits_the_phone_of_who_reads_letters_twice_as_large(
     reader.tab.context.close()
 
 
+@pytest.mark.parametrize(
+    "chosen", [".pages [aria-current]", ".languages [aria-pressed=true]", ".leds .lit .lamp", ".bars .fill"]
+)
+def test_who_reads_in_high_contrast_sees_what_is_chosen(
+    chromium: Any, server: PageServer, bin_: Bin, chosen: str
+) -> None:
+    tab = chromium.new_page(forced_colors="active", base_url=server.url)
+    bin_.appliance.tell(SignalEvent(time.time(), "thinking"))
+    bin_.appliance.tell(DecisionEvent(1.0, 1, "organic", "organic", 0.9, "sure", 3, 400.0, {"organic": 0.9}))
+    tab.goto("/now")
+    tab.locator(chosen).first.wait_for()
+    colours = [
+        tab.locator(one).first.evaluate("one => getComputedStyle(one).backgroundColor") for one in (chosen, "body")
+    ]
+    assert len(set(colours)) == 2
+    tab.close()
+
+
 def test_axe_finds_no_serious_violation_on_any_page_light_or_dark(chromium: Any, server: PageServer) -> None:
     for size in (PHONE, KIOSK):
         visitor = Visitor(chromium, server.url, size)
