@@ -40,6 +40,11 @@ STICKS_OUT = """[...document.querySelectorAll(".card *")].filter((one) => {
     const edge = one.closest(".card").getBoundingClientRect().right;
     return one.getBoundingClientRect().right > edge && !one.closest(".scroll, .out-of-sight");
 }).map((one) => one.outerHTML.slice(0, 80))"""
+LINES_OF_EACH = """all => all.map((one) => {
+    const range = document.createRange();
+    range.selectNodeContents(one);
+    return range.getClientRects().length;
+})"""
 PAGES_OUT_OF_SIGHT = """[...document.querySelectorAll(".pages a")]
     .filter((one) => one.getBoundingClientRect().right > innerWidth).map((one) => one.textContent)"""
 OFFLINE_SPEAKS = """language => caches.match("/offline")
@@ -556,6 +561,18 @@ def test_who_reads_in_high_contrast_sees_what_is_chosen(
     ]
     assert len(set(colours)) == 2
     tab.close()
+
+
+def test_no_word_of_the_table_of_drops_is_broken_for_who_reads_letters_twice_as_large(
+    chromium: Any, server: PageServer
+) -> None:
+    reader = Visitor(chromium, server.url, PHONE)
+    settings = reader.tab.context.new_cdp_session(reader.tab)
+    settings.send("Page.setFontSizes", {"fontSizes": {"standard": 32}})
+    reader.tab.goto("/history")
+    lines = reader.tab.locator(".drops thead th").evaluate_all(LINES_OF_EACH)
+    assert lines == [1, 1, 1, 1, 1]
+    reader.tab.context.close()
 
 
 def test_axe_finds_no_serious_violation_on_any_page_light_or_dark(chromium: Any, server: PageServer) -> None:
