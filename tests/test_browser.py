@@ -402,6 +402,22 @@ def test_the_page_is_used_by_keyboard_alone(visitor: Visitor) -> None:
     assert visitor.tab.evaluate("document.activeElement.id") == "take"
 
 
+def test_an_owner_at_the_keyboard_types_the_password_again_where_they_are_told_that_it_was_wrong(
+    chromium: Any, server: PageServer
+) -> None:
+    owner = Visitor(chromium, server.url, KIOSK)
+    owner.tab.goto("/login")
+    owner.tab.keyboard.type("correct hose battery\n")
+    owner.tab.locator("#password[aria-invalid=true]:focus").wait_for()
+    told = owner.tab.evaluate(
+        "document.getElementById(document.activeElement.getAttribute('aria-describedby')).textContent"
+    )
+    assert told == "This is not the password."
+    owner.tab.keyboard.type(f"{PASSWORD}\n")
+    owner.tab.get_by_role("button", name="Log out").wait_for()
+    owner.tab.context.close()
+
+
 def test_no_field_that_the_keyboard_reaches_is_hidden_by_the_navigation(owner: Visitor) -> None:
     for key in ("Tab", "Shift+Tab"):
         for _ in range(60):
