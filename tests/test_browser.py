@@ -591,6 +591,18 @@ def test_no_word_of_the_table_of_drops_is_broken_for_who_reads_letters_twice_as_
     reader.tab.context.close()
 
 
+@pytest.mark.parametrize("size", [(320, 200), (667, 330)], ids=["enlarged four times", "small phone on its side"])
+def test_who_reads_further_on_a_low_screen_has_all_of_it_for_reading(
+    chromium: Any, server: PageServer, size: tuple[int, int]
+) -> None:
+    reader = Visitor(chromium, server.url, {"width": size[0], "height": size[1]})
+    reader.tab.goto("/history")
+    assert reader.tab.evaluate(PAGES_OUT_OF_SIGHT) == []
+    reader.tab.get_by_role("heading", name="Each drop").evaluate("heading => heading.scrollIntoView()")
+    assert reader.tab.locator(".pages").bounding_box()["y"] < 0
+    reader.tab.context.close()
+
+
 def test_axe_finds_no_serious_violation_on_any_page_light_or_dark(chromium: Any, server: PageServer) -> None:
     for size in (PHONE, KIOSK):
         visitor = Visitor(chromium, server.url, size)
