@@ -603,6 +603,19 @@ def test_who_reads_further_on_a_low_screen_has_all_of_it_for_reading(
     reader.tab.context.close()
 
 
+def test_the_last_days_of_the_chart_are_on_the_paper_too(chromium: Any, server: PageServer) -> None:
+    visitor = Visitor(chromium, server.url, KIOSK)
+    visitor.tab.add_init_script(
+        "ResizeObserver = class { observe() {} unobserve() {} disconnect() {} };"
+    )  # as for paper
+    visitor.tab.goto("/history")
+    visitor.tab.locator("#chart[width]").wait_for()
+    visitor.tab.emulate_media(media="print")
+    visitor.tab.set_viewport_size({"width": 700, "height": 1000})
+    assert visitor.tab.evaluate(STICKS_OUT) == []
+    visitor.tab.context.close()
+
+
 def test_axe_finds_no_serious_violation_on_any_page_light_or_dark(chromium: Any, server: PageServer) -> None:
     for size in (PHONE, KIOSK):
         visitor = Visitor(chromium, server.url, size)
