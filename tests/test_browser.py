@@ -291,6 +291,15 @@ def test_an_owner_at_health_sees_a_fault_come_and_go(owner: Visitor, bin_: Bin) 
     assert owner.tab.locator(".faults li").count() == 0
 
 
+def test_an_owner_at_health_does_not_read_that_a_bin_out_of_reach_is_in_order(owner: Visitor) -> None:
+    owner.tab.route("**/events", lambda route: route.abort())
+    owner.tab.goto("/health")
+    owner.tab.get_by_role("status").filter(has_text="The connection to the bin is lost.").wait_for()
+    assert not owner.tab.get_by_text("The bin is in order.").is_visible()
+    owner.tab.unroute("**/events")
+    owner.tab.get_by_text("The bin is in order.").wait_for()
+
+
 def test_an_owner_who_taps_twice_begins_maintenance_and_does_not_end_it_at_once(owner: Visitor, bin_: Bin) -> None:
     owner.tab.clock.install(time=0)
     owner.tab.goto("/health")

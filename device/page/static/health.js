@@ -32,11 +32,17 @@ function heed(event, isNews = true) {
 
 function tellFaults() {
   listFaults(document.getElementById("faults"), faults);
+  say(document.getElementById("connection"), "");
   document.getElementById("well").hidden = faults.size > 0;
 }
 
+function tellLost() {
+  say(document.getElementById("connection"), words.lost);
+  document.getElementById("well").hidden = true;
+}
+
 if (lids) {
-  watch(lids.dataset, heed);
+  watch(lids.dataset, heed, { lost: tellLost });
   const reload = () => location.reload();
   for (const form of lids.querySelectorAll("form.move")) {
     form.addEventListener("submit", (event) => {
