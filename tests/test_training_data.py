@@ -57,6 +57,18 @@ def test_a_fifth_of_each_class_is_held_out(tmp_path: Path) -> None:
     assert "glass" in table(split)
 
 
+def test_the_table_keeps_its_columns_apart_whatever_sources_and_materials_are_called(tmp_path: Path) -> None:
+    folder(tmp_path, "street", {"glass": 10, "bioplastic-cup-with-compost-logo": 10})
+    named = ONE.replace('name = "street"', 'name = "the canteen in spring"')
+    split = prepare(read_description(describe(tmp_path, named), tmp_path))
+    head, *rows = table(split).splitlines()
+    assert [row.split()[-4:] for row in rows[:2]] == [
+        ["bioplastic-cup-with-compost-logo", "8", "2", "0"],
+        ["glass", "8", "2", "0"],
+    ]
+    assert {len(row) for row in rows} == {len(head)}
+
+
 def test_a_smaller_share_is_held_out_of_a_larger_one(tmp_path: Path) -> None:
     folder(tmp_path, "street", {"glass": 20, "paper": 10})
     described, held = ["--data", str(tmp_path), "--description", str(describe(tmp_path, ONE))], {}
@@ -163,6 +175,14 @@ def test_what_training_cannot_read_is_left_out_and_hidden_folders_are_no_class(t
     assert (split.classes, len(split.photos)) == (("glass", "paper"), 11)
 
 
+def test_a_folder_with_an_accent_is_renamed_whether_a_mac_wrote_it_or_not(tmp_path: Path) -> None:
+    composed, apart = "caf\u00e9", "cafe\u0301"
+    for place, name, written in (("linux", composed, apart), ("mac", apart, composed)):
+        folder(tmp_path / place, "street", {name: 6, "paper": 6})
+        mapped = describe(tmp_path, ONE + f'classes = {{ "{written}" = "tins" }}\n')
+        assert prepare(read_description(mapped, tmp_path / place)).classes == ("paper", "tins")
+
+
 def test_what_is_rendered_joins_the_materials_that_own_photos_have_and_brings_no_others(tmp_path: Path) -> None:
     folder(tmp_path, "street", {"glass": 6, "kertas": 6})
     folder(tmp_path, "rendered", {"glass": 3, "metal": 3, "paper": 3}, first_seed=100)
@@ -186,6 +206,16 @@ def test_whatever_lies_in_a_class_folder_is_read_or_named(tmp_path: Path) -> Non
     split = prepare(read_description(describe(tmp_path, ONE), tmp_path))
     assert sorted(Path(one.path).name for one in split.rejected) == ["a.heic", "b.gif", "linked", "without-ending"]
     assert len(split.photos) == 12
+
+
+def test_links_to_photos_and_folders_of_a_disk_that_is_not_there_are_named(tmp_path: Path) -> None:
+    folder(tmp_path, "street", {"glass": 6, "paper": 6})
+    (tmp_path / "street/glass/far.jpg").symlink_to(tmp_path / "disk/far.jpg")
+    (tmp_path / "street/metal").symlink_to(tmp_path / "disk/metal")
+    split = prepare(read_description(describe(tmp_path, ONE), tmp_path))
+    assert {Path(one.path).name: one.why for one in split.rejected} == dict.fromkeys(
+        ("metal", "far.jpg"), "a link that leads nowhere"
+    )
 
 
 def test_a_photo_that_is_only_trained_on_may_change_its_class_like_a_correction_of_a_correction(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
@@ -46,18 +47,24 @@ class Source(BaseModel):
         if not self.path.is_dir():
             raise DataError(f"Source {self.name!r}: there is no folder {self.path}.")
         names = sorted(child.name for child in self.path.iterdir() if child.is_dir() and child.name[0] != ".")
-        if unknown := sorted(set(self.classes) - set(names)):
+        renamed = {_composed(name): material for name, material in self.classes.items()}
+        if unknown := sorted(renamed.keys() - set(map(_composed, names))):
             raise DataError(
                 f"Source {self.name!r}: its class map names {', '.join(unknown)}, but {self.path} "
                 f"has only {', '.join(names) or 'no folders'}."
             )
-        materials = {name: material for name in names if (material := self.classes.get(name, name))}
+        materials = {name: material for name in names if (material := renamed.get(_composed(name), name))}
         if strange := sorted({one for one in materials.values() if not re.fullmatch(NAME, one)}):
             raise DataError(
                 f"Source {self.name!r}: a bin cannot map {', '.join(map(repr, strange))} to a lid. Materials are small "
                 f"letters a to z, digits, _ and -, at most 32, a letter first: rename such folders in `classes`."
             )
         return materials
+
+
+def _composed(name: str) -> str:
+    """A folder's name with é as one letter: a Mac writes it as e and an accent, which looks the same."""
+    return unicodedata.normalize("NFC", name)
 
 
 class DataDescription(BaseModel):
@@ -122,13 +129,17 @@ def list_photos(source: Source, materials: tuple[str, ...] | None = None) -> lis
 
 
 def other_files(source: Source) -> list[tuple[Path, str]]:
-    """What lies in a source's class folders and is not read, with the reason; nothing that is hidden."""
+    """What lies in a source's class folders and is not read, with the reason, and links to no folder beside them;
+    nothing that is hidden.
+    """
     below = [
         path
         for name in source.folders()
         for path in sorted((source.path / name).rglob("*"))
         if not is_hidden(path, source.path / name)
     ]
+    beside = [path for path in sorted(source.path.iterdir()) if not is_hidden(path, source.path)]
     links = [(path, "a link to a folder is not followed") for path in below if path.is_symlink() and path.is_dir()]
+    links += [(path, "a link that leads nowhere") for path in [*beside, *below] if not path.exists()]
     others = [path for path in below if path.is_file() and path.suffix.lower() not in SUFFIXES]
     return [*links, *((path, "it is no JPEG, PNG or WebP file") for path in others)]

@@ -98,12 +98,14 @@ def require_held_out(folder: Path, split: Split) -> None:
 def table(split: Split) -> str:
     """Photos per source, class and part, as text."""
     counts = Counter((photo.source, photo.material, photo.part) for photo in split.photos)
-    lines = [f"{'source':<16}{'material':<12}{'train':>7}{'val':>7}{'test':>7}"]
+    wide = max(15, *(len(source) for source, *_ in counts)) + 1
+    broad = max(12, *(len(material) for _, material, _ in counts))
+    lines = [f"{'source':<{wide}}{'material':<{broad}}{'train':>7}{'val':>7}{'test':>7}"]
     for source, material in sorted({key[:2] for key in counts}):
         numbers = (counts[(source, material, part)] for part in ("train", "val", "test"))
-        lines.append(f"{source:<16}{material:<12}" + "".join(f"{n:>7}" for n in numbers))
+        lines.append(f"{source:<{wide}}{material:<{broad}}" + "".join(f"{n:>7}" for n in numbers))
     totals = (len(split.part(part)) for part in ("train", "val", "test"))
-    lines.append(f"{'all':<28}" + "".join(f"{n:>7}" for n in totals))
+    lines.append(f"{'all':<{wide + broad}}" + "".join(f"{n:>7}" for n in totals))
     reasons = Counter(one.why.split(" (")[0] for one in split.rejected)
     lines += [f"left out: {n} ({why})" for why, n in reasons.most_common()]
     return "\n".join(lines)
