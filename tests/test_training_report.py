@@ -26,6 +26,7 @@ from training.evaluate import expected_calibration_error, policy
 from training.outcome import observe
 from training.report import plots
 from training.report.figures import figures
+from training.report.mistakes import TILE_PX, Mistake, mistake_sheet
 from training.report.page import page
 from training.split import Photo, Split, save_split
 
@@ -133,6 +134,14 @@ def test_the_published_page_holds_no_photo_and_nothing_from_outside(run: Path) -
     assert str(run.parent) not in page
     assert figures["mistakes"][0]["photo"] in page
     assert all(outside not in page for outside in ("<script", "<link", 'src="http', "@import"))
+
+
+def test_the_names_under_a_mistake_reach_into_no_other(tmp_path: Path) -> None:
+    photo = str(save(np.full((64, 64, 3), 128, np.uint8), tmp_path / "grey.png"))
+    widest = Mistake(photo, "w" * 32, "m" * 32, 1.0)
+    sheet = np.asarray(mistake_sheet([widest]))
+    assert (sheet[TILE_PX:, :TILE_PX] < 128).any()
+    assert (sheet[TILE_PX:, TILE_PX - 2 :] == 255).all()
 
 
 def test_the_page_in_the_runs_folder_shows_the_worst_mistakes(run: Path) -> None:

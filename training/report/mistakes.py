@@ -16,7 +16,8 @@ from training.outcome import Outcome
 
 COLUMNS = 6
 TILE_PX = 176
-LABEL_PX = 22
+LABEL_PX = 36
+LETTERS_PX = 11
 FONT = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
 """It comes with Matplotlib, and has an arrow."""
 
@@ -51,15 +52,16 @@ def short_names(paths: Sequence[str]) -> dict[str, str]:
 
 
 def mistake_sheet(mistakes: Sequence[Mistake]) -> Image.Image:
-    """Each photo above "what it is → what was said", in rows of six."""
+    """Each photo above what it is and → what was said, in rows of six; names that are too long are written smaller."""
     rows = max(1, -(-len(mistakes) // COLUMNS))
     sheet = Image.new("RGB", (COLUMNS * TILE_PX, rows * (TILE_PX + LABEL_PX)), "white")
-    draw, font = ImageDraw.Draw(sheet), ImageFont.truetype(FONT, 11)
+    draw, font = ImageDraw.Draw(sheet), ImageFont.truetype(FONT, LETTERS_PX)
     for number, mistake in enumerate(mistakes):
         left, top = number % COLUMNS * TILE_PX, number // COLUMNS * (TILE_PX + LABEL_PX)
         photo = Image.fromarray(read_photo(mistake.photo))  # as the model saw it, whatever its kind
         tile = ImageOps.fit(photo, (TILE_PX - 4, TILE_PX - 4))
         sheet.paste(tile, (left + 2, top + 2))
-        text = f"{mistake.material} → {mistake.said} {100 * mistake.probability:.0f} %"
-        draw.text((left + 4, top + TILE_PX), text, "#17231d", font)
+        text = f"{mistake.material}\n→ {mistake.said} {100 * mistake.probability:.0f} %"
+        room = (TILE_PX - 8) / draw.textbbox((0, 0), text, font)[2]
+        draw.text((left + 4, top + TILE_PX), text, "#17231d", font.font_variant(size=LETTERS_PX * min(1.0, room)))
     return sheet
