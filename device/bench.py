@@ -20,7 +20,7 @@ import click
 import numpy as np
 
 from device.config import read_config
-from device.errors import BenchError
+from device.errors import BenchError, PilahError
 from device.model import model_path
 from device.options import config_option, json_option
 from device.processor import processor_name
@@ -195,8 +195,13 @@ def _make_peers(path: Path, folder: Path, run_folder: Path | None, must: bool) -
             ) from fault
         return [LeftOut("all peers", "the extra `training` is not installed")]
     log.info("Making the peers from %s", run_folder or path)
-    with _silent_output():
-        return list(module.make_peers(path, folder, run_folder))
+    try:
+        with _silent_output():
+            return list(module.make_peers(path, folder, run_folder))
+    except PilahError as fault:
+        if must or run_folder is not None:
+            raise
+        return [LeftOut("all peers", str(fault))]
 
 
 @contextmanager

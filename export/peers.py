@@ -25,7 +25,7 @@ from export.errors import ExportError
 from export.floating import export_float
 from export.runtimes import SIZE_PX
 from training.augment import evaluation_view, read_photo
-from training.models import Student, load_student
+from training.models import Student, load_student, require_classes
 from training.revive import student_from_bundle
 
 log = logging.getLogger(__name__)
@@ -35,14 +35,16 @@ def make_peers(bundle: Path, folder: Path, run_folder: Path | None = None) -> It
     """Write the peers into `folder`, one after another; what cannot be made is told with the reason.
 
     The float network is the checkpoint of `run_folder`, or, without one, the bundle's own, taken apart again
-    (training/revive.py), which answers as the bundle does.
+    (training/revive.py), which answers as the bundle does. Raises `CheckpointError` where either cannot be had, or
+    where the checkpoint is of other classes.
     """
     contract = Bundle.open(bundle).contract
     views = torch.stack([evaluation_view(read_photo(str(path)), SIZE_PX) for path in sample_pictures()])
     if run_folder is None:
         student = student_from_bundle(bundle, contract.classes, views)
     else:
-        student = load_student(run_folder / "model.pt")[0]
+        student, told = load_student(run_folder / "model.pt")
+        require_classes(run_folder / "model.pt", tuple(told["classes"]), contract.classes, str(bundle))
     checkpoint, floating = folder / "model.pt", folder / "float.onnx"
     described = {"state_dict": student.state_dict(), "classes": len(contract.classes), "head": student.head_kind}
     torch.save(described | {"temperature": contract.temperature}, checkpoint)

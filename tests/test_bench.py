@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from device.bench import OURS, Contestant, Row, default_threads, percentile, ratios, table, time_in_turns
 from device.cli import cli
-from device.errors import BenchError
+from device.errors import BenchError, PilahError
 from device.timing import Timed
 from tests.bundles import write_bundle
 
@@ -83,6 +83,31 @@ def test_without_the_extra_the_bundle_is_timed_all_the_same_unless_peers_were_as
     assert told["left_out"] == [{"name": "all peers", "why": "the extra `training` is not installed"}]
     asked = CliRunner().invoke(cli, [*short, "--peers"])
     assert isinstance(asked.exception, BenchError)
+
+
+def test_a_bundle_that_another_program_wrote_is_timed_without_peers_unless_they_were_asked_for(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    model = write_bundle(tmp_path / "model.onnx")
+    short = ["bench", "--model", str(model), "--threads", "1", "--rounds", "1", "--runs", "1"]
+    told = json.loads(CliRunner().invoke(cli, [*short, "--json"], catch_exceptions=False).stdout)
+    assert [row["name"] for row in told["rows"]] == [OURS]
+    assert [(one["name"], "is no bundle that Pilah's export wrote" in one["why"]) for one in told["left_out"]] == [
+        ("all peers", True)
+    ]
+    asked = CliRunner().invoke(cli, [*short, "--peers"])
+    assert isinstance(asked.exception, PilahError)
+
+
+def test_peers_from_a_training_of_other_materials_are_refused(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    from training.models import Student
+
+    (tmp_path / "run").mkdir()
+    values = {"state_dict": Student(2).network.state_dict(), "classes": ["dry", "wet"], "head": "linear"}
+    torch.save(values, tmp_path / "run" / "model.pt")
+    model = write_bundle(tmp_path / "model.onnx")
+    asked = CliRunner().invoke(cli, ["bench", "--model", str(model), "--run", str(tmp_path / "run"), "--rounds", "1"])
+    assert "model.pt tells dry, wet, " in str(asked.exception)
 
 
 def test_ratios_and_percentiles_are_of_the_same_thread_count() -> None:
