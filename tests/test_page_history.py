@@ -103,6 +103,18 @@ def test_the_last_two_weeks_are_shown_first_as_counts_a_chart_and_a_table(bin_: 
     assert re.search(r'number">33%', page), "one of three was unsure"
 
 
+def test_a_bin_without_an_organic_lid_tells_no_methane(bin_: Bin) -> None:
+    assert "methane kept out of the air" in create_app(bin_).test_client().get("/history").text
+    two_lids = Config(
+        compartments={"compost": CompartmentSection(servo_pin=12), "residual": CompartmentSection(servo_pin=13)},
+        materials={**dict.fromkeys(Config().materials, "residual"), "organic": "compost"},
+    )
+    kept = ListJournal([replace(drop(1, "organic"), compartment="compost")])
+    page = create_app(replace(bin_, config=two_lids, journal=kept)).test_client().get("/history").text
+    assert "Compost" in page
+    assert "ethane" not in page
+
+
 def test_the_csv_holds_what_the_filter_leaves_newest_first(bin_: Bin) -> None:
     client = create_app(bin_).test_client()
     assert [row["id"] for row in rows_of(client)] == ["4", "3", "2"]

@@ -60,7 +60,7 @@ def page() -> ResponseReturnValue:
         asked={name: request.args[name] for name in FILTER if name in request.args},
         total=total,
         unsure_share=unsure / total if total else 0.0,
-        saving=saving(organic),
+        saving=saving(organic) if "organic" in compartments else None,
         drop_kg=words.exact(ORGANIC_DROP_KG),
         chart=_chart(counts, compartments, first, last),
         days_in_chart=DAYS_IN_CHART,
