@@ -103,16 +103,20 @@ def test_the_last_two_weeks_are_shown_first_as_counts_a_chart_and_a_table(bin_: 
     assert re.search(r'number">33%', page), "one of three was unsure"
 
 
-def test_a_bin_without_an_organic_lid_tells_no_methane(bin_: Bin) -> None:
-    assert "methane kept out of the air" in create_app(bin_).test_client().get("/history").text
-    two_lids = Config(
-        compartments={"compost": CompartmentSection(servo_pin=12), "residual": CompartmentSection(servo_pin=13)},
-        materials={**dict.fromkeys(Config().materials, "residual"), "organic": "compost"},
-    )
-    kept = ListJournal([replace(drop(1, "organic"), compartment="compost")])
-    page = create_app(replace(bin_, config=two_lids, journal=kept)).test_client().get("/history").text
-    assert "Compost" in page
-    assert "ethane" not in page
+def test_methane_is_told_of_what_goes_into_the_lid_for_organic_whatever_its_name_and_of_none_without_one(
+    bin_: Bin,
+) -> None:
+    lids = {name: CompartmentSection(servo_pin=pin) for name, pin in (("compost", 12), ("residual", 13))}
+    kept = ListJournal([replace(drop(number, "organic"), compartment="compost") for number in range(1, 4)])
+
+    def page(organic: dict[str, str]) -> str:
+        materials = {**dict.fromkeys(Config().materials, "residual"), **organic}
+        config = Config(compartments=lids, materials=materials)
+        return create_app(replace(bin_, config=config, journal=kept)).test_client().get("/history").text
+
+    assert "≈ 0.01 kg</span><span>methane kept out of the air" in page({"organic": "compost"})
+    told = page({"organic": "residual"})
+    assert "Compost" in told and "ethane" not in told
 
 
 def test_the_csv_holds_what_the_filter_leaves_newest_first(bin_: Bin) -> None:

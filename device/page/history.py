@@ -50,7 +50,8 @@ def page() -> ResponseReturnValue:
     counts = [one for one in all_counts if search.compartment in (None, one[1]) and search.verdict in (None, one[2])]
     total = sum(number for *_, number in counts)
     unsure = sum(number for _, _, verdict, number in counts if verdict != "sure")
-    organic = sum(number for _, compartment, _, number in counts if compartment == "organic")
+    composted = _organic_lid()
+    organic = sum(number for _, compartment, _, number in counts if compartment == composted)
     drops = the_journal().drops(search, ROWS + 1, request.args.get("before", type=_number))
     return render_template(
         "history.html",
@@ -60,7 +61,7 @@ def page() -> ResponseReturnValue:
         asked={name: request.args[name] for name in FILTER if name in request.args},
         total=total,
         unsure_share=unsure / total if total else 0.0,
-        saving=saving(organic) if "organic" in compartments else None,
+        saving=saving(organic) if composted else None,
         drop_kg=words.exact(ORGANIC_DROP_KG),
         chart=_chart(counts, compartments, first, last),
         days_in_chart=DAYS_IN_CHART,
@@ -89,6 +90,13 @@ def _in_turn(lines: Iterator[str], turn: threading.Lock) -> Iterator[str]:
         if not part:
             return
         yield part
+
+
+def _organic_lid() -> str | None:
+    """The lid that the material organic goes into, None where there is none but the fallback's, which is no compost."""
+    config = the_bin().config
+    lid = config.materials.get("organic")
+    return None if lid == config.decision.fallback else lid
 
 
 def _search() -> tuple[Search, date, date, Counts]:
