@@ -18,7 +18,7 @@ TRAIN   := $(STAMPS)/training
 SOURCES := pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bookworm soak powercut trials screenshots load lint format model bench arm64 arm64-count clean
+.PHONY: help run test bookworm soak powercut trials screenshots load drops lint format model bench arm64 arm64-count clean
 
 help: ## list every target in a line
 	@grep -hE '^[a-z][a-z0-9-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 16 | sort
@@ -71,6 +71,9 @@ screenshots: $(TRAIN) ## take the pictures of the page for docs/ (needs chromium
 
 load: $(TRAIN) ## drop to lid with and without 24 clients of the page, by turns (ARGS="--turns 20")
 	@$(BIN)/python -m tests.load_page $(ARGS)
+
+drops: $(TRAIN) ## drop what a run held out on made-up trays, and count the right lids of the whole bin (RUN=folder; ARGS="--drops 50 --seed 1")
+	@$(BIN)/python -m tests.drops --run $(RUN) $(ARGS)
 
 RENDERED := runs/rendered
 MEASURED = $(if $(LIDS),--config "$(LIDS)")

@@ -13,6 +13,7 @@ from device.appliance import Appliance
 from device.board import Board
 from device.camera import Feed, Frame
 from device.camera.watch import Watch
+from device.classifier import Classifier
 from device.clock import Clock
 from device.config import CameraSection, Config, JournalSection, ModelSection, PageSection
 from device.heartbeat import Heartbeat, Systemd
@@ -97,11 +98,13 @@ def trial_config(folder: Path, threads: int = 1) -> Config:
 
 
 @contextlib.contextmanager
-def simulated_bin(config: Config, feed: Feed, clock: Clock) -> Iterator[SimulatedBin]:
-    """A bin at work, whose loop the caller turns."""
+def simulated_bin(
+    config: Config, feed: Feed, clock: Clock, classifier: Classifier | None = None
+) -> Iterator[SimulatedBin]:
+    """A bin at work, whose loop the caller turns; `classifier`: instead of the one that `config` names."""
     pins, journal = open_pins("mock", config.compartments.values()), Journal.of(config)
     heartbeat, board = Heartbeat(clock, Systemd()), Board(clock)
-    with Appliance(config, open_classifier(config), feed, pins, clock, heartbeat, board) as appliance:
+    with Appliance(config, classifier or open_classifier(config), feed, pins, clock, heartbeat, board) as appliance:
         recorder = Recorder(journal, appliance.events, clock, appliance.judged_picture)
         appliance.mind("journal", lambda: recorder.fault, "The history is written again.")
         yield SimulatedBin(config, pins, appliance, journal, recorder)
