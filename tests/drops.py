@@ -174,7 +174,8 @@ def told(drops: list[Drop]) -> str:
     spoilt = sum(drop.loop is not None and drop.loop.lid == "recyclable" for drop in organic)
     return "\n".join(
         (
-            f"{len(drops)} drops, of which the bin never judged {sum(drop.loop is None for drop in drops)}",
+            f"{len(drops)} drops of {len({drop.photo for drop in drops})} things, of which the bin never judged "
+            f"{sum(drop.loop is None for drop in drops)}",
             *lines,
             f"organic into recyclables: {spoilt} of {len(organic)}",
             f"lids that opened twice for a thing, or for nothing: {sum(drop.opened_for_nothing for drop in drops)}",

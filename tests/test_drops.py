@@ -38,7 +38,7 @@ def told(folder: Path, number: int) -> dict[str, str]:
 
 def test_every_plain_thing_that_drops_on_a_plain_tray_opens_the_lid_of_its_colour(tmp_path: Path) -> None:
     found = told(tmp_path, 3)
-    assert "3 drops, of which the bin never judged 0" in found
+    assert "3 drops of 3 things, of which the bin never judged 0" in found
     all_right = "100.0 % (43.9…100.0)"
     assert found["the bin"] == found["the model, true outline"] == f"{all_right} {all_right}"
     assert found["organic into recyclables"] == "0 of 1"
@@ -49,6 +49,6 @@ def test_things_that_never_lie_still_are_told_as_never_judged(tmp_path: Path, mo
     monkeypatch.setattr("device.presence.QUIET", -1.0)
     monkeypatch.setattr("tests.drops.WAITS_S", 2.0)
     found = told(tmp_path, 1)
-    assert "1 drops, of which the bin never judged 1" in found
+    assert "1 drops of 1 things, of which the bin never judged 1" in found
     assert found["the bin"].startswith("0.0 %")
     assert found["the model, true outline"].startswith("100.0 %")
