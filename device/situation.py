@@ -108,10 +108,9 @@ class Show:
 
 @dataclass(frozen=True)
 class Finish:
-    """A drop is done with. `is_served`: a lid stood open for it."""
+    """A drop is done with."""
 
     drop: Drop
-    is_served: bool
 
 
 Effect = Look | Announce | Open | Close | CloseAll | Show | Finish

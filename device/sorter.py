@@ -165,7 +165,7 @@ class Sorter:
         if is_new:
             effects.append(Announce(drop))
         if not usable:
-            effects += [Finish(drop, is_served=False), Show("fault")]
+            effects += [Finish(drop), Show("fault")]
             return replace(situation, phase=Waiting(), free_since_s=now_s)
         signal: Signal = "here" if drop.decision.verdict == "sure" else "unsure"
         return _open(situation, Serving(usable[0], drop, now_s), signal, effects)
@@ -214,7 +214,7 @@ def _close_now(situation: Situation, phase: Serving, now_s: float, effects: list
 
 def _finish(situation: Situation, phase: Serving, effects: list[Effect]) -> Situation:
     if phase.drop is not None:
-        effects.append(Finish(phase.drop, phase.was_open))
+        effects.append(Finish(phase.drop))
     effects.append(Show("idle"))
     failures = 0 if phase.was_open else situation.failures
     return replace(situation, phase=Waiting(), failures=failures)
@@ -222,7 +222,7 @@ def _finish(situation: Situation, phase: Serving, effects: list[Effect]) -> Situ
 
 def _halt(situation: Situation, now_s: float, effects: list[Effect]) -> Situation:
     if isinstance(situation.phase, Serving) and situation.phase.drop is not None:
-        effects.append(Finish(situation.phase.drop, situation.phase.was_open))
+        effects.append(Finish(situation.phase.drop))
     effects += [CloseAll(), Show("fault")]
     # A fault that lasts is met at every turn, but only the first one after a try is another failure.
     failures = situation.failures + (not isinstance(situation.phase, Halted))
@@ -249,8 +249,8 @@ def _heed(
                 return _close_now(situation, phase, now_s, effects)
             return situation
         case Maintenance(is_on):
-            mends_at_s = now_s if situation.is_maintenance and not is_on else situation.mends_at_s
-            situation = replace(situation, is_maintenance=is_on, asked=None, mends_at_s=mends_at_s)
+            # Lids that failed are tried again as soon as it is over.
+            situation = replace(situation, is_maintenance=is_on, asked=None, mends_at_s=now_s)
             if phase is not None and phase.stays and not is_on:
                 return _close_now(situation, phase, now_s, effects)
             return situation

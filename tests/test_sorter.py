@@ -145,7 +145,7 @@ def test_a_drop_opens_its_lid_and_the_lid_closes_once_the_tray_is_clear() -> Non
     bin_.wait(0.1)
     assert bin_.asked_for(Close) == [Close("recyclable")]
     bin_.lid_arrives()
-    assert [finish.is_served for finish in bin_.asked_for(Finish)] == [True]
+    assert [finish.drop.number for finish in bin_.asked_for(Finish)] == [1]
     assert bin_.situation.state == "empty"
     assert bin_.asked_for(Show)[-1] == Show("idle")
 
@@ -242,7 +242,7 @@ def test_a_lid_that_fails_while_it_closes_has_had_its_waste_and_opens_no_other()
     bin_.wait(2.0)
     bin_.lid_arrives(fails=True)
     assert bin_.asked_for(Open) == [Open("recyclable")]
-    assert [finish.is_served for finish in bin_.asked_for(Finish)] == [True]
+    assert [finish.drop.number for finish in bin_.asked_for(Finish)] == [1]
 
 
 def test_a_bin_whose_fallback_fails_too_says_so_and_opens_nothing() -> None:
@@ -250,7 +250,7 @@ def test_a_bin_whose_fallback_fails_too_says_so_and_opens_nothing() -> None:
     bin_.drop(1)
     bin_.lid_arrives(fails=True)
     bin_.lid_arrives(fails=True)
-    assert [finish.is_served for finish in bin_.asked_for(Finish)] == [False]
+    assert [finish.drop.number for finish in bin_.asked_for(Finish)] == [1]
     assert bin_.asked_for(Show)[-1] == Show("fault")
     assert isinstance(bin_.situation.phase, Waiting)
 
@@ -281,7 +281,7 @@ def test_something_unforeseen_closes_the_lids_drops_what_was_half_done_and_is_fo
     assert isinstance(bin_.situation.phase, Halted), "the lid is not closed yet"
     bin_.lid_arrives()
     assert bin_.situation.state == "empty"
-    assert [finish.is_served for finish in bin_.asked_for(Finish)] == [True]
+    assert [finish.drop.number for finish in bin_.asked_for(Finish)] == [1]
 
 
 def test_the_pause_after_a_fault_grows_up_to_a_minute_and_starts_anew_after_a_good_drop() -> None:
@@ -419,6 +419,26 @@ def test_a_lid_that_the_owner_asks_for_waits_until_the_open_one_is_closed() -> N
     assert bin_.lids["organic"] == "closing"
 
 
+def test_a_lid_that_is_asked_for_as_it_closes_opens_again() -> None:
+    bin_ = Bin()
+    bin_.tell(OpenLid("organic"))
+    bin_.lid_arrives()
+    bin_.tell(CloseLid("organic"))
+    bin_.tell(OpenLid("organic"))
+    bin_.lid_arrives()
+    assert bin_.lids["organic"] == "opening"
+
+
+def test_a_lid_that_waits_for_its_turn_still_opens_once_the_open_one_was_told_to_close() -> None:
+    bin_ = Bin()
+    bin_.tell(OpenLid("organic"))
+    bin_.lid_arrives()
+    bin_.tell(OpenLid("residual"))
+    bin_.tell(CloseLid("organic"))
+    bin_.lid_arrives()
+    assert bin_.lids["residual"] == "opening"
+
+
 @pytest.mark.parametrize(
     "meanwhile", [CloseLid("organic"), Failed(), Maintenance(True), Maintenance(False)], ids=lambda given: str(given)
 )
@@ -465,6 +485,15 @@ def test_in_maintenance_nothing_is_sorted_and_an_opened_lid_stays_open_until_tol
     assert bin_.lids["residual"] == "closing"
 
 
+def test_the_end_of_maintenance_closes_no_lid_over_waste_that_is_still_served() -> None:
+    bin_ = Bin()
+    bin_.drop(1)
+    bin_.lid_arrives()
+    bin_.tell(Maintenance(True))
+    bin_.tell(Maintenance(False))
+    assert bin_.lids["recyclable"] == "open"
+
+
 def test_the_end_of_maintenance_tries_faulty_lids_again() -> None:
     bin_ = Bin()
     bin_.situation = replace(bin_.situation, out_of_service=frozenset({"organic"}), mends_at_s=500.0)
@@ -476,13 +505,15 @@ def test_the_end_of_maintenance_tries_faulty_lids_again() -> None:
     assert bin_.situation.out_of_service == frozenset()
 
 
-def test_the_owner_may_close_a_lid_at_any_time() -> None:
+def test_the_owner_may_close_a_lid_at_any_time_and_no_other_with_it() -> None:
     bin_ = Bin()
     bin_.drop(1)
+    bin_.tell(CloseLid("organic"))
+    assert bin_.lids["recyclable"] == "opening"
     bin_.tell(CloseLid("recyclable"))
     assert bin_.lids["recyclable"] == "closing"
     bin_.lid_arrives()
-    assert [finish.is_served for finish in bin_.asked_for(Finish)] == [False]
+    assert [finish.drop.number for finish in bin_.asked_for(Finish)] == [1]
 
 
 @given(st.sampled_from(CLASSES), st.integers(1, 9))
