@@ -1,10 +1,12 @@
 """Cameras that this machine need not have: each against a fake that refuses what the real one refuses."""
 
+import os
 import struct
 import sys
 import types
 from pathlib import Path
 from typing import Any, ClassVar
+from unittest.mock import MagicMock
 
 import cv2
 import numpy as np
@@ -93,6 +95,15 @@ class FakeCapture:
         self.released += 1
 
 
+def test_a_webcam_is_asked_for_the_pictures_of_the_settings_and_for_none_that_has_waited(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(webcam.cv2, "VideoCapture", FakeCapture)
+    told: Any = Webcam(0, CameraSection(width=1280, height=720, rate_hz=10), ManualClock())._capture.properties
+    asked = (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT, cv2.CAP_PROP_FPS, cv2.CAP_PROP_BUFFERSIZE)
+    assert [told[key] for key in asked] == [1280, 720, 10, 1]
+
+
 def test_a_webcam_gives_rgb_holds_its_exposure_after_settling_and_tells_when_it_is_pulled_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -107,6 +118,8 @@ def test_a_webcam_gives_rgb_holds_its_exposure_after_settling_and_tells_when_it_
     camera.read()
     assert capture.properties[cv2.CAP_PROP_AUTO_EXPOSURE] == 1
     assert capture.properties[cv2.CAP_PROP_EXPOSURE] == 157.0 and capture.properties[cv2.CAP_PROP_AUTO_WB] == 0
+    capture.set = None
+    camera.read()  # and is not told once more
 
     again: Any = FakeCapture(0)
     again.properties = capture.properties
@@ -117,7 +130,9 @@ def test_a_webcam_gives_rgb_holds_its_exposure_after_settling_and_tells_when_it_
     capture.is_plugged_in = False
     with pytest.raises(CameraError, match="still plugged in"):
         camera.read()
+    assert not capture.released
     camera.close()
+    assert capture.released
     camera.close()
 
 
@@ -126,9 +141,15 @@ def test_a_webcam_is_told_the_frequency_of_the_lamps_also_under_another_number(
     mains_hz: int, line: int, node: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     told: list[tuple[int, tuple[int, ...]]] = []
+    held: list[int] = []
+
+    def ioctl(device: int, code: int, given: bytes) -> None:
+        held.append(device)
+        told.append((code, struct.unpack("=Ii", given)))
+
     monkeypatch.setattr(webcam, "DEVICES", tmp_path)
     monkeypatch.setattr(webcam.cv2, "VideoCapture", FakeCapture)
-    monkeypatch.setattr(webcam.fcntl, "ioctl", lambda _, code, given: told.append((code, struct.unpack("=Ii", given))))
+    monkeypatch.setattr(webcam.fcntl, "ioctl", ioctl)
     (tmp_path / node).touch()
     (tmp_path / "v4l" / "by-path").mkdir(parents=True)
     (tmp_path / "v4l" / "by-path" / "pci-0000:01:00.0-usb-0:1.0:1.0-video-index0").symlink_to(f"../../{node}")
@@ -137,6 +158,8 @@ def test_a_webcam_is_told_the_frequency_of_the_lamps_also_under_another_number(
 
     # VIDIOC_S_CTRL, V4L2_CID_POWER_LINE_FREQUENCY
     assert told == [(3 << 30 | 8 << 16 | ord("V") << 8 | 28, (0x00980000 | 0x900 + 24, line))]
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(held[0])  # let go, or the camera would come back under another number
 
 
 @pytest.mark.parametrize(
@@ -166,8 +189,9 @@ def test_a_webcam_that_comes_back_under_another_number_is_found_where_it_is_the_
     monkeypatch.setattr(webcam.cv2, "VideoCapture", lambda number: numbers.append(number) or FakeCapture(number))
 
     Webcam(0, SETTINGS, ManualClock())
+    Webcam(10, SETTINGS, ManualClock())
 
-    assert numbers == [opened]
+    assert numbers == [opened, 10], "one that is there is taken, on USB or not"
 
 
 class FakePicamera2:
@@ -175,6 +199,12 @@ class FakePicamera2:
 
     is_connected = True
     is_silent = False
+    metadata: ClassVar[dict[str, Any]] = {
+        "ExposureTime": 9000,
+        "AnalogueGain": 2.0,
+        "ColourGains": (1.5, 1.8),
+        "SensorTimestamp": 1,
+    }
     sensor_modes: ClassVar[list[dict[str, Any]]] = [
         {"size": (640, 480), "bit_depth": 10, "fps": 206.65, "crop_limits": (1000, 752, 1280, 960)},
         {"size": (3280, 2464), "bit_depth": 10, "fps": 21.19, "crop_limits": (0, 0, 3280, 2464)},
@@ -248,7 +278,7 @@ class FakeRequest:
         return np.pad(planes, ((0, 0), (0, -width % 64)))
 
     def get_metadata(self) -> dict[str, Any]:
-        return {"ExposureTime": 9000, "AnalogueGain": 2.0, "ColourGains": (1.5, 1.8), "SensorTimestamp": 1}
+        return self.camera.metadata
 
     def release(self) -> None:
         self.camera.out -= 1
@@ -280,6 +310,9 @@ def test_the_pis_camera_reads_the_whole_sensor_where_it_is_fast_enough(picamera2
     assert camera._camera.config["sensor"] == {"output_size": (1640, 1232), "bit_depth": 10}
     fast = PiCamera(CameraSection(rate_hz=45), ManualClock())
     assert fast._camera.config["sensor"]["output_size"] == (1920, 1080)
+    picamera2.sensor_modes = picamera2.sensor_modes[1:]
+    slow = PiCamera(CameraSection(rate_hz=60), ManualClock())
+    assert slow._camera.config["sensor"]["output_size"] == (1640, 1232)
     picamera2.sensor_modes = [{"format": "MJPEG"}]
     assert PiCamera(SETTINGS, ManualClock())._camera.config["sensor"] == {}
 
@@ -297,7 +330,7 @@ def test_exposures_last_whole_periods_of_the_lamps_where_the_camera_can_do_so(pi
         controls = PiCamera(CameraSection(mains_hz=mains_hz), ManualClock())._camera.config["controls"]
         assert (controls["AeFlickerMode"], controls["AeFlickerPeriod"]) == (1, period_us)
     picamera2.camera_controls = {"FrameDurationLimits": (47183, 11767556, None)}
-    assert list(PiCamera(SETTINGS, ManualClock())._camera.config["controls"]) == ["FrameDurationLimits"]
+    assert PiCamera(SETTINGS, ManualClock())._camera.config["controls"] == {"FrameDurationLimits": (66667, 66667)}
 
 
 def test_a_picamera2_that_does_not_suit_numpy_is_told_with_the_mend(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -326,6 +359,31 @@ def test_the_pis_camera_holds_exposure_and_white_balance_once_they_have_settled(
 
     assert before == {}
     assert camera._camera.held == {"ExposureTime": 9000, "AnalogueGain": 2.0, "ColourGains": (1.5, 1.8)}
+    camera._camera.set_controls = None
+    camera.read()  # and is not told once more
+
+
+def test_a_camera_on_the_ribbon_that_sees_no_colours_holds_its_exposure(picamera2: Any) -> None:
+    picamera2.metadata = {"ExposureTime": 9000, "AnalogueGain": 2.0}
+    clock = ManualClock()
+    camera = PiCamera(SETTINGS, clock)
+    clock.sleep(SETTLES_S)
+    camera.read()
+    assert camera._camera.held == picamera2.metadata
+
+
+def test_a_pis_camera_that_could_not_be_started_is_let_go_for_the_next_try(picamera2: Any) -> None:
+    picamera2.camera_controls = {}
+    picamera2.close = MagicMock()
+    with pytest.raises(CameraError, match="is not advertised by libcamera"):
+        PiCamera(SETTINGS, ManualClock())
+    picamera2.close.assert_called_once()
+
+
+def test_a_pis_camera_that_does_not_stop_is_let_go_all_the_same(picamera2: Any) -> None:
+    picamera2.stop, picamera2.close = MagicMock(side_effect=RuntimeError), MagicMock()
+    PiCamera(SETTINGS, ManualClock()).close()
+    picamera2.close.assert_called_once()
 
 
 def test_a_pi_without_its_camera_or_with_one_that_falls_silent_says_so(picamera2: Any) -> None:

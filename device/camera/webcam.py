@@ -53,7 +53,6 @@ class Webcam:
         number_now = _number_now(number)
         self._capture = cv2.VideoCapture(number_now)
         if not self._capture.isOpened():
-            self._capture.release()
             raise CameraError(
                 f"{self._name} cannot be opened; is it plugged in, free, and may this user read /dev/video{number}?"
             )
