@@ -1,5 +1,6 @@
 import threading
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -299,6 +300,38 @@ def test_pictures_do_not_play_before_anybody_looks() -> None:
     assert source.is_closed
 
 
+def test_a_camera_that_nobody_has_looked_through_yet_is_not_taken_for_one_that_hangs() -> None:
+    clock, source = ManualClock(), Scripted()
+    grabber = grabbed(source, clock)
+    clock.sleep(SETTINGS.lost_after_s)
+    assert grabber.latest(0) is None and grabber.reports() == []
+    source.may_read.release()
+    grabber.close()
+
+
+def test_a_camera_is_let_go_once_its_last_picture_has_come() -> None:
+    source = Scripted()
+    grabber = grabbed(source, ManualClock())
+    grabber.latest(0)
+    threading.Timer(0.05, source.may_read.release).start()
+    grabber.close()
+    assert source.is_closed
+
+
+def test_a_lid_that_moves_is_told_to_the_tray_behind_a_camera() -> None:
+    class Tray(Scripted):
+        def __init__(self) -> None:
+            super().__init__()
+            self.lid_opened, self.lid_closed = MagicMock(), MagicMock()
+
+    tray = Tray()
+    grabber = grabbed(tray, ManualClock())
+    grabber.lid_opened()
+    assert tray.lid_opened.called and not tray.lid_closed.called
+    grabber.lid_closed()
+    assert tray.lid_closed.called
+
+
 def test_a_driver_that_hangs_is_reported_and_the_report_taken_back_when_it_answers() -> None:
     clock, source = ManualClock(), Scripted()
     grabber = grabbed(source, clock)
@@ -313,6 +346,8 @@ def test_a_driver_that_hangs_is_reported_and_the_report_taken_back_when_it_answe
 
     assert [report.is_over for report in reported] == [False]
     assert [report.is_over for report in grabber.reports()] == [True]
+    source.may_read.release()
+    assert grabber.latest(10) is not None and grabber.reports() == []
     source.close()
     source.may_read.release()
     grabber.close()
@@ -348,6 +383,8 @@ def test_a_driver_that_hangs_for_good_ends_the_program_so_that_it_is_started_aga
 
     with pytest.raises(CameraError, match="must be started again"):
         grabber.latest(0)
+    grabber.close()
+    assert not source.is_closed, "under its own read"
     source.close()
     source.may_read.release()
 

@@ -40,7 +40,7 @@ class Grabber:
         self._thread: threading.Thread | None = None
 
     def latest(self, timeout_s: float) -> Frame | None:
-        if self._thread is None and not self._stopped:
+        if self._thread is None:
             self._returned_s = self._clock.now()
             self._thread = threading.Thread(target=self._grab, name="camera", daemon=True)
             self._thread.start()
