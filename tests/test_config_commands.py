@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from device.cli import cli
-from device.config import PRESETS, edit_config, preset_text, read_config
+from device.config import PRESETS, Config, edit_config, files, preset_text, read_config
 from device.config.files import write_config
 from device.errors import ConfigError
 
@@ -143,6 +143,23 @@ def test_a_new_file_may_be_read_by_all_and_one_that_is_edited_keeps_its_mode(tmp
     edit_config(file, {"camera.rate_hz": 12.0})
     previous = tmp_path / "pilah.toml.previous"
     assert [one.stat().st_mode & 0o777 for one in (file, previous)] == [0o640, 0o640]
+
+
+def test_without_a_file_named_the_one_in_etc_is_read_where_there_is_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "DEFAULT_PATH", tmp_path / "pilah.toml")
+    assert read_config() == Config()
+    (tmp_path / "pilah.toml").write_text("camera.rate_hz = 10.0")
+    assert read_config().camera.rate_hz == 10
+
+
+def test_a_change_that_would_leave_the_file_wrong_is_not_written(tmp_path: Path) -> None:
+    file = tmp_path / "pilah.toml"
+    file.write_text("camera.rate_hz = 10.0")
+    with pytest.raises(ConfigError, match="camera.rate_hz = 0.0"):
+        edit_config(file, {"camera.rate_hz": 0.0})
+    assert file.read_text() == "camera.rate_hz = 10.0" and list(tmp_path.iterdir()) == [file]
 
 
 def test_a_setting_is_written_into_a_table_of_one_line(tmp_path: Path) -> None:

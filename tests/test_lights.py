@@ -124,12 +124,13 @@ def test_a_light_that_cannot_be_driven_is_told_once_until_it_works_again(
     assert [record.message for record in caplog.records] == ["The light lid organic cannot be driven (I/O error)."] * 2
 
 
-def test_a_pin_that_is_in_use_is_refused() -> None:
+def test_a_pin_that_is_in_use_is_refused_until_it_is_let_go() -> None:
     pins = MockFactory()
     first = Lights(CONFIG, pins)
     with pytest.raises(LidError, match="lights cannot use their pins"):
         Lights(CONFIG, pins)
     first.close()
+    Lights(CONFIG, pins).close()
 
 
 def _refuse(*_: object) -> None:
