@@ -232,6 +232,24 @@ def test_after_a_reset_the_tray_is_learnt_anew(bench: Bench) -> None:
     assert bench.states(5) == ["empty"]
 
 
+def test_what_is_dropped_after_the_camera_was_lost_is_another_thing() -> None:
+    presence = Presence(SETTINGS, WHOLE)
+
+    def drop(from_s: float) -> int | None:
+        pixels = np.full((120, 160, 3), 128, np.uint8)
+        for number in range(30):
+            if number == 15:
+                pixels[40:80, 60:100] = 30
+            sighting = presence.update(Frame(pixels, from_s + number * FRAME_S))
+        return sighting.object_id
+
+    ids = [drop(0.0)]
+    presence.reset()
+    ids.append(drop(10.0))
+
+    assert ids == [1, 2], "or it would be taken for what was judged before"
+
+
 def test_what_lies_outside_the_region_is_not_seen_and_not_shown_to_the_classifier() -> None:
     region = RegionSection(left=0.5, top=0.0, right=1.0, bottom=1.0)
     presence = Presence(SETTINGS, region)

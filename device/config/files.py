@@ -134,8 +134,6 @@ def _set(document: tomlkit.TOMLDocument, key: list[str], value: Any, path: Path)
     table: Any = document
     for name in key[:-1]:
         if name not in table:
-            if value is None:
-                return
             table[name] = tomlkit.table() if table is document else tomlkit.inline_table()
         table = table[name]
         if not isinstance(table, Mapping):
