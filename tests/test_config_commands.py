@@ -11,7 +11,18 @@ import pytest
 from click.testing import CliRunner, Result
 
 from device.cli import cli
-from device.config import PRESETS, Config, edit_config, files, preset_text, read_config
+from device.config import (
+    PRESETS,
+    Config,
+    JournalSection,
+    edit_config,
+    files,
+    journal_path,
+    places,
+    preset_text,
+    read_config,
+    state_folder,
+)
 from device.config.files import write_config
 from device.errors import ConfigError
 
@@ -152,6 +163,20 @@ def test_without_a_file_named_the_one_in_etc_is_read_where_there_is_one(
     assert read_config() == Config()
     (tmp_path / "pilah.toml").write_text("camera.rate_hz = 10.0")
     assert read_config().camera.rate_hz == 10
+
+
+def test_what_must_last_lies_where_it_is_told_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk, mine, services = tmp_path / "disk", tmp_path / "mine", tmp_path / "services"
+    told = Config(journal=JournalSection(path=disk / "drops.db"))
+    assert (journal_path(told), state_folder(told)) == (disk / "drops.db", disk)
+    monkeypatch.setenv("STATE_DIRECTORY", f"{services}:/var/other")
+    assert journal_path(Config()) == services / "journal.db"
+    monkeypatch.delenv("STATE_DIRECTORY")
+    monkeypatch.setenv("XDG_STATE_HOME", str(mine))
+    monkeypatch.setattr(places, "SERVICE_STATE", services)
+    assert state_folder(Config()) == mine / "pilah"
+    services.mkdir()
+    assert state_folder(Config()) == services
 
 
 def test_a_change_that_would_leave_the_file_wrong_is_not_written(tmp_path: Path) -> None:
