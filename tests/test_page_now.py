@@ -194,6 +194,25 @@ def test_a_picture_that_cannot_be_made_ends_the_stream_once_and_the_next_one_tel
     second.join()
 
 
+def test_nothing_is_drawn_while_nobody_watches_and_the_next_watcher_sees_no_picture_of_the_last_ones_time(
+    appliance: PlayedAppliance,
+) -> None:
+    clock = ManualClock()
+    broadcast = Broadcast(appliance, TrayPicture(appliance, clock), clock, threading.Event())
+    for time_s in (5.0, 3605.0):
+        appliance.show(plain("glass"), time_s)
+        others, stream = set(threading.enumerate()), broadcast.watch()
+        said = next(said for said in stream if b'"frame"' in said)
+        listens = set(threading.enumerate()) - others
+        assert f'"time": {time_s}'.encode() in said
+        stream.close()  # type: ignore[attr-defined]
+        for thread in listens:
+            thread.join(5)
+            assert not thread.is_alive()
+        assert not appliance.events._subscriptions
+        clock.sleep(3600)
+
+
 def follow(broadcast: Broadcast) -> tuple[threading.Thread, queue.SimpleQueue[bytes]]:
     heard = queue.SimpleQueue[bytes]()
     watcher = threading.Thread(target=lambda: [heard.put(said) for said in broadcast.watch()], daemon=True)

@@ -468,17 +468,28 @@ def test_a_gap_between_frames_is_not_taken_for_stillness() -> None:
     assert advance(stage, lying, 61.0, SETTINGS).state == "arriving"
 
 
+def test_what_waits_for_its_turn_is_not_taken_for_tray_however_long_that_takes() -> None:
+    lying = Measurement(0.1, box=(0.3, 0.3, 0.3, 0.3))
+    stage = Stage("still", object_id=1, at_rest_since_s=0.0)
+    states: list[str] = []
+    for time_s in range(1, 601):
+        stage = advance(stage, lying, time_s, SETTINGS, waits=time_s <= 300)
+        states.append(stage.state)
+    assert states.index("empty") == 299 + SETTINGS.forgotten_s
+
+
 def test_the_tray_is_learnt_before_anything_is_called_a_thing() -> None:
     presence = Presence(SETTINGS, WHOLE)
     chance = np.random.default_rng(0)
     times = np.arange(0, LEARNS_S - 0.01, FRAME_S)
 
-    states = {
-        presence.update(Frame(chance.integers(0, 255, (480, 640, 3)).astype(np.uint8), time_s)).state
-        for time_s in times
-    }
-
-    assert states == {"empty"}
+    for from_s in (0.0, 60.0):
+        states = {
+            presence.update(Frame(chance.integers(0, 255, (480, 640, 3)).astype(np.uint8), from_s + time_s)).state
+            for time_s in times
+        }
+        assert states == {"empty"}
+        presence.reset()
 
 
 def test_a_tray_that_is_never_quiet_is_taken_as_it_is_after_a_while() -> None:
