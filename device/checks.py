@@ -91,8 +91,7 @@ def camera(open_camera: Callable[[], FrameSource], config: Config, clock: Clock)
             if (frame := feed.latest(0.5)) is not None:
                 frames.append(frame)
             for report in feed.reports():
-                if not report.is_over:
-                    raise CameraError(f"{report.message} Check its cable and its lens.")
+                raise CameraError(f"{report.message} Check its cable and its lens.")
     if not frames:
         raise CameraError(f"The camera gave no picture in {2 * settings.lost_after_s:g} s; check its cable.")
     height, width = frames[-1].pixels.shape[:2]

@@ -42,6 +42,8 @@ def test_what_init_writes_is_in_order_and_says_every_setting(tmp_path: Path, pre
     text = file.read_text()
     for section in ("camera", "presence", "decision", "lights", "journal", "page"):
         assert f"[{section}]" in text
+        assert getattr(read_config(file), section) == getattr(Config(), section)
+    assert not Config().journal.thumbnails, "no picture is kept unless the owner says so"
 
 
 def test_init_replaces_nothing_unless_it_is_told_to_and_keeps_what_was(tmp_path: Path) -> None:
@@ -77,6 +79,21 @@ def test_check_lists_everything_that_is_wrong_at_once(tmp_path: Path) -> None:
         ("presence.clear_s = 30.0", "presence.clear_s = 30.0: input should be less than or equal to 10"),
         ("decision.energy = inf", "decision.energy = inf: input should be a finite number"),
         ("decision.cost = { organic = { organic = 9.0 } }", "cost.organic.organic = 9.0: must be 0: the right lid"),
+        ("decision.cost = { cellar = { organic = 9.0 } }", "decision.cost.cellar = 'cellar': is no compartment of this"),
+        ("decision.cost = { organic = { cellar = 9.0 } }", "cost.organic.cellar = 'cellar': is no compartment of this"),
+        ('materials = { glass = "cellar" }', "materials.glass = 'cellar': is no compartment of this bin; it has organic"),
+        ("lights.fault_pin = 12", "lights.fault_pin = 12: GPIO12 is compartments.organic.servo_pin already"),
+        (f"{LID} = {{ servo_pin = 0, led_pin = 0 }}", f"{LID}.led_pin = 0: GPIO0 is {LID}.servo_pin already"),
+        (f"{LID} = {{ servo_pin = [12] }}", f"{LID}.servo_pin = [12]: input should be a valid integer"),
+        (f"{LID} = {{ servo_pin = 33 }}", f"{LID}.servo_pin = 33: input should be less than or equal to 27"),
+        ('journal.thumbnails = "off"', "journal.thumbnails = 'off': input should be a valid boolean"),
+        ("camera = 3", "camera = 3: input should be a valid dictionary"),
+        ('camera.width = 641\ncamera.source = "wbcam"', "camera.source = 'wbcam': must be one of auto"),
+        ("camera.mains_hz = 55", "camera.mains_hz = 55: input should be 50 or 60"),
+        (
+            "camera = { reopen_after_s = 2.0, reopen_at_most_s = 1.0 }",
+            "camera.reopen_at_most_s = 1.0: must not be smaller than reopen_after_s (2.0)",
+        ),
         (f"{LID} = {{ servo_pin = 12, speed_deg_per_s = 0.5 }}", "input should be greater than or equal to 5"),
         ('page.address = ""', "page.address = '': String should have at least 1 character"),
         ('journal.path = ""', "must name a file"),
@@ -117,6 +134,8 @@ def test_check_names_a_lid_to_which_no_waste_goes(tmp_path: Path) -> None:
     file = tmp_path / "pilah.toml"
     file.write_text(preset_text() + "\n[compartments.hazard]\nservo_pin = 21\n")
     assert "But no waste goes to hazard: name its materials" in pilah("config", "check", file).output
+    edit_config(file, {"decision.fallback": "hazard"})
+    assert "But" not in pilah("config", "check", file).output
     file.write_text(preset_text() + "\n[compartments.hazard]\nservo_pin = 21\nbutton_pin = 4\n")
     assert "But" not in pilah("config", "check", file).output
 

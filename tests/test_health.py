@@ -57,7 +57,7 @@ def test_a_file_whose_name_is_no_text_does_not_keep_the_loop_s_beat_from_systemd
 
 def test_a_pi_s_temperature_and_low_supply_are_read(tmp_path: Path) -> None:
     write(tmp_path / "class/thermal/thermal_zone0/temp", "61234\n")
-    write(tmp_path / "devices/platform/soc/soc:firmware/get_throttled", "50005\n")
+    write(tmp_path / "devices/platform/soc/soc:firmware/get_throttled", "d0005\n")
     vitals = read_vitals(tmp_path)
     assert vitals.temperature_c == 61.234
     assert len(vitals.warnings) == 2

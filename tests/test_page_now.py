@@ -27,7 +27,7 @@ from device.page.app import create_app
 from device.page.ask import BYTES_AT_MOST
 from device.page.now import STREAMS_AT_MOST
 from device.page.server import WORKERS, PageServer
-from device.page.stream import Broadcast, TrayPicture
+from device.page.stream import EVENTS_WAIT_AT_MOST, PICTURES_EVERY_S, Broadcast, TrayPicture
 from device.page.uploads import BODIES_BYTES_AT_MOST
 from tests.bundles import plain
 from tests.page_parts import ListJournal, PlayedAppliance, make_bin, photo_of
@@ -211,6 +211,60 @@ def test_nothing_is_drawn_while_nobody_watches_and_the_next_watcher_sees_no_pict
             assert not thread.is_alive()
         assert not appliance.events._subscriptions
         clock.sleep(3600)
+
+
+def test_a_watcher_sees_what_was_decided_about_no_later_than_the_decision(appliance: PlayedAppliance) -> None:
+    clock, closing = ManualClock(), threading.Event()
+    stream = Broadcast(appliance, TrayPicture(appliance, clock), clock, closing).watch()
+    appliance.show(plain("glass"), 5.0)
+    next(said for said in stream if b'"time": 5.0' in said)
+    clock.sleep(PICTURES_EVERY_S)
+    appliance.show(plain("organic"), 6.0)
+    appliance.tell(DecisionEvent(6.0, 1, "organic", "organic", 0.9, "sure", 2, 300.0))
+    told = b""
+    while b'"decision"' not in told:
+        told += next(stream)
+    assert b'"time": 6.0, "picture"' in told
+    closing.set()
+
+
+def test_a_watcher_who_was_away_for_longer_than_events_wait_is_told_how_things_stand(
+    appliance: PlayedAppliance,
+) -> None:
+    closing = threading.Event()
+    broadcast = Broadcast(appliance, TrayPicture(appliance, ManualClock()), ManualClock(), closing)
+    others, slow = set(threading.enumerate()), broadcast.watch()
+    next(slow)
+    quick, heard = follow(broadcast)
+    for number in range(EVENTS_WAIT_AT_MOST + 1):
+        assert heard.get(timeout=5)
+        appliance.tell(StateEvent(number, "empty"))
+    assert heard.get(timeout=5)
+    assert b'"snapshot"' in next(slow)
+    closing.set()
+    quick.join()
+    for thread in set(threading.enumerate()) - others:
+        thread.join(5)
+
+
+def test_a_page_that_missed_events_while_it_drew_a_picture_is_told_how_things_stand(appliance: PlayedAppliance) -> None:
+    closing, draws, may_go_on = threading.Event(), threading.Event(), threading.Event()
+    tray = TrayPicture(appliance, ManualClock())
+
+    def draw() -> tuple[None, None]:
+        draws.set()
+        may_go_on.wait(5)
+        return None, None
+
+    tray.get = draw  # type: ignore[method-assign]
+    stream = Broadcast(appliance, tray, ManualClock(), closing).watch()
+    next(stream)
+    assert draws.wait(5)
+    for number in range(EVENTS_WAIT_AT_MOST + 1):
+        appliance.tell(StateEvent(number, "empty"))
+    may_go_on.set()
+    assert b'"snapshot"' in next(stream)
+    closing.set()
 
 
 def follow(broadcast: Broadcast) -> tuple[threading.Thread, queue.SimpleQueue[bytes]]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+import types
 from typing import Any
 from unittest.mock import MagicMock
 
 import pytest
 
 from device.config import CompartmentSection
+from device.errors import LidError
 from device.lids import open_servo
 from device.pins import STATES_KEPT, open_pins
 
@@ -61,3 +63,18 @@ def test_a_servo_that_is_let_go_keeps_its_line_low(lgpio: MagicMock) -> None:
         assert lgpio.tx_pwm.call_args.args[3] == pytest.approx(12.5)
         servo.angle = None
     assert lgpio.tx_pwm.call_args.args[2:] == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("fault", "says"), [(ImportError(), "sudo apt install python3-lgpio"), (OSError(), "start it in another")]
+)
+def test_pins_that_cannot_be_had_are_told_with_the_mend(
+    fault: Exception, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Lgpio(types.ModuleType):
+        def __getattr__(self, name: str) -> Any:
+            raise fault
+
+    monkeypatch.setitem(sys.modules, "gpiozero.pins.lgpio", Lgpio("lgpio"))
+    with pytest.raises(LidError, match=says):
+        open_pins("native")

@@ -468,6 +468,13 @@ def test_a_gap_between_frames_is_not_taken_for_stillness() -> None:
     assert advance(stage, lying, 61.0, SETTINGS).state == "arriving"
 
 
+def test_a_tray_that_was_clear_for_a_moment_only_is_not_free_yet() -> None:
+    stage, clear, hand = Stage("leaving", object_id=1), Measurement(), Measurement(0.1, 0.1, (0.3, 0.3, 0.3, 0.3))
+    for time_s, seen in ((0.0, clear), (0.3, hand), (0.5, clear)):
+        stage = advance(stage, seen, time_s, SETTINGS)
+    assert stage.state == "leaving"
+
+
 def test_what_waits_for_its_turn_is_not_taken_for_tray_however_long_that_takes() -> None:
     lying = Measurement(0.1, box=(0.3, 0.3, 0.3, 0.3))
     stage = Stage("still", object_id=1, at_rest_since_s=0.0)
