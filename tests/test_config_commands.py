@@ -79,9 +79,15 @@ def test_check_lists_everything_that_is_wrong_at_once(tmp_path: Path) -> None:
         ("presence.clear_s = 30.0", "presence.clear_s = 30.0: input should be less than or equal to 10"),
         ("decision.energy = inf", "decision.energy = inf: input should be a finite number"),
         ("decision.cost = { organic = { organic = 9.0 } }", "cost.organic.organic = 9.0: must be 0: the right lid"),
-        ("decision.cost = { cellar = { organic = 9.0 } }", "decision.cost.cellar = 'cellar': is no compartment of this"),
+        (
+            "decision.cost = { cellar = { organic = 9.0 } }",
+            "decision.cost.cellar = 'cellar': is no compartment of this",
+        ),
         ("decision.cost = { organic = { cellar = 9.0 } }", "cost.organic.cellar = 'cellar': is no compartment of this"),
-        ('materials = { glass = "cellar" }', "materials.glass = 'cellar': is no compartment of this bin; it has organic"),
+        (
+            'materials = { glass = "cellar" }',
+            "materials.glass = 'cellar': is no compartment of this bin; it has organic",
+        ),
         ("lights.fault_pin = 12", "lights.fault_pin = 12: GPIO12 is compartments.organic.servo_pin already"),
         (f"{LID} = {{ servo_pin = 0, led_pin = 0 }}", f"{LID}.led_pin = 0: GPIO0 is {LID}.servo_pin already"),
         (f"{LID} = {{ servo_pin = [12] }}", f"{LID}.servo_pin = [12]: input should be a valid integer"),

@@ -54,6 +54,11 @@ def test_a_drop_that_is_corrected_once_more_moves_to_its_new_folder(journal: Jou
     (drop,) = taught(tmp_path)
     assert drop.startswith("metal/drop-2-")
     assert [one.name for one in (tmp_path / "taught").iterdir()] == ["metal"], "no class without photos is left"
+    journal.correct(1, "metal")
+    export(tmp_path)
+    journal.correct(1, "plastic")
+    export(tmp_path)
+    assert [name.rsplit("-", 1)[0] for name in taught(tmp_path)] == ["metal/drop-2", "plastic/drop-1"]
 
 
 def test_a_photo_whose_material_is_tapped_twice_or_told_anew_is_one_lesson(journal: Journal, tmp_path: Path) -> None:

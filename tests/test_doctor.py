@@ -21,7 +21,7 @@ from device.checks import Check, look_at
 from device.cli import cli
 from device.clock import ManualClock
 from device.config import CameraSection, CompartmentSection, Config, JournalSection
-from device.drops import Drop
+from device.drops import Drop, Search
 from device.errors import LidError, MachineError
 from device.events import FaultEvent
 from device.journal import Journal
@@ -116,6 +116,19 @@ def test_a_history_that_is_broken_is_ill(tmp_path: Path) -> None:
     assert not check.is_ok
 
 
+def test_a_history_that_is_broken_where_its_oldest_drops_lie_is_ill(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.db")
+    journal.open()
+    for _ in range(300):
+        journal.write(Drop(0, 1.0, "glass", "recyclable", 0.9, "sure", {"glass": 0.9}))
+    journal.close()
+    whole = journal.path.read_bytes()
+    at = whole.index(b"recyclable", len(whole) // 2) // 4096 * 4096
+    journal.path.write_bytes(whole[:at] + bytes(4096) + whole[at + 4096 :])
+    assert journal.drops(Search(), 1)
+    assert not look_at("history", lambda: checks.history(journal)).is_ok
+
+
 def test_a_card_without_room_is_ill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = Config(journal=JournalSection(path=tmp_path / "deep" / "journal.db"))
     assert "GB are free" in checks.disk(config)
@@ -154,9 +167,25 @@ def test_a_clock_behind_the_history_is_wrong(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal.db")
     journal.open()
     assert "synchronised" in checks.clock_is_right(journal, lambda: "yes")
+    journal.write(Drop(0, time.time() + 60, "glass", "recyclable", 0.9, "sure"))
+    assert "synchronised" in checks.clock_is_right(journal, lambda: "yes"), "it may be set by a little"
     journal.write(Drop(0, time.time() + 86400, "glass", "recyclable", 0.9, "sure"))
     with pytest.raises(MachineError, match="behind the newest drop"):
         checks.clock_is_right(journal)
+
+
+def test_a_clock_that_starts_in_1970_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "journal.db").write_text("a history that cannot be read is told by its own check")
+    journal = Journal(tmp_path / "journal.db")
+    assert "synchronised" in checks.clock_is_right(journal, lambda: "yes")
+    monkeypatch.setattr(checks.time, "time", lambda: 100.0)
+    with pytest.raises(MachineError, match="earlier than Pilah was installed"):
+        checks.clock_is_right(journal, lambda: "yes")
+
+
+def test_a_supply_that_is_too_weak_is_ill(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "read_vitals", lambda: Vitals(47.0, ("The supply's voltage is too low.",)))
+    assert look_at("board", checks.board) == Check("board", False, "The supply's voltage is too low.")
 
 
 def test_a_clock_that_nobody_sets_is_told(tmp_path: Path) -> None:
@@ -173,7 +202,7 @@ def test_devices_that_may_not_be_used_are_named_with_the_groups_that_may(
     assert "neither" in checks.permissions(tmp_path)
     (tmp_path / "gpiochip0").touch()
     assert "(1 devices)" in checks.permissions(tmp_path)
-    monkeypatch.setattr(checks.os, "access", lambda *_: False)  # root may use what nobody may
+    monkeypatch.setattr(checks.os, "access", lambda _, mode: mode == os.R_OK)  # root may use what nobody may
     with pytest.raises(MachineError, match=r"gpiochip0.*usermod -aG gpio,video"):
         checks.permissions(tmp_path)
 
@@ -189,6 +218,8 @@ def test_the_page_s_findings_come_from_the_same_doctor_but_ask_the_running_bin(t
     appliance.tell(FaultEvent(0.0, "lid rest", "The lid rest does not close; look for what blocks it."))
     found = {check.name: check for check in bin_.diagnose()}
     assert found["pins"] == Check("pins", False, "The lid rest does not close; look for what blocks it.")
+    appliance.tell(FaultEvent(1.0, "lid rest", "The lid rest closes again.", is_over=True))
+    assert checks.running_pins(appliance) == "Every lid moves as it should."
 
 
 def test_the_running_bin_s_camera_is_well_while_its_frames_are_new() -> None:
@@ -198,6 +229,9 @@ def test_the_running_bin_s_camera_is_well_while_its_frames_are_new() -> None:
     frame = tray.read()
     appliance.show(frame.pixels, frame.time_s)
     assert look_at("camera", lambda: checks.running_camera(appliance, clock, config)).is_ok
+    appliance.tell(FaultEvent(0.0, "camera", "The camera gives black pictures."))
+    assert look_at("camera", lambda: checks.running_camera(appliance, clock, config)).says.endswith("black pictures.")
+    appliance.tell(FaultEvent(0.0, "camera", "The camera is right again.", is_over=True))
     clock.sleep(10)
     assert not look_at("camera", lambda: checks.running_camera(appliance, clock, config)).is_ok
 
@@ -205,7 +239,8 @@ def test_the_running_bin_s_camera_is_well_while_its_frames_are_new() -> None:
 def test_a_model_that_names_what_the_bin_sends_nowhere_is_ill(tmp_path: Path) -> None:
     path = write_bundle(tmp_path / "lava.onnx", {"lava": (255, 0, 0), "glass": (0, 9, 0)})
     assert Bundle.open(path).contract.classes == ("lava", "glass")
-    assert "lava" in look_at("model", lambda: checks.model(path, Config(), 1)).says
+    found = look_at("model", lambda: checks.model(path, Config(), 1))
+    assert not found.is_ok and "names lava, which the configuration sends nowhere" in found.says
 
 
 def _all_to(compartment: str) -> dict[str, Any]:

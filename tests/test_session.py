@@ -116,6 +116,11 @@ def test_the_largest_sums_reach_the_largest_output() -> None:
     assert (told == 255).all()
 
 
+def test_a_picture_uses_no_more_cores_than_it_may(tmp_path: Path) -> None:
+    session = Bundle.open(write_bundle(tmp_path / "colours.onnx"), threads=1)._session
+    assert session.get_session_options().intra_op_num_threads == 1
+
+
 def test_what_is_not_a_quantized_convolution_stays_as_it_is(tmp_path: Path) -> None:
     model = write_bundle(tmp_path / "model.onnx").read_bytes()
     assert onnx.load_model_from_string(with_unsigned_weights(model)) == onnx.load_model_from_string(model)
