@@ -36,6 +36,16 @@ def test_a_very_long_picture_is_seen_by_its_middle_and_takes_little_memory(
     assert max(sizes[0]) <= 4 * 224
 
 
+def test_a_fine_pattern_shrinks_to_its_mean_and_a_small_picture_grows_smoothly() -> None:
+    asked = Preprocess(resize_short=64, crop=64, interpolation="area")
+    stripes = np.zeros((256, 256, 3), np.uint8)
+    stripes[:, ::4] = 200
+    assert (prepare(stripes, asked) == 50).all()
+    halves = np.zeros((2, 2, 3), np.uint8)
+    halves[:, 1] = 200
+    assert len(np.unique(prepare(halves, asked))) > 10
+
+
 def test_a_missing_model_is_told_with_its_path(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match=r"There is no model at .*none\.onnx"):
         Bundle.open(tmp_path / "none.onnx")
