@@ -229,6 +229,20 @@ def test_the_tray_is_written_into_a_file_however_its_tables_are_written(tmp_path
     assert (config.decision.confidence, config.lights.fault_pin) == (0.5, 21)
 
 
+def test_a_file_in_which_a_table_became_a_number_is_told_in_one_sentence_and_stays_as_it_is(tmp_path: Path) -> None:
+    file = tmp_path / "bin.toml"
+    file.write_text("camera = 3\n")
+    with pytest.raises(ConfigError, match=r"camera must be a table, so camera\.rate_hz cannot be set"):
+        edit_config(file, {"camera.rate_hz": 10.0})
+    assert file.read_text() == "camera = 3\n"
+
+
+def test_what_is_taken_out_where_nothing_is_leaves_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "bin.toml"
+    edit_config(file, {"compartments.organic.switch_pin": None})
+    assert file.read_text() == ""
+
+
 @pytest.mark.parametrize("text", [f"a = {'9' * 5000}", f"a = 0x{'F' * 5000}", f"a = {'[' * 5000}{']' * 5000}"])
 def test_what_python_itself_refuses_to_read_is_told_in_a_sentence(tmp_path: Path, text: str) -> None:
     file = tmp_path / "pilah.toml"

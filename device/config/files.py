@@ -94,7 +94,7 @@ def edit_config(path: Path, changes: Mapping[str, Any]) -> Config:
     except TOMLKitError as fault:
         raise ConfigError(f"{path} is not valid TOML: {fault}.") from fault
     for key, value in changes.items():
-        _set(document, key.split("."), value)
+        _set(document, key.split("."), value, path)
     text = tomlkit.dumps(document)
     config = parse_config(text, str(path))
     write_config(path, text)
@@ -130,12 +130,16 @@ def _read(path: Path) -> str:
         raise ConfigError(f"The configuration {path} cannot be read: {fault}.") from fault
 
 
-def _set(document: tomlkit.TOMLDocument, key: list[str], value: Any) -> None:
+def _set(document: tomlkit.TOMLDocument, key: list[str], value: Any, path: Path) -> None:
     table: Any = document
     for name in key[:-1]:
         if name not in table:
+            if value is None:
+                return
             table[name] = tomlkit.table() if table is document else tomlkit.inline_table()
         table = table[name]
+        if not isinstance(table, Mapping):
+            raise ConfigError(f"{path}: {name} must be a table, so {'.'.join(key)} cannot be set.")
     if value is None:
         table.pop(key[-1], None)
     else:
