@@ -233,11 +233,11 @@ def _exceeds(change: Floats, least: float, noise: float, picture: Floats) -> Mas
 
     A sensor's noise is about as strong in the dark as in the light, so its logarithm is larger there.
     """
-    exceeds = _largest(change) > least
-    if exceeds.any():
-        darker = np.asarray(cv2.exp(np.median(picture[::SPARSE, ::SPARSE]) - picture), np.float32)
-        exceeds &= _largest(change - darker * np.float32(NOISES * noise)) > 0
-    return np.asarray(exceeds, np.uint8)
+    if change.max() <= least:
+        return np.zeros((HEIGHT, WIDTH), np.uint8)
+    darker = np.asarray(cv2.exp(np.median(picture[::SPARSE, ::SPARSE]) - picture), np.float32)
+    limits = np.maximum(darker * np.float32(NOISES * noise), np.float32(least))
+    return (_largest(change - limits) > 0).astype(np.uint8)
 
 
 def _steps(picture: Floats) -> Floats:
