@@ -29,7 +29,7 @@ from device.presence import Sighting, crop_object
 from device.trials.bench import PacedWatch, simulated_bin, trial_config
 from tests.trays import GROUNDS, HEIGHT, WIDTH, Chance, Fall, MadeUpTray, Picture, Thing, whole_thing
 from training.augment import read_photo
-from training.evaluate import NO_THRESHOLDS, in_percent, policy, share
+from training.evaluate import NO_THRESHOLDS, in_percent, opened_well, organic_into_recyclable, policy, share
 from training.options import Told, run_option
 from training.split import Photo, load_split, require_held_out
 
@@ -56,6 +56,10 @@ class TimedClassifier(Classifier):
 class Answer:
     material: str
     lid: str
+
+
+NEVER = Answer("", "")
+"""Where the bin never judged."""
 
 
 @dataclass(frozen=True)
@@ -157,8 +161,11 @@ def measured(number: int, seed: int, photos: list[Photo], classifier: Classifier
 def told(drops: list[Drop]) -> str:
     """All figures, as a table."""
 
-    def part(right: Iterable[bool]) -> str:
-        return in_percent(share("", "", np.array(list(right), bool)))
+    def answers(who: str) -> list[tuple[Answer, Answer]]:
+        return [(drop.right, getattr(drop, who) or NEVER) for drop in drops]
+
+    def lids(who: str) -> list[tuple[str, str]]:
+        return [(right.lid, answer.lid) for right, answer in answers(who)]
 
     lines = [f"{'right':<32}{'lids':<24}materials"]
     for name, who in (
@@ -166,18 +173,16 @@ def told(drops: list[Drop]) -> str:
         ("the model, true outline", "outlined"),
         ("the model, plain photo", "plain"),
     ):
-        answers = [(drop.right, getattr(drop, who)) for drop in drops]
-        lids = part(answer is not None and answer.lid == right.lid for right, answer in answers)
-        materials = part(answer is not None and answer.material == right.material for right, answer in answers)
-        lines.append(f"{name:<32}{lids:<24}{materials}")
-    organic = [drop for drop in drops if drop.right.lid == "organic"]
-    spoilt = sum(drop.loop is not None and drop.loop.lid == "recyclable" for drop in organic)
+        materials = np.array([answer.material == right.material for right, answer in answers(who)])
+        parts = [in_percent(share("", "", right)) for right in (opened_well(lids(who)), materials)]
+        lines.append(f"{name:<32}{parts[0]:<24}{parts[1]}")
+    spoilt = organic_into_recyclable(lids("loop"))
     return "\n".join(
         (
             f"{len(drops)} drops of {len({drop.photo for drop in drops})} things, of which the bin never judged "
             f"{sum(drop.loop is None for drop in drops)}",
             *lines,
-            f"organic into recyclables: {spoilt} of {len(organic)}",
+            f"organic into recyclables: {spoilt.sum()} of {len(spoilt)}",
             f"lids that opened twice for a thing, or for nothing: {sum(drop.opened_for_nothing for drop in drops)}",
             f"looks at a thing: {np.median([drop.looks for drop in drops]):g} (median)",
         )
