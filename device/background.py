@@ -146,7 +146,7 @@ class Background:
         noise = self._bounded(_noise(sparse - light))
         # NumPy takes three numbers from each pixel much more slowly than a row from each row.
         rest = change.reshape(HEIGHT, -1) - np.tile(light, WIDTH)
-        moves = _exceeds(np.abs(rest).reshape(change.shape), MOVES, noise, picture)
+        moves = _exceeds(rest.reshape(change.shape), MOVES, noise, picture)
         return cv2.countNonZero(moves) / (WIDTH * HEIGHT)
 
     def _bounded(self, noise: float) -> float:
@@ -214,7 +214,7 @@ def covers(box: FractionBox) -> bool:
 
 def _outlined(rest: Floats, expected: Floats, noise: float) -> Mask:
     """The parts of what is left of a picture, once tray and light are taken away, that have outlines."""
-    differs = _exceeds(np.abs(rest), DIFFERS, noise, expected)
+    differs = _exceeds(rest, DIFFERS, noise, expected)
     if not differs.any():
         return differs
     steps = np.zeros((HEIGHT, WIDTH), bool)
@@ -228,11 +228,12 @@ def _outlined(rest: Floats, expected: Floats, noise: float) -> Mask:
     return np.asarray(is_thing[labels], np.uint8)
 
 
-def _exceeds(change: Floats, least: float, noise: float, picture: Floats) -> Mask:
-    """Where any colour of `picture` changes by more than `least`, and by more than noise.
+def _exceeds(rest: Floats, least: float, noise: float, picture: Floats) -> Mask:
+    """Where any colour of `rest`, up or down, is more than `least`, and more than noise in such a `picture`.
 
     A sensor's noise is about as strong in the dark as in the light, so its logarithm is larger there.
     """
+    change = np.abs(rest)
     if change.max() <= least:
         return np.zeros((HEIGHT, WIDTH), np.uint8)
     darker = np.asarray(cv2.exp(np.median(picture[::SPARSE, ::SPARSE]) - picture), np.float32)
