@@ -36,10 +36,13 @@ $(BASE): $(SOURCES) | $(STAMPS)
 	@$(PIP) install --quiet --editable .
 	@touch $@
 
-# Twelve thousand modules, most of which are never imported: Python compiles what it meets, which saves 40 s here.
+# uv fetches and unpacks side by side, in a quarter of pip's time. It reads no settings of pip: where only those name an
+# index or a proxy, pip does it, and compiles none of twelve thousand modules, most of which are never imported.
 $(TRAIN): $(SOURCES) | $(STAMPS)
 	@echo "Installing what linters, tests, training and export need into $(VENV) (once; PyTorch is 5 GB)"
-	@$(PIP) install --quiet --no-compile --editable '.[dev,training]'
+	@{ $(PIP) install --quiet 'uv>=0.9,<1' \
+	  && $(BIN)/uv pip install --quiet --python $(BIN)/python --editable '.[dev,training]'; } \
+	  || { echo "uv could not; pip goes on"; $(PIP) install --quiet --no-compile --editable '.[dev,training]'; }
 	@touch $@
 
 run: $(BASE) ## start the bin with mock GPIO and a simulated camera (ARGS="--drops 5 --json")

@@ -35,6 +35,12 @@ def threads_take_turns_as_before() -> Iterator[None]:
     sys.setswitchinterval(interval_s)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores: a quarter of the time a test waits, for a browser, a disk or a lid."""
+    return (os.cpu_count() or 1) + 1
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The files that take longest go first, or one process would still be at it when the others have nothing left."""
     items.sort(key=lambda item: item.path.name not in LONGEST)
