@@ -17,6 +17,9 @@ BASE    := $(STAMPS)/base
 TRAIN   := $(STAMPS)/training
 SOURCES := pyproject.toml
 
+# Where it is set, as in many containers, each process of a test would compile PyTorch anew, for eight seconds.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help run test bookworm soak powercut trials screenshots load drops lint format model bench arm64 arm64-count clean
 
@@ -37,13 +40,14 @@ $(BASE): $(SOURCES) | $(STAMPS)
 	@touch $@
 
 # uv fetches and unpacks side by side, in a quarter of pip's time. It reads no settings of pip: where only those name an
-# index or a proxy, pip does it, and compiles none of twelve thousand modules, most of which are never imported.
+# index or a proxy, pip does it. Neither compiles twelve thousand modules, most of which are never imported: Python
+# compiles what it meets.
 $(TRAIN): $(SOURCES) | $(STAMPS)
 	@echo "Installing what linters, tests, training and export need into $(VENV) (once; PyTorch is 5 GB)"
 	@{ $(PIP) install --quiet 'uv>=0.9,<1' \
 	  && $(BIN)/uv pip install --quiet --python $(BIN)/python --editable '.[dev,training]'; } \
 	  || { echo "uv could not; pip goes on"; $(PIP) install --quiet --no-compile --editable '.[dev,training]'; }
-	@touch $@
+	@touch $@ $(BASE)
 
 run: $(BASE) ## start the bin with mock GPIO and a simulated camera (ARGS="--drops 5 --json")
 	@$(BIN)/pilah run --camera simulated --pins mock $(ARGS)
