@@ -56,6 +56,8 @@ log = logging.getLogger(__name__)
 TICK_S = 0.02
 """A servo takes a new pulse 50 times a second; while a lid moves, the loop turns at least as often."""
 IDLE_S = 0.1
+FRAMES_FUSED = 4
+"""The model is shown the mean of so many frames at most in which a thing lay still: noise costs it right answers."""
 PICTURES_KEPT = 8
 """Of the last drops, for a history that is written late."""
 TRIES_FOR_S = 1.0
@@ -106,6 +108,7 @@ class Appliance:
         self._presence = Presence(config.presence, config.camera.region)
         self._requests: queue.SimpleQueue[Request] = queue.SimpleQueue()
         self._frame: Frame | None = None
+        self._at_rest: deque[Frame] = deque(maxlen=FRAMES_FUSED)
         self._sighting: Sighting | None = None
         self._shown: NDArray[np.uint8] | None = None
         self._judged: dict[int, NDArray[np.uint8]] = {}
@@ -211,6 +214,9 @@ class Appliance:
         if frame is not None and "camera" not in self._reports.faults:  # a last picture may come with the bad news
             self._frames_s = self._clock.now()
             self._frame, self._sighting = frame, self._presence.update(frame, self._something_waits())
+            if self._sighting.at_rest_since_s is None:
+                self._at_rest.clear()
+            self._at_rest.append(frame)
             self._tell(Seen(self._sighting))
         self._tell(Elapsed())
         is_tried = self._clock.now() - self._situation.free_since_s >= TRIES_FOR_S
@@ -282,8 +288,8 @@ class Appliance:
 
     def _carry_out(self, effect: Effect) -> Input | None:
         match effect:
-            case Look() if self._frame is not None and self._sighting is not None:
-                self._shown = crop_object(self._frame, self._sighting)
+            case Look() if self._at_rest and self._sighting is not None:
+                self._shown = crop_object(self._at_rest, self._sighting)
                 start_s = self._clock.now()
                 seen = Observed(self._classifier.observe(self._shown))
                 self._presence.looked(self._clock.now() - start_s)

@@ -138,7 +138,7 @@ def dropped(on: str, some: Iterable[Thing], classifier: Classifier, chance: Chan
                     ground=on,
                     right=Answer(thing.photo.material, rule.compartment_of[thing.photo.material]),
                     loop=Answer(judged[0].material, judged[0].compartment) if judged else None,
-                    outlined=asked(crop_object(frame, true)),
+                    outlined=asked(crop_object([frame], true)),
                     plain=asked(read_photo(thing.photo.path)),
                     looks=judged[0].frames if judged else 0,
                     opened_for_nothing=for_nothing,

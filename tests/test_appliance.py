@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from device.appliance import Appliance
+from device.appliance import FRAMES_FUSED, Appliance
 from device.board import Board
 from device.bundle import Bundle
 from device.camera import CameraReport, Frame
@@ -25,6 +25,7 @@ from device.drops import Search
 from device.errors import BundleError, ConfigError, LidError
 from device.events import FaultEvent, LidEvent, StateEvent
 from device.heartbeat import Heartbeat
+from device.presence import Sighting, crop_object
 from device.requests import CloseLid, Maintenance, OpenLid
 from device.trials.bench import PacedWatch
 from tests.bench import Bench
@@ -64,6 +65,25 @@ def test_an_empty_tray_opens_nothing_and_never_asks_the_model(tmp_path: Path, mo
         bench.run(60)
         assert bench.faults == []
     assert bench.opened == []
+
+
+def test_the_model_is_shown_the_mean_of_the_last_frames_in_which_a_thing_lay_still(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[tuple[list[float], Sighting]] = []
+
+    def crop(frames: Iterable[Frame], sighting: Sighting) -> NDArray[np.uint8]:
+        shown.append(([frame.time_s for frame in frames], sighting))
+        return crop_object(list(frames), sighting)
+
+    monkeypatch.setattr("device.appliance.crop_object", crop)
+    with Bench(tmp_path) as bench:
+        bench.serve("glass")
+        bench.serve("wood")
+    for times_s, sighting in shown:
+        assert times_s[-1] == sighting.time_s
+        assert times_s[0] == sighting.at_rest_since_s or (len(times_s) == FRAMES_FUSED and sighting.at_rest_since_s)
+    assert [len(times_s) for times_s, _ in shown][:2] == [2, 3]
 
 
 def test_nothing_stirs_at_the_start(tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ def test_presence_hands_the_classifier_the_picture_whole(tmp_path: Path, size: t
         sighting = presence.update(frame)
         if sighting.state == "still":
             ids.setdefault(frame.file, set()).add(sighting.object_id)
-            assert np.array_equal(crop_object(frame, sighting), read_picture(Path(frame.file or "")))
+            assert np.array_equal(crop_object([frame], sighting), read_picture(Path(frame.file or "")))
             source.lid_opened()
         if sighting.state == "empty":
             source.lid_closed()

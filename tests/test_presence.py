@@ -99,7 +99,7 @@ def test_the_crop_is_a_square_that_holds_the_thing(tmp_path: Path, seed: int) ->
     bench.tray.drop("glass")
 
     sighting, frame = bench.watch(2)[-1], bench.frame
-    crop = crop_object(frame, sighting)
+    crop = crop_object([frame], sighting)
 
     differs = np.abs(frame.pixels - empty).max(axis=2) > 30
     rows, columns = np.flatnonzero(differs.any(axis=1)), np.flatnonzero(differs.any(axis=0))
@@ -110,6 +110,15 @@ def test_the_crop_is_a_square_that_holds_the_thing(tmp_path: Path, seed: int) ->
     assert width <= np.ptp(columns) + 40 and height <= np.ptp(rows) + 40
     assert crop.shape[0] == crop.shape[1] or crop.shape[0] == frame.pixels.shape[0]
     assert crop.shape[0] >= height and crop.shape[1] >= width
+
+
+def test_the_crop_of_several_frames_is_their_mean() -> None:
+    sighting = Sighting("still", 0.0, 0.0, (0, 0, 64, 48), (20, 20, 10, 10))
+
+    def mean(*levels: int) -> set[int]:
+        return set(crop_object([Frame(np.full((48, 64, 3), level, np.uint8), 0.0) for level in levels], sighting).flat)
+
+    assert (mean(10), mean(10, 11), mean(10, 255, 255, 255)) == ({10}, {11}, {194})
 
 
 def test_two_things_at_once_are_one_object(bench: Bench) -> None:
@@ -269,7 +278,7 @@ def test_what_lies_outside_the_region_is_not_seen_and_not_shown_to_the_classifie
     assert inside[-1].state == "still" and inside[-1].region == (320, 0, 320, 480)
     box = inside[-1].box
     assert box is not None and abs(box[0] - 400) <= 8 and abs(box[0] + box[2] - 550) <= 8
-    crop = crop_object(last, inside[-1])
+    crop = crop_object([last], inside[-1])
     assert crop.shape == (248, 248, 3) or abs(crop.shape[0] - 250) < 20
     assert (crop[crop.shape[0] // 2, crop.shape[1] // 2] == (20, 60, 120)).all()
 
