@@ -11,6 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from gpiozero.pins.mock import MockPin, MockPWMPin
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -436,9 +437,13 @@ def test_stopping_in_any_state_closes_every_lid_within_two_seconds(
     if state != "homing":
         bench.run(4.0)
     _bring_to(bench, state, monkeypatch)
+    monkeypatch.setattr(MockPWMPin, "close", MockPin.close)  # a pin that is let go may keep its level
+    leds = [bench.pins.pin(lid.led_pin) for lid in bench.config.compartments.values()]
     stopped_s = bench.clock.now()
     bench.appliance.close()
     assert bench.clock.now() - stopped_s < 1.5
+    assert not any(led.state for led in leds)
+    assert not bench.pins.pins
     bench.hear()
     bench.appliance.close()
     assert bench.away() == []
@@ -456,6 +461,7 @@ def test_a_pin_or_a_camera_that_cannot_be_let_go_keeps_the_bin_from_no_clean_end
         patch.setattr(bench.pins.pin(12), "close", _fail("I/O error"))
         bench.appliance.close()
     assert "could not be let go of" in caplog.text
+    assert "the camera hangs" in caplog.text
     bench.assert_all_closed()
 
 
