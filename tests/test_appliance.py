@@ -281,7 +281,10 @@ def test_a_model_file_replaced_by_garbage_disturbs_no_running_bin_and_is_refused
         Bundle.open(bench.model)
 
 
-def test_each_drop_is_in_the_history_with_its_lid_and_the_picture_that_was_judged(tmp_path: Path) -> None:
+def test_each_drop_is_in_the_history_with_its_lid_and_the_picture_that_was_judged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("device.appliance.PICTURES_KEPT", 1)
     with Bench(tmp_path) as bench:
         bench.run(20)
         bench.serve("glass")
@@ -293,6 +296,7 @@ def test_each_drop_is_in_the_history_with_its_lid_and_the_picture_that_was_judge
     ]
     assert (first.latency_ms, first.model_version) == (bench.decisions[0].latency_ms, "2026.1.1-1")
     _assert_shows(bench.journal.thumbnail(first.id), "glass")
+    assert bench.appliance.judged_picture(1) is None, "or the memory would be full after some months"
 
 
 def test_a_card_that_holds_the_history_up_mixes_no_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

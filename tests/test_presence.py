@@ -165,6 +165,33 @@ def test_a_second_thing_beside_the_first_is_something_new(bench: Bench) -> None:
     assert bench.watch(3)[-1].object_id == 2
 
 
+def test_a_thing_that_stays_when_the_one_beside_it_falls_is_something_new() -> None:
+    presence = Presence(SETTINGS, WHOLE)
+
+    ids = set()
+    for number in range(50):
+        pixels = np.full((120, 160, 3), 128, np.uint8)
+        pixels[40:80, 20:60] = 30 if 10 <= number < 30 else 128
+        pixels[40:80, 100:140] = 220 if number >= 10 else 128
+        ids.add(presence.update(Frame(pixels, number * FRAME_S)).object_id)
+
+    assert ids == {None, 1, 2}
+
+
+@pytest.mark.parametrize(("tray", "flicker"), [(255, 1.0), (150, 1.1)], ids=["overexposed", "under a lamp that flickers"])
+def test_a_thing_is_seen_on_a_tray(tray: int, flicker: float) -> None:
+    presence = Presence(SETTINGS, WHOLE)
+
+    for number in range(40):
+        pixels = np.full((120, 160, 3), tray, np.float32)
+        pixels[40:80, 60:100] = 60 if number >= 15 else tray
+        light = flicker if number % 2 else 1.0
+        sighting = presence.update(Frame((light * pixels).astype(np.uint8), number * FRAME_S))
+
+    assert sighting.state == "still" and sighting.box is not None
+    assert np.allclose(sighting.box, (60, 40, 40, 40), atol=2)
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_hands_shadows_lamps_and_daylight_open_nothing(tmp_path: Path, seed: int) -> None:
     life = TrayLife(gap_s=None, passers_per_minute=60, lamps_per_minute=30, drift_per_minute=0.3)
