@@ -140,6 +140,16 @@ def test_the_longest_unheard_client_is_forgotten_when_there_are_too_many() -> No
     assert (limit.wait_s("0"), limit.wait_s("1")) == (60.0, 0.0)
 
 
+def test_a_client_that_asked_too_often_is_told_how_long_to_wait_and_may_ask_again_then() -> None:
+    clock = ManualClock()
+    limit = RateLimit(2, 60.0, clock)
+    assert [limit.wait_s("phone") for _ in range(3)] == [0.0, 0.0, 60.0]
+    clock.sleep(20.0)
+    assert limit.wait_s("phone") == 40.0
+    clock.sleep(80.0)
+    assert [limit.wait_s("phone") for _ in range(3)] == [0.0, 0.0, 60.0]
+
+
 def test_the_right_password_is_no_guess(bin_: Bin, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("device.page.owner.GUESSES_OF_ONE", 2)
     client = browser_of(bin_)
