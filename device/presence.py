@@ -217,7 +217,7 @@ def crop_object(frames: Sequence[Frame], sighting: Sighting) -> NDArray[np.uint8
     `frames`: at least one, all of a size, in which the object lies as in `sighting`; their mean has less noise.
     """
     left, top, width, height = region = sighting.region
-    if sighting.box is not None and not covers(_as_fractions(sighting.box, region)):
+    if sighting.box is not None:
         side = round(max(sighting.box[2:]) * (1 + 2 * MARGIN))
         left, width = _span(sighting.box[0], sighting.box[2], side, region[0], region[2])
         top, height = _span(sighting.box[1], sighting.box[3], side, region[1], region[3])
@@ -248,8 +248,3 @@ def _placed(box: FractionBox, region: PixelBox) -> PixelBox:
         max(1, round(width * region[2])),
         max(1, round(height * region[3])),
     )
-
-
-def _as_fractions(box: PixelBox, region: PixelBox) -> FractionBox:
-    left, top, width, height = region
-    return (box[0] - left) / width, (box[1] - top) / height, box[2] / width, box[3] / height
