@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import stat
 import tomllib
 from pathlib import Path
 
@@ -265,6 +267,38 @@ def test_show_prints_what_is_in_force_as_a_file_that_says_the_same(tmp_path: Pat
     again.write_text(pilah("config", "show", file).output)
     assert read_config(again) == read_config(file)
     assert json.loads(pilah("config", "show", file, "--json").output) == shown
+
+
+def test_a_power_cut_finds_the_old_settings_or_the_new_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+    replace = Path.replace
+
+    def sync(handle: int) -> None:
+        done.append("folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else "file")
+
+    def put_in_place(new: Path, old: Path) -> Path:
+        done.append("put in place" if new.parent == old.parent else "moved to another disk")
+        return replace(new, old)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    monkeypatch.setattr(Path, "replace", put_in_place)
+    write_config(tmp_path / "pilah.toml", preset_text())
+    assert done == ["file", "put in place", "folder"]
+
+
+def test_settings_that_the_card_has_no_room_for_leave_the_old_ones_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def has_no_room(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    file = tmp_path / "pilah.toml"
+    write_config(file, "of old")
+    monkeypatch.setattr(os, "fsync", has_no_room)
+    with pytest.raises(ConfigError, match="No space left"):
+        write_config(file, preset_text())
+    assert file.read_text() == "of old"
+    assert list(tmp_path.iterdir()) == [file]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")

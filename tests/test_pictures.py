@@ -167,11 +167,12 @@ def test_a_missing_file_and_a_folder_are_told_apart(tmp_path: Path) -> None:
 
 
 def test_picture_files_come_sorted_from_all_depths_without_hidden_and_other_files(tmp_path: Path) -> None:
-    for name in ("b/2.jpg", "a.PNG", "b/1.jpeg", "b/notes.txt", "b/._1.jpg"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
+    folder = tmp_path / ".mine"
+    for name in ("b/2.jpg", "a.PNG", "b/1.jpeg", "b/notes.txt", "b/._1.jpg", "folder.jpg/notes.txt"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
 
-    assert [str(file.relative_to(tmp_path)) for file in picture_files(tmp_path)] == ["a.PNG", "b/1.jpeg", "b/2.jpg"]
+    assert [str(file.relative_to(folder)) for file in picture_files(folder)] == ["a.PNG", "b/1.jpeg", "b/2.jpg"]
 
 
 @pytest.mark.skipif("PILAH_DATA" not in os.environ, reason="PILAH_DATA names no folder of photos")

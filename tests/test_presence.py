@@ -334,6 +334,17 @@ def test_the_small_picture_of_a_camera_is_looked_at_where_there_is_one() -> None
     assert np.allclose(sighting.box, (320, 240, 320, 480), atol=16)
 
 
+def test_a_thing_is_found_where_it_lies_when_the_region_begins_below_the_top() -> None:
+    presence = Presence(SETTINGS, RegionSection(left=0.25, top=0.25))
+    for number in range(30):
+        pixels = np.full((120, 160, 3), 128, np.uint8)
+        pixels[50:80, 80:120] = 128 if number < 15 else 30
+        sighting = presence.update(Frame(pixels, number * FRAME_S))
+
+    assert sighting.state == "still" and sighting.box is not None
+    assert np.allclose(sighting.box, (80, 50, 40, 30), atol=2)
+
+
 def test_a_picture_that_is_noisy_from_the_start_shows_an_empty_tray_and_what_lies_on_it() -> None:
     chance = np.random.default_rng(0)
     presence = Presence(SETTINGS, WHOLE)
