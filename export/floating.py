@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from training.files import sha256_of, write_atomically
 from training.models import Student
 
 OPSET = 18
@@ -28,12 +28,14 @@ class Packaged(nn.Module):
 
 
 def export_float(student: Student, temperature: float, path: Path, size_px: int) -> str:
-    """Write the float model with `torch.onnx` and return the SHA-256 of the file."""
+    """Write the float model with `torch.onnx`, whole or not at all, and return the SHA-256 of the file."""
     image = torch.zeros(1, size_px, size_px, 3, dtype=torch.uint8)
     packaged = Packaged(student.eval(), temperature).eval()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    torch.onnx.export(
-        packaged, (image,), path, input_names=["image"], output_names=["probabilities", "energy"],
-        opset_version=OPSET, dynamo=True, external_data=False, verbose=False,
+    write_atomically(
+        path,
+        lambda partial: torch.onnx.export(
+            packaged, (image,), partial, input_names=["image"], output_names=["probabilities", "energy"],
+            opset_version=OPSET, dynamo=True, external_data=False, verbose=False,
+        ),
     )  # fmt: skip
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return sha256_of(path)

@@ -19,7 +19,7 @@ from training.augment import VIEWS, reader_of
 from training.average import averaged
 from training.errors import DataError
 from training.evaluate import FOUR_LIDS
-from training.files import write_atomically, write_checkpoint, write_text
+from training.files import write_atomically, write_checkpoint, write_picture, write_text
 from training.loop import Training
 from training.measure import evaluate_command, seed_command, strain_command, unknown_command
 from training.models import Explainer, Student, together
@@ -94,8 +94,7 @@ def prepare_command(
         before = None if like is None else load_split(like)
         split = prepare(described, seed, held_out, lambda x: tqdm(x, desc="checking"), before)
         split = split if per_class is None else split.thinned(per_class)
-        sheet = contact_sheet(split.photos)
-        write_atomically(folder / "contact-sheet.jpg", lambda partial: sheet.save(partial, "JPEG"))
+        write_picture(folder / "contact-sheet.jpg", contact_sheet(split.photos))
         write_text(folder / "licences.json", json.dumps({s.name: s.licence for s in described.source}))
         save_split(split, path)
     click.echo(table(split))

@@ -9,20 +9,35 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 
 from device.files import replacing
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill a temporary file, then put it in the place of `path`; a kill leaves the old file whole."""
+    """Let `write` fill a temporary file, then put it in the place of `path`; a kill leaves the old file whole.
+
+    Raises `OSError` that names a file: which of several disks is full.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.part")
-    with replacing(path, partial):
-        write(partial)
+    try:
+        with replacing(path, partial):
+            write(partial)
+    except OSError as fault:
+        fault.filename = fault.filename or str(path)
+        raise
 
 
 def write_text(path: Path, text: str) -> None:
     write_atomically(path, lambda partial: partial.write_text(text, encoding="utf-8"))
+
+
+def write_picture(path: Path, picture: Image.Image) -> None:
+    """Save as JPEG, by way of memory: where a disk fills, Pillow leaves half a picture and says nothing."""
+    written = io.BytesIO()
+    picture.save(written, "JPEG")
+    write_atomically(path, lambda partial: partial.write_bytes(written.getbuffer()))
 
 
 def write_checkpoint(path: Path, values: dict[str, Any]) -> None:

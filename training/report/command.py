@@ -17,7 +17,7 @@ from device.config import Config
 from device.decision import Policy
 from training.errors import DataError
 from training.evaluate import in_percent, policy, read_evaluation
-from training.files import write_atomically, write_text
+from training.files import write_picture, write_text
 from training.models import load_run
 from training.options import config_option, run_option
 from training.outcome import Outcome, observe, predict
@@ -66,7 +66,7 @@ def report_command(folder: Path, bundle: Path | None, out: Path | None, pictures
     }
     sheet = mistake_sheet(mistakes) if pictures and mistakes else None
     if sheet is not None:
-        write_atomically(folder / "mistakes.jpg", lambda partial: sheet.save(partial, "JPEG"))
+        write_picture(folder / "mistakes.jpg", sheet)
     write_text(out.with_suffix(".json"), json.dumps(result, indent=1, ensure_ascii=False) + "\n")
     write_text(out, page(result, sheet))
     click.echo(f"{out} and {out.with_suffix('.json')}")
