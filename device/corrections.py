@@ -12,6 +12,7 @@ import click
 
 from device.config import read_config, tell_whose
 from device.errors import JournalError
+from device.files import replacing
 from device.journal import Journal
 from device.options import config_option
 
@@ -53,9 +54,8 @@ def write_lessons(lessons: Iterable[Lesson], folder: Path) -> Counter[str]:
                 raise JournalError(f"The history holds {name} as {material!r}, which is no name for a folder.")
             file = folder / material / f"{name}.jpg"
             file.parent.mkdir(parents=True, exist_ok=True)
-            part = file.with_suffix(".part")
-            part.write_bytes(jpeg)
-            part.replace(file)
+            with replacing(file, part := file.with_suffix(".part")):
+                part.write_bytes(jpeg)
             for old in folder.glob(f"*/{name}.jpg"):
                 if old != file:
                     old.unlink()
@@ -64,6 +64,6 @@ def write_lessons(lessons: Iterable[Lesson], folder: Path) -> Counter[str]:
             written[material] += 1
     except OSError as fault:
         raise JournalError(
-            f"{folder} cannot be written ({fault.strerror}); name a folder that you may write."
+            f"{folder} cannot be written ({fault.strerror}); name a folder that you may write and that has room."
         ) from fault
     return written

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import time
 from pathlib import Path
 
@@ -124,3 +125,15 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "taught").write_text("a file")
     with pytest.raises(JournalError, match="taught cannot be written"):
         write_lessons([("drop-1", "glass", b"")], tmp_path / "taught")
+
+
+def test_a_disk_that_fills_keeps_what_was_written_and_no_half_picture(tmp_path: Path) -> None:
+    lessons = [("drop-1", "glass", b"x" * 100), ("drop-2", "glass", b"x" * 100_000)]
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+    try:
+        with pytest.raises(JournalError, match="taught cannot be written .* has room"):
+            write_lessons(lessons, tmp_path / "taught")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+    assert taught(tmp_path) == ["glass/drop-1.jpg"]
