@@ -132,7 +132,7 @@ def test_a_disk_that_fills_keeps_what_was_written_and_no_half_picture(tmp_path: 
     _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
     try:
-        with pytest.raises(JournalError, match="taught cannot be written .* has room"):
+        with pytest.raises(JournalError, match=r"taught cannot be written .* has room"):
             write_lessons(lessons, tmp_path / "taught")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))

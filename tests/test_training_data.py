@@ -309,6 +309,21 @@ def test_a_split_that_was_not_finished_is_made_again(tmp_path: Path, monkeypatch
     assert (tmp_path / "run" / "licences.json").exists() and (tmp_path / "run" / "split.json").exists()
 
 
+def test_photos_that_moved_since_the_split_are_told_and_another_run_takes_them_where_they_are(tmp_path: Path) -> None:
+    folder(tmp_path, "street", {"glass": 6, "paper": 6})
+    folder(tmp_path, "taught", {"glass": 3, "paper": 3}, first_seed=100)
+    described = describe(tmp_path, TWO.replace("exam", "taught").replace("test", "train"))
+    command = ["prepare", "--data", str(tmp_path), "--description", str(described), "--run"]
+    assert CliRunner().invoke(main, [*command, str(tmp_path / "run")]).exit_code == 0
+    moved = next((tmp_path / "taught/glass").iterdir())
+    moved.rename(tmp_path / "taught/paper/moved.jpg")
+    told = CliRunner().invoke(main, [*command, str(tmp_path / "run")]).output
+    assert f"1 of its photos are gone (first: {moved})" in told
+    again = [*command, str(tmp_path / "again"), "--like", str(tmp_path / "run/split.json")]
+    assert CliRunner().invoke(main, again).exit_code == 0
+    assert "gone" not in CliRunner().invoke(main, [*command, str(tmp_path / "again")]).output
+
+
 def _full(path: Path, _text: str) -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 

@@ -87,6 +87,11 @@ def prepare_command(
         click.echo(
             f"{path} exists and is reused{f', so {vain} changes nothing' if vain else ''}; remove it to split anew."
         )
+        if gone := [photo.path for photo in split.photos if not Path(photo.path).is_file()]:
+            click.echo(
+                f"{len(gone)} of its photos are gone (first: {gone[0]}): bring them back, or prepare another --run "
+                f"with --like {path}."
+            )
     else:
         described = read_description(description, data)
         if rendered is not None:
