@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import time
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from device.corrections import write_lessons
 from device.drops import Drop
 from device.errors import JournalError
 from device.journal import Journal
+from tests.disks import disk_that_takes
 from tests.page_parts import photo_of
 
 
@@ -129,11 +129,6 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 def test_a_disk_that_fills_keeps_what_was_written_and_no_half_picture(tmp_path: Path) -> None:
     lessons = [("drop-1", "glass", b"x" * 100), ("drop-2", "glass", b"x" * 100_000)]
-    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
-    try:
-        with pytest.raises(JournalError, match=r"taught cannot be written .* has room"):
-            write_lessons(lessons, tmp_path / "taught")
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+    with disk_that_takes(4096), pytest.raises(JournalError, match=r"taught cannot be written .* has room"):
+        write_lessons(lessons, tmp_path / "taught")
     assert taught(tmp_path) == ["glass/drop-1.jpg"]

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import resource
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -16,18 +13,8 @@ pytest.importorskip("torch")
 from torch import Tensor, nn
 
 from export.floating import export_float
+from tests.disks import disk_that_takes
 from training.files import write_picture, write_text
-
-
-@contextmanager
-def disk_that_takes(bytes_at_most: int) -> Iterator[None]:
-    """Files end in the middle of a write, as on a full disk: first with fewer bytes than asked, then with a fault."""
-    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (bytes_at_most, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
 
 
 class TinyStudent(nn.Module):
