@@ -34,16 +34,19 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_picture(path: Path, picture: Image.Image) -> None:
-    """Save as JPEG, by way of memory: where a disk fills, Pillow leaves half a picture and says nothing."""
-    written = io.BytesIO()
-    picture.save(written, "JPEG")
-    write_atomically(path, lambda partial: partial.write_bytes(written.getbuffer()))
+    """Save as JPEG: where a disk fills, Pillow itself leaves half a picture and says nothing."""
+    _write_by_way_of_memory(path, lambda file: picture.save(file, "JPEG"))
 
 
 def write_checkpoint(path: Path, values: dict[str, Any]) -> None:
-    """Save with PyTorch, by way of memory: its own writer says of a full disk only that it failed."""
+    """Save with PyTorch, whose own writer says of a full disk only that it failed."""
+    _write_by_way_of_memory(path, lambda file: torch.save(values, file))
+
+
+def _write_by_way_of_memory(path: Path, save: Callable[[io.BytesIO], object]) -> None:
+    """What a library saves, written by Python itself, which tells the faults of a disk."""
     written = io.BytesIO()
-    torch.save(values, written)
+    save(written)
     write_atomically(path, lambda partial: partial.write_bytes(written.getbuffer()))
 
 
