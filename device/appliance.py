@@ -214,6 +214,7 @@ class Appliance:
         if frame is not None and "camera" not in self._reports.faults:  # a last picture may come with the bad news
             self._frames_s = self._clock.now()
             self._frame, self._sighting = frame, self._presence.update(frame, self._something_waits())
+            # Rest begins with the frame before the first in which nothing moved, so the newest is always kept.
             if self._sighting.at_rest_since_s is None:
                 self._at_rest.clear()
             self._at_rest.append(frame)
