@@ -217,12 +217,44 @@ def test_unsure_drops_are_asked_about_first_and_one_tap_corrects_one(bin_: Bin, 
     assert "/teach/drops/3.jpg" not in client.get("/teach").text
 
 
+def test_a_slip_of_the_finger_is_mended_from_the_history(bin_: Bin, journal: ListJournal) -> None:
+    client, token = owner_of(bin_)
+    for slip, mended in (("plastic", "glass"), ("glass", "paper")):
+        client.post("/teach/drops/3", data={"material": slip, "csrf_token": token})
+        [address] = re.findall('<a href="(/teach.drop=[^"]+)">Glass</a>', client.get("/history?verdict=unsure").text)
+        card = client.get(address).text.split("<article")[1]
+        assert re.findall(r'value="(\w+)" aria-pressed="true"', card) == [slip]
+        assert re.findall(r'action="([^"]+)"', card) == ["/teach/drops/3"]
+        client.post("/teach/drops/3", data={"material": mended, "csrf_token": token})
+        assert journal.kept[3].corrected == mended
+
+
+def test_a_drop_that_waits_for_correction_is_asked_about_once_and_first_where_it_was_chosen(bin_: Bin) -> None:
+    client, _ = owner_of(bin_)
+    page = client.get("/teach?drop=2").text
+    assert re.findall(r"/teach/drops/(\d)\.jpg", page) == ["2", "3", "4", "1"]
+    assert "aria-pressed" not in page.split("<article", 1)[1]
+
+
+def test_only_an_owner_is_led_from_the_history_to_corrections_and_only_of_what_can_be_seen(
+    bin_: Bin, journal: ListJournal
+) -> None:
+    assert "teach?drop" not in create_app(bin_).test_client().get("/history").text
+    client, _ = owner_of(bin_)
+    assert "To correct a drop" in client.get("/history").text
+    journal.kept = {number: replace(one, has_thumbnail=False) for number, one in journal.kept.items()}
+    page = client.get("/history").text
+    assert "teach?drop" not in page and "To correct a drop" not in page
+    assert "<img" not in client.get("/teach?drop=4").text.split("<article")[1].split("</article>")[0]
+
+
 @pytest.mark.parametrize("number", [77, ENDLESS])
 def test_a_drop_that_is_not_in_the_history_is_not_found(tmp_path: Path, number: int) -> None:
     journal = Journal(tmp_path / "journal.db")
     journal.open()
     client, token = owner_of(make_bin(tmp_path, journal=journal))
     assert client.get(f"/teach/drops/{number}.jpg").status_code == 404
+    assert client.get(f"/teach?drop={number}").status_code == 404
     taught = client.post(f"/teach/drops/{number}", data={"material": "glass", "csrf_token": token})
     assert taught.status_code == 404
 

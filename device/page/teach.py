@@ -6,7 +6,7 @@ from flask import Blueprint, Flask, Response, abort, current_app, flash, redirec
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 
-from device.drops import NUMBER_AT_MOST, Drop
+from device.drops import NUMBER_AT_MOST, Drop, Search
 from device.errors import PictureError
 from device.page.ask import Asker, picture_sentence
 from device.page.bin import Bin, the_bin, the_journal
@@ -26,12 +26,27 @@ def install(app: Flask, bin_: Bin) -> None:
 @teach.get("/teach")
 @owner_only
 def page() -> ResponseReturnValue:
+    """What waits to be corrected; with `?drop=NUMBER` that drop first, corrected or not."""
+    chosen = _chosen()
     return render_template(
         "teach.html",
-        drops=the_journal().to_teach(CARDS),
+        drops=chosen + [drop for drop in the_journal().to_teach(CARDS) if drop not in chosen],
         likeliest_first=_likeliest_first,
         keeps_thumbnails=the_bin().config.journal.thumbnails,
     )
+
+
+def _chosen() -> list[Drop]:
+    """The drop that the address names, if it names one; 404 where there is none of that number."""
+    number = request.args.get("drop", type=int)
+    if number is None:
+        return []
+    if not 0 < number < NUMBER_AT_MOST:
+        abort(404)
+    newest = the_journal().drops(Search(), 1, before_id=number + 1)
+    if not newest or newest[0].id != number:
+        abort(404)
+    return newest
 
 
 def _likeliest_first(drop: Drop) -> list[str]:
