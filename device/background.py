@@ -142,7 +142,7 @@ class Background:
         # What moves does so over several pixels; noise, strong on dark things, is averaged away.
         change = np.asarray(cv2.blur(picture - last, (3, 3)), np.float32)
         sparse = change[::SPARSE, ::SPARSE].reshape(-1, 3)
-        light = np.median(sparse, axis=0)
+        light = _median(sparse)
         noise = self._bounded(_noise(sparse - light))
         # NumPy takes three numbers from each pixel much more slowly than a row from each row.
         rest = change.reshape(HEIGHT, -1) - np.tile(light, WIDTH)
@@ -158,13 +158,16 @@ class Background:
         if self._thing is None:
             return 1.0
         looks, mask = self._thing
-        region = (self._mask | mask) > 0
-        return float(np.mean(_largest(np.abs(picture - looks))[region] > 2 * DIFFERS))
+        region = self._mask | mask
+        around = _around(region)
+        rest = np.abs(picture[around] - looks[around])
+        return float(np.mean(_largest(rest)[region[around] > 0] > 2 * DIFFERS))
 
     def _outline_is_older(self, picture: Floats, expected: Floats) -> bool:
         """Whether the outline of what differs is seen in the remembered tray rather than in the picture."""
-        outline = cv2.morphologyEx(self._mask, cv2.MORPH_GRADIENT, _KERNEL)[1:-1, 1:-1] > 0
-        now, remembered = (float(_steps(one)[outline].mean()) for one in (picture, expected))
+        around = _around(self._mask)
+        outline = cv2.morphologyEx(self._mask[around], cv2.MORPH_GRADIENT, _KERNEL)[1:-1, 1:-1] > 0
+        now, remembered = (float(_steps(one[around])[outline].mean()) for one in (picture, expected))
         return remembered > EDGE / 2 and remembered > 1.5 * now
 
 
@@ -191,16 +194,17 @@ class _Light:
         # What a step of the softened logarithm is worth: a level more or less says little about light in the dark.
         trust = np.minimum(before, now)[tells]
         trust /= trust + DARK
-        rest = samples - np.median(samples, axis=0)
+        trusted = terms * (trust.mean(axis=1) ** 2)[:, None]
+        rest = samples - _median(samples)
         follows = np.zeros(len(samples), bool)
         weights = np.zeros((6, 3), np.float32)
         for _ in range(3):
             distance = _largest(np.abs(rest) * trust)
-            previous, follows = follows, distance <= max(DIFFERS, 2.5 * float(np.median(distance)))
+            previous, follows = follows, distance <= max(DIFFERS, 2.5 * float(_median(distance)))
             if np.array_equal(previous, follows):
                 break
-            trusted = terms * (follows * trust.mean(axis=1) ** 2)[:, None]
-            weights = np.linalg.solve(trusted.T @ terms + _RIDGE, trusted.T @ samples)
+            followed = trusted * follows[:, None]
+            weights = np.linalg.solve(followed.T @ terms + _RIDGE, followed.T @ samples)
             rest = samples - terms @ weights
         if np.mean(_largest(np.abs(rest) * trust) <= 2 * DIFFERS) < 0.5:
             return np.ones_like(tray)
@@ -214,18 +218,26 @@ def covers(box: FractionBox) -> bool:
 
 def _outlined(rest: Floats, expected: Floats, noise: float) -> Mask:
     """The parts of what is left of a picture, once tray and light are taken away, that have outlines."""
-    differs = _exceeds(rest, DIFFERS, noise, expected)
-    if not differs.any():
-        return differs
-    steps = np.zeros((HEIGHT, WIDTH), bool)
-    steps[1:-1, 1:-1] = _steps(rest) > max(EDGE, NOISES * noise)
-    closed = cv2.morphologyEx(differs, cv2.MORPH_CLOSE, _KERNEL)
+    mask = _exceeds(rest, DIFFERS, noise, expected)
+    if not mask.any():
+        return mask
+    around = _around(mask)
+    closed = cv2.morphologyEx(mask[around], cv2.MORPH_CLOSE, _KERNEL)
+    steps = np.zeros(closed.shape, bool)
+    steps[1:-1, 1:-1] = _steps(rest[around]) > max(EDGE, NOISES * noise)
     count, labels, sizes, _ = cv2.connectedComponentsWithStats(closed)
     outlines = np.bincount(labels[steps], minlength=count)
-    around = 2 * (sizes[:, cv2.CC_STAT_WIDTH] + sizes[:, cv2.CC_STAT_HEIGHT])
-    is_thing = (outlines > OUTLINED * around) & (sizes[:, cv2.CC_STAT_AREA] >= 6)
+    lengths = 2 * (sizes[:, cv2.CC_STAT_WIDTH] + sizes[:, cv2.CC_STAT_HEIGHT])
+    is_thing = (outlines > OUTLINED * lengths) & (sizes[:, cv2.CC_STAT_AREA] >= 6)
     is_thing[0] = False
-    return np.asarray(is_thing[labels], np.uint8)
+    mask[around] = is_thing[labels]
+    return mask
+
+
+def _around(mask: Mask) -> tuple[slice, slice]:
+    """Rows and columns around all that is set, two more on each side: the rest is not worth looking at."""
+    left, top, width, height = cv2.boundingRect(mask)
+    return slice(max(0, top - 2), top + height + 2), slice(max(0, left - 2), left + width + 2)
 
 
 def _exceeds(rest: Floats, least: float, noise: float, picture: Floats) -> Mask:
@@ -233,12 +245,15 @@ def _exceeds(rest: Floats, least: float, noise: float, picture: Floats) -> Mask:
 
     A sensor's noise is about as strong in the dark as in the light, so its logarithm is larger there.
     """
+    mask = np.zeros((HEIGHT, WIDTH), np.uint8)
     change = np.abs(rest)
     if change.max() <= least:
-        return np.zeros((HEIGHT, WIDTH), np.uint8)
-    darker = np.asarray(cv2.exp(np.median(picture[::SPARSE, ::SPARSE]) - picture), np.float32)
+        return mask
+    (at,) = np.nonzero(_largest(change).ravel() > least)
+    darker = np.asarray(cv2.exp(_median(picture[::SPARSE, ::SPARSE].ravel()) - picture.reshape(-1, 3)[at]), np.float32)
     limits = np.maximum(darker * np.float32(NOISES * noise), np.float32(least))
-    return (_largest(change - limits) > 0).astype(np.uint8)
+    mask.reshape(-1)[at] = _largest(change.reshape(-1, 3)[at] - limits) > 0
+    return mask
 
 
 def _steps(picture: Floats) -> Floats:
@@ -262,4 +277,11 @@ def _largest(colours: Floats) -> Floats:
 
 def _noise(rest: Floats) -> float:
     """Standard deviation of what is mostly noise, from its median, which things do not sway."""
-    return 1.4826 * float(np.median(np.abs(rest)))
+    return 1.4826 * float(_median(np.abs(rest).ravel()))
+
+
+def _median(values: Floats) -> Floats:
+    """Of each column; NumPy's own spends most of its time on other cases than so few numbers."""
+    ordered = np.sort(values.T)
+    half = len(values) // 2
+    return np.asarray((ordered[..., half] + ordered[..., (len(values) - 1) // 2]) / 2)
