@@ -79,9 +79,9 @@ def test_a_view_through_a_poor_lens_is_also_given_as_it_was() -> None:
     assert torch.equal(ThroughPoorLens(0.0)(picture), torch.cat([picture, picture]))
 
 
-@pytest.mark.parametrize("views", ["poor lens", "other ground"])
+@pytest.mark.parametrize("views", ["poor lens", "other ground", "tray"])
 def test_a_recipe_whose_teacher_sees_more_trains_with_it_and_without(
-    views: Literal["poor lens", "other ground"], tmp_path: Path
+    views: Literal["poor lens", "other ground", "tray"], tmp_path: Path
 ) -> None:
     listed = photos(tmp_path / "photos")
     for name, teacher in (("alone", None), ("taught", Student(2))):

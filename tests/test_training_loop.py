@@ -132,7 +132,10 @@ def test_mixed_pictures_carry_the_shares_of_both_classes(mixup: float, cutmix: f
 
 @pytest.mark.parametrize(
     ("view", "takes", "gives"),
-    [(make(40), *{"poor lens": (3, 6), "other ground": (4, 6)}.get(name, (3, 3))) for name, make in VIEWS.items()],
+    [
+        (make(40), *{"poor lens": (3, 6), "other ground": (4, 6), "tray": (4, 6)}.get(name, (3, 3)))
+        for name, make in VIEWS.items()
+    ],
     ids=list(VIEWS),
 )
 def test_a_view_has_the_size_asked_for_and_is_new_each_time(view: torch.nn.Module, takes: int, gives: int) -> None:

@@ -19,6 +19,7 @@ from training.augment import read_photo
 from training.grounds import cut_out, ground
 from training.render.textures import grain
 from training.split import Photo
+from training.tray import is_whole
 
 Picture = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -28,8 +29,6 @@ Chance = np.random.Generator
 WIDTH, HEIGHT = CameraSection().width, CameraSection().height
 SIZES = 0.2, 0.667
 """A thing's longer side, as part of the frame's height."""
-CUT_OFF = 0.05
-"""So much of a photo's edge may be the thing's, and it counts as whole."""
 ARRIVES_S, ROCKS_S = 0.35, 0.6
 
 
@@ -45,7 +44,7 @@ def whole_thing(photo: Photo) -> Thing | None:
     """None where no thing stands out, or the photo's edge cuts it off."""
     picture = read_photo(photo.path)
     part = cut_out(picture)
-    if part is None or np.concatenate([part[0], part[-1], part[:, 0], part[:, -1]]).mean() > 255 * CUT_OFF:
+    if part is None or not is_whole(part):
         return None
     left, top, width, height = cv2.boundingRect((part > 127).astype(np.uint8))
     own = part[..., None].astype(np.float32) / 255

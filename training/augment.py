@@ -17,6 +17,7 @@ from device.bundle import Preprocess
 from device.classifier import prepare
 from device.pictures import read_picture
 from training.grounds import OnOtherGround, cut_out
+from training.tray import OnTray, ThroughSmallCamera, is_whole
 
 Reader = Callable[[str], NDArray[np.uint8]]
 """Gives the (H, W, channels) picture at a path."""
@@ -28,6 +29,8 @@ BOARD = 225
 """The grey of a turned picture's corners, as of a white board."""
 MOVED = 0.75
 """How often, at full strength, a thing that can be cut out lies on another ground."""
+FALLS = 0.75
+"""How often, with the views `tray`, a thing that is whole in its photo falls on a tray."""
 BLUR_PX, NOISE = 2.2, 25.0
 """The worst that `ThroughPoorLens` does: standard deviations in pixels and in grey values of 255."""
 
@@ -159,6 +162,35 @@ def other_ground_view(size_px: int, strength: float = 1.0) -> v2.Transform:
     return v2.Compose([*framed, moved, *_taken(strength, ERASED), ThroughPoorLens(strength)])
 
 
+class ByChanceOnTray(torch.nn.Module):
+    """A thing that is whole in its photo falls on a tray, with probability `FALLS`; all else is a `training_view`.
+
+    Of that the student sees the thing, where it can be cut out, on another ground, and half as by a small camera.
+    (4, H, W) uint8 → (6, size_px, size_px) uint8, for teacher and student.
+    """
+
+    def __init__(self, size_px: int, strength: float) -> None:
+        super().__init__()
+        taken = _taken(strength, ERASED)
+        self.fallen = v2.Compose([OnTray(size_px), *taken])
+        framed = _framed(size_px, SHOWN, TURNED, (BOARD, BOARD, BOARD, 0))
+        half = 0.5 * strength
+        self.other = v2.Compose([*framed, OnOtherGround(half), *taken, ThroughSmallCamera(half)])
+
+    def forward(self, image: Tensor) -> Tensor:
+        falls = bool(torch.rand(()) < FALLS) and is_whole(image[3].numpy())
+        views: Tensor = (self.fallen if falls else self.other)(image)
+        return views.flatten(0, 1)
+
+
+def tray_view(size_px: int, strength: float = 1.0) -> v2.Transform:
+    """A view of a photo, and as a bin's camera might see its thing on the tray.
+
+    (4, H, W) uint8, the last channel as `grounds.cut_out` gives it → (6, size_px, size_px) uint8.
+    """
+    return v2.Compose([ByChanceOnTray(size_px, strength)])
+
+
 def seed_view(size_px: int, strength: float = 1.0) -> v2.Transform:
     """The student project's augmentation: rotation ±30°, random resized crop, horizontal flip; of one strength."""
     return v2.Compose([v2.RandomRotation(30), v2.RandomResizedCrop(size_px, antialias=True), v2.RandomHorizontalFlip()])
@@ -166,7 +198,7 @@ def seed_view(size_px: int, strength: float = 1.0) -> v2.Transform:
 
 VIEWS = {
     "bin": training_view, "plain": plain_view, "poor lens": poor_lens_view, "other ground": other_ground_view,
-    "seed": seed_view,
+    "tray": tray_view, "seed": seed_view,
 }  # fmt: skip
 """What a recipe may call its views → of which side in pixels and which strength they are made."""
 
@@ -194,4 +226,4 @@ def photo_and_cut_out(path: str) -> NDArray[np.uint8]:
 
 def reader_of(views: str) -> Reader:
     """How photos are read of which such `views` are made, see `VIEWS`."""
-    return photo_and_cut_out if views == "other ground" else read_photo
+    return photo_and_cut_out if views in ("other ground", "tray") else read_photo

@@ -39,7 +39,7 @@ class Recipe:
     `teacher_epochs`: how long the teacher is fine-tuned above stride 8, after its head was fitted; 0: not at all.
     `norms`: of the student, see training/shared.py; `own` keeps what ImageNet weights know, `shared` is faster.
     `views`: how a photo is altered, see `VIEWS` in training/augment.py; of `poor lens` the student alone sees the lens,
-    of `other ground` the other ground as well.
+    of `other ground` the other ground as well, of `tray` the tray on which a thing has fallen.
     `frozen_edges`: the weights of the first layers stay as they were at the start, for a network that has learnt to see
     already; their BatchNorms still take their statistics from the views.
     """
@@ -59,7 +59,7 @@ class Recipe:
     clip_norm: float = 2.0
     ema_decay: float = 0.995
     frozen_backbone: bool = False
-    views: Literal["bin", "plain", "poor lens", "other ground", "seed"] = "bin"
+    views: Literal["bin", "plain", "poor lens", "other ground", "tray", "seed"] = "bin"
     seed: int = 0
     teacher_epochs: int = 0
     echo: int = 1
@@ -123,6 +123,7 @@ RECIPES = {
     ),
     "steady": STEADY,
     "anywhere": replace(STEADY, phases=(Phase(20, 192, 224),), views="other ground"),
+    "tray": replace(STEADY, phases=(Phase(18, 192, 224),), views="tray"),
     "scratch": Recipe(
         phases=(Phase(84, 96, 176), Phase(44, 128, 176), Phase(15, 160, 176), Phase(6, 176)),
         batch=64,
@@ -145,8 +146,9 @@ good start. `onward`: beside a trained model as co-teacher, from it or anew; `mi
 harder, no better by itself, but worth averaging with the others (`average`); `settled`: from a trained model, a few
 epochs of tamer views, to be averaged with it: half an hour at most; `steady`: from a trained model, which is also its
 only teacher, to stand blur and noise, and to be averaged with it: an hour and a half of a CPU; `anywhere`: the same,
-to stand other grounds as well. `scratch`: from nothing, or for a bundle that is a little faster, with shared norms;
-`fast`: for the tests; `seed`: the student project's, to measure against."""
+to stand other grounds as well; `tray`: the same, for things that lie small and turned on a tray. `scratch`: from
+nothing, or for a bundle that is a little faster, with shared norms; `fast`: for the tests; `seed`: the student
+project's, to measure against."""
 
 
 def recipe_named(name: str) -> Recipe:
