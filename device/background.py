@@ -188,11 +188,11 @@ class _Light:
         before = np.maximum(tray[::SPARSE, ::SPARSE].reshape(-1, 3), 1)
         now = np.maximum(_levels_of(picture[::SPARSE, ::SPARSE].reshape(-1, 3)), 1)
         tells = np.all(np.maximum(before, now) < WHITE - 0.5, axis=1)
-        if np.mean(tells) < TELLS:
-            tells[:] = True
-        terms, samples = self._sparse[tells], np.log(now / before)[tells]
+        terms, samples = self._sparse, np.log(now / before)
+        trust = np.minimum(before, now)
+        if TELLS * len(tells) <= np.count_nonzero(tells) < len(tells):
+            terms, samples, trust = terms[tells], samples[tells], trust[tells]
         # What a step of the softened logarithm is worth: a level more or less says little about light in the dark.
-        trust = np.minimum(before, now)[tells]
         trust /= trust + DARK
         trusted = terms * (trust.mean(axis=1) ** 2)[:, None]
         rest = samples - _median(samples)
@@ -206,7 +206,7 @@ class _Light:
             followed = trusted * follows[:, None]
             weights = np.linalg.solve(followed.T @ terms + _RIDGE, followed.T @ samples)
             rest = samples - terms @ weights
-        if np.mean(_largest(np.abs(rest) * trust) <= 2 * DIFFERS) < 0.5:
+        if np.count_nonzero(_largest(np.abs(rest) * trust) <= 2 * DIFFERS) < len(rest) / 2:
             return np.ones_like(tray)
         return np.asarray(cv2.exp((self._surface @ weights).reshape(tray.shape)), np.float32)
 
