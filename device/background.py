@@ -249,7 +249,7 @@ def _exceeds(rest: Floats, least: float, noise: float, picture: Floats) -> Mask:
     change = np.abs(rest)
     if change.max() <= least:
         return mask
-    (at,) = np.nonzero(_largest(change).ravel() > least)
+    at = np.flatnonzero(_largest(change) > least)
     darker = np.asarray(cv2.exp(_median(picture[::SPARSE, ::SPARSE].ravel()) - picture.reshape(-1, 3)[at]), np.float32)
     limits = np.maximum(darker * np.float32(NOISES * noise), np.float32(least))
     mask.reshape(-1)[at] = _largest(change.reshape(-1, 3)[at] - limits) > 0

@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 
 from device.presence import MARGIN
-from training.augment import tray_view
-from training.tray import LONG_PX, TIGHTEST, WIDER, OnTray, ThroughSmallCamera, is_whole, on_a_tray, seen_by_camera
+from training.augment import OnTray, ThroughSmallCamera, tray_view
+from training.tray import LONG_PX, TIGHTEST, WIDER, is_whole, on_a_tray, seen_by_camera
 
 Pixels = NDArray[np.uint8]
 LONG, HIGH = 120, 60

@@ -19,7 +19,7 @@ from training.augment import read_photo
 from training.grounds import cut_out, ground
 from training.render.textures import grain
 from training.split import Photo
-from training.tray import is_whole
+from training.tray import is_whole, trimmed
 
 Picture = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -46,10 +46,8 @@ def whole_thing(photo: Photo) -> Thing | None:
     part = cut_out(picture)
     if part is None or not is_whole(part):
         return None
-    left, top, width, height = cv2.boundingRect((part > 127).astype(np.uint8))
-    own = part[..., None].astype(np.float32) / 255
-    cut = np.concatenate([picture / 255 * own, own], axis=2, dtype=np.float32)
-    return Thing(photo, cut[top : top + height, left : left + width])
+    pixels, own = trimmed(picture, part)
+    return Thing(photo, np.concatenate([pixels / 255 * own, own], axis=2, dtype=np.float32))
 
 
 def _plain(low: float, high: float) -> Callable[[Chance], Numbers]:

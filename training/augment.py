@@ -17,7 +17,7 @@ from device.bundle import Preprocess
 from device.classifier import prepare
 from device.pictures import read_picture
 from training.grounds import OnOtherGround, cut_out
-from training.tray import OnTray, ThroughSmallCamera, is_whole
+from training.tray import LONG_PX, is_whole, on_a_tray, seen_by_camera
 
 Reader = Callable[[str], NDArray[np.uint8]]
 """Gives the (H, W, channels) picture at a path."""
@@ -86,6 +86,51 @@ class ThroughPoorLens(torch.nn.Module):
             noise = torch.randn(seen.shape) * (self.noise * torch.rand(()) ** 2)
             seen = (seen + noise).clamp_(0, 255).to(torch.uint8)
         return torch.cat([clear, seen])
+
+
+class OnTray(torch.nn.Module):
+    """A photo as the device would show it, perhaps mirrored, and its whole thing fallen on a made-up tray.
+
+    A student that sees the second is told what its teacher makes of the first. (4, H, W) uint8, the last channel as
+    `grounds.cut_out` gives it → (2, 3, S, S) uint8.
+    """
+
+    def __init__(self, size_px: int) -> None:
+        super().__init__()
+        self.size_px = size_px
+
+    def forward(self, image: Tensor) -> Tensor:
+        chance, pixels = _chance(), image.permute(1, 2, 0).numpy()
+        fallen = on_a_tray(pixels[..., :3], pixels[..., 3], chance)
+        photo = np.ascontiguousarray(pixels[:, :: int(chance.choice([-1, 1])), :3])
+        return torch.stack([evaluation_view(picture, self.size_px) for picture in (photo, fallen)])
+
+
+class ThroughSmallCamera(torch.nn.Module):
+    """Two pictures, the teacher's as it was, the student's with probability `p` as of a camera of few pixels.
+
+    Its blur and noise are enlarged with the pixels, as in the square that a bin cuts around a small thing. Takes and
+    gives (2, 3, S, S) uint8.
+    """
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.p = p
+
+    def forward(self, image: Tensor) -> Tensor:
+        clear, seen = image
+        if torch.rand(()) < self.p:
+            chance, size_px = _chance(), image.shape[-1]
+            pixels = np.ascontiguousarray(seen.permute(1, 2, 0).numpy())
+            small = evaluation_view(pixels, min(size_px, round(chance.uniform(*LONG_PX))))
+            taken = seen_by_camera(small.permute(1, 2, 0).numpy().astype(np.float32), chance)
+            seen = evaluation_view(taken, size_px)
+        return torch.stack([clear, seen])
+
+
+def _chance() -> np.random.Generator:
+    """NumPy's, which follows torch's: a view is its seed's."""
+    return np.random.default_rng(int(torch.randint(2**31, ())))
 
 
 class Shadow(torch.nn.Module):

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from device.presence import MARGIN
 from training.grounds import Picture, ground
@@ -34,16 +32,23 @@ def is_whole(share: Picture) -> bool:
     return share.max() > 127 and edge.mean() <= 255 * CUT_OFF
 
 
+def trimmed(picture: Picture, share: Picture) -> tuple[Picture, Floats]:
+    """The box around a thing: (h, w, 3) of its photo, and (h, w, 1) of 0…1, how much of each pixel is the thing's."""
+    left, top, width, height = cv2.boundingRect((share > 127).astype(np.uint8))
+    box = slice(top, top + height), slice(left, left + width)
+    return picture[box], share[box][..., None].astype(np.float32) / 255
+
+
 def on_a_tray(picture: Picture, share: Picture, chance: np.random.Generator) -> Picture:
     """A photo's whole thing on a made-up tray, in the square around its box.
 
     (H, W, 3) and (H, W) uint8 → (S, S, 3) uint8, as many of the camera's pixels as there are by chance.
     """
-    left, top, width, height = cv2.boundingRect((share > 127).astype(np.uint8))
-    scale = chance.uniform(*LONG_PX) / max(width, height)
-    own = share[top : top + height, left : left + width, None].astype(np.float32) / 255
-    cut = np.concatenate([picture[top : top + height, left : left + width] * own, own], axis=2, dtype=np.float32)
-    thing = _turned(cv2.resize(cut, None, fx=scale, fy=scale, interpolation=_interpolation(scale)), chance)
+    pixels, own = trimmed(picture, share)
+    cut = np.concatenate([pixels * own, own], axis=2, dtype=np.float32)
+    scale = chance.uniform(*LONG_PX) / max(cut.shape[:2])
+    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    thing = _turned(cv2.resize(cut, None, fx=scale, fy=scale, interpolation=interpolation), chance)
     side = len(thing)
     own = thing[..., 3:]
     shade = cv2.GaussianBlur(own[::4, ::4], (0, 0), chance.uniform(1, 6))
@@ -77,58 +82,3 @@ def seen_by_camera(picture: Floats, chance: np.random.Generator) -> Picture:
     noisy = np.clip(soft + noise * (NOISE * chance.random() ** 1.5 / noise.std()), 0, 255).astype(np.uint8)
     _, encoded = cv2.imencode(".jpg", noisy, [cv2.IMWRITE_JPEG_QUALITY, int(chance.integers(*QUALITY))])
     return np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR), np.uint8)
-
-
-def _resized(square: Picture, size_px: int) -> Picture:
-    """As the device resizes what it shows the model."""
-    interpolation = _interpolation(size_px / len(square))
-    return np.asarray(cv2.resize(square, (size_px, size_px), interpolation=interpolation), np.uint8)
-
-
-def _interpolation(scale: float) -> int:
-    return cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-
-
-class OnTray(torch.nn.Module):
-    """The middle of a photo as it was, perhaps mirrored, and its whole thing fallen on a made-up tray.
-
-    A student that sees the second is told what its teacher makes of the first. (4, H, W) uint8, the last channel as
-    `grounds.cut_out` gives it → (2, 3, S, S) uint8.
-    """
-
-    def __init__(self, size_px: int) -> None:
-        super().__init__()
-        self.size_px = size_px
-
-    def forward(self, image: Tensor) -> Tensor:
-        chance = np.random.default_rng(int(torch.randint(2**31, ())))
-        rows = image.permute(1, 2, 0).numpy()
-        fallen = on_a_tray(rows[..., :3], rows[..., 3], chance)
-        height, width = rows.shape[:2]
-        side = min(height, width)
-        top, left = (height - side) // 2, (width - side) // 2
-        middle = rows[top : top + side, left : left + side, :3][:, :: int(chance.choice([-1, 1]))]
-        both = [_resized(np.ascontiguousarray(square), self.size_px) for square in (middle, fallen)]
-        return torch.from_numpy(np.stack(both)).permute(0, 3, 1, 2)
-
-
-class ThroughSmallCamera(torch.nn.Module):
-    """Two pictures, the teacher's as it was, the student's with probability `p` as of a camera of few pixels.
-
-    Its blur and noise are enlarged with the pixels, as in the square that a bin cuts around a small thing. Takes and
-    gives (2, 3, S, S) uint8.
-    """
-
-    def __init__(self, p: float) -> None:
-        super().__init__()
-        self.p = p
-
-    def forward(self, image: Tensor) -> Tensor:
-        clear, seen = image
-        if torch.rand(()) < self.p:
-            chance, size_px = np.random.default_rng(int(torch.randint(2**31, ()))), image.shape[-1]
-            pixels = np.ascontiguousarray(seen.permute(1, 2, 0).numpy())
-            small = _resized(pixels, min(size_px, round(chance.uniform(*LONG_PX))))
-            taken = _resized(seen_by_camera(small.astype(np.float32), chance), size_px)
-            seen = torch.from_numpy(taken).permute(2, 0, 1)
-        return torch.stack([clear, seen])
