@@ -291,6 +291,23 @@ def test_an_owner_at_health_sees_a_fault_come_and_go(owner: Visitor, bin_: Bin) 
     assert owner.tab.locator(".faults li").count() == 0
 
 
+def test_a_visitor_who_reads_indonesian_is_told_of_a_fault_in_it_and_the_part_s_own_words_follow(
+    chromium: Any, server: PageServer, bin_: Bin
+) -> None:
+    tab = chromium.new_page(locale="id-ID", base_url=server.url)
+    tab.goto("/now")
+    bin_.appliance.tell(FaultEvent(time.time(), "camera", "The camera is frozen."))
+    bin_.appliance.tell(FaultEvent(time.time(), "lid residual", "The lid residual is stuck."))
+    told = tab.locator(".faults")
+    told.get_by_text("Residu: tutup ini tidak bergerak").wait_for()
+    on_now = told.inner_text()
+    assert "Kamera tidak memberi gambar" in on_now
+    assert told.locator("[lang=en]").all_inner_texts() == ["The camera is frozen.", "The lid residual is stuck."]
+    tab.goto("/health")
+    assert told.inner_text() == on_now
+    tab.close()
+
+
 def test_an_owner_at_health_does_not_read_that_a_bin_out_of_reach_is_in_order(owner: Visitor) -> None:
     owner.tab.route("**/events", lambda route: route.abort())
     owner.tab.goto("/health")

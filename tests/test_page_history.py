@@ -386,7 +386,10 @@ def test_whoever_must_log_in_first_is_led_there(bin_: Bin) -> None:
 def test_the_doctor_s_findings_show_to_the_owner_only(tmp_path: Path) -> None:
     bin_ = make_bin(tmp_path, diagnose=lambda: [Check("disk", False, "The card is full.")])
     assert "The card is full" not in create_app(bin_).test_client().get("/health").text
-    assert "The card is full" in owner_of(bin_)[0].get("/health").text
+    owner, _ = owner_of(bin_)
+    assert "The card is full" in owner.get("/health").text
+    indonesian = owner.get("/health", headers={"Accept-Language": "id"}).text
+    assert '<strong>Kartu memori</strong> <span lang="en">The card is full.</span>' in indonesian
 
 
 def test_the_doctor_looks_once_at_a_time_and_not_again_within_a_few_seconds(tmp_path: Path) -> None:

@@ -136,6 +136,7 @@ def _what_templates_know() -> dict[str, Any]:
         "languages": words.LANGUAGES,
         "language": words.language(),
         "is_owner": owner.is_owner(),
+        "check_word": words.check_word,
         "compartment_class": words.compartment_class,
         "compartment_word": words.compartment_word,
         "material_word": words.material_word,

@@ -63,7 +63,7 @@ def _render(bin_: Bin, status: int = 200) -> ResponseReturnValue:
         "health.html",
         bin=bin_,
         contract=bin_.contract,
-        faults=[event.message for event in events if isinstance(event, FaultEvent) and not event.is_over],
+        faults=[event for event in events if isinstance(event, FaultEvent) and not event.is_over],
         checks=findings.get() if is_owner() else (),
         saved=saved,
         shown=_shown(saved) if saved else None,

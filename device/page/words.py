@@ -95,6 +95,41 @@ def data_word(data: str) -> str:
     return str(_("all sources")) if data == "all sources" else data
 
 
+def fault_words() -> dict[str, str]:
+    """Part → what is wrong with it, in a language which the part itself does not speak; empty in English.
+
+    The parts are those of `FaultEvent`, whose own message says more.
+    """
+    if language() == "en":
+        return {}
+    lids = {f"lid {name}": compartment_word(name) for name in the_bin().config.compartments}
+    return {
+        "camera": _("The camera gives no usable picture; nothing is sorted. Look at its cable, lens and lamp."),
+        "tray": _("Something on the tray does not come to rest, so nothing is sorted."),
+        "button": _("A button is stuck or its cable is loose. The bin sorts all the same."),
+        "board": _("The Raspberry Pi gets too hot or too little power."),
+        "journal": _("The history cannot be used now; the bin sorts all the same."),
+        "loop": _("Something went wrong inside the bin. It tries again by itself."),
+        **{part: _("%(lid)s: this lid does not move as it should.", lid=word) for part, word in lids.items()},
+    }
+
+
+def check_word(name: str) -> str:
+    """What the doctor looks at."""
+    known: dict[str, str] = {
+        "configuration": _("Configuration"),
+        "model": _("Model"),
+        "camera": _("Camera"),
+        "pins": _("Pins"),
+        "permissions": _("Permissions"),
+        "disk": _("Disk"),
+        "history": _("History"),
+        "clock": _("Clock"),
+        "board": _("Board"),
+    }
+    return known.get(name, name)
+
+
 def script_words() -> dict[str, Any]:
     """What the scripts say: they find it in the page, in the same language as the rest."""
     return {
@@ -126,6 +161,7 @@ def script_words() -> dict[str, Any]:
         },
         "lost": _("The connection to the bin is lost. Trying again …"),
         "no_picture": _("No picture from the camera."),
+        "faults": fault_words(),
         "materials": {name: material_word(name) for name in the_bin().contract.classes},
         "classes": {name: compartment_class(to) for name, to in the_bin().config.materials.items()},
     }

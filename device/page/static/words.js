@@ -26,15 +26,20 @@ export async function correct(form, button, address, sent) {
 
 /** The faults that hold, part → sentence; one that stands there already is not written, and so not read aloud, again. */
 export function listFaults(list, faults) {
-  const messages = new Set(faults.values());
+  const unsaid = new Map(faults);
   for (const item of [...list.children]) {
-    if (!messages.delete(item.textContent)) item.remove();
+    const { part } = item.dataset;
+    if (unsaid.get(part) !== item.querySelector("[lang]").textContent) item.remove();
+    else unsaid.delete(part);
   }
-  list.append(...[...messages].map((message) => {
+  list.append(...[...unsaid].map(([part, message]) => {
     const item = document.createElement("li");
+    const said = document.createElement("span");
     item.className = "notice wrong";
-    item.lang = "en";
-    item.textContent = message;
+    item.dataset.part = part;
+    said.lang = "en";
+    said.textContent = message;
+    item.append(...(part in words.faults ? [words.faults[part], " "] : []), said);
     return item;
   }));
 }
