@@ -17,6 +17,7 @@ from device.camera import Feed, Frame
 from device.classifier import Classifier
 from device.clock import Clock
 from device.config import Config
+from device.counting import counted
 from device.errors import LidError
 from device.events import Event, EventBus, Signal
 from device.evidence import Jury, policy_of
@@ -332,7 +333,7 @@ class Appliance:
         is_blind = self._clock.now() - self._frames_s > self.config.camera.lost_after_s
         if not self._is_home or (is_blind and "camera" not in self._reports.faults):
             return
-        status = f"{self._situation.state}, {self.finished_drops} drops"
+        status = f"{self._situation.state}, {counted(self.finished_drops, 'drop')}"
         if (temperature_c := self._board.vitals().temperature_c) is not None:
             status += f", {temperature_c:.0f} °C"
         self._heartbeat.beat(" ".join((status, *self._reports.faults.values())))

@@ -23,6 +23,7 @@ from device.camera.grabber import Grabber
 from device.classifier import Classifier
 from device.clock import Clock
 from device.config import Config, check_config, read_config, state_folder
+from device.counting import counted
 from device.drops import Search
 from device.errors import CameraError, JournalError, LidError, MachineError, PilahError
 from device.events import Event, FaultEvent
@@ -203,7 +204,7 @@ def permissions(devices: Path = Path("/dev")) -> str:
             f"{_user()} may not use {', '.join(map(str, shut))}: `sudo usermod -aG gpio,video {_user()}`, then log in "
             "again."
         )
-    return f"{_user()} may use what pins and camera need ({len(found)} devices)."
+    return f"{_user()} may use what pins and camera need ({counted(len(found), 'device')})."
 
 
 def board() -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from device.config import read_config, tell_whose
+from device.counting import counted
 from device.errors import JournalError
 from device.files import replacing
 from device.journal import Journal
@@ -37,9 +38,11 @@ def export_corrections(folder: Path, config_file: Path | None) -> None:
     for material, number in sorted(written.items()):
         click.echo(f"{number:6} {material}")
     if written or not lost:
-        click.echo(f"{written.total()} pictures in {folder}" if written else "Nothing has been corrected so far.")
+        told = f"{counted(written.total(), 'picture')} in {folder}"
+        click.echo(told if written else "Nothing has been corrected so far.")
     if lost:
-        click.echo(f"{lost} corrected drops have no picture; `journal.thumbnails_at_most` says how many are kept.")
+        told = counted(lost, "corrected drop has", "corrected drops have")
+        click.echo(f"{told} no picture; `journal.thumbnails_at_most` says how many are kept.")
 
 
 def write_lessons(lessons: Iterable[Lesson], folder: Path) -> Counter[str]:

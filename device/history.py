@@ -15,6 +15,7 @@ from pathlib import Path
 import click
 
 from device.config import Config, read_config, tell_whose
+from device.counting import counted
 from device.drops import Drop, Search, all_drops, csv_lines, local_time
 from device.journal import Journal
 from device.options import config_option, json_lines_option, json_option
@@ -95,7 +96,7 @@ def stats(config_file: Path | None, since_s: float | None, as_json: bool) -> Non
         for line in bars(days, config, width=min(100, shutil.get_terminal_size().columns)):
             click.echo(line)
         shares = ", ".join(f"{number / verdicts.total():.0%} {verdict}" for verdict, number in verdicts.most_common())
-        click.echo(f"{verdicts.total()} drops: {shares}.")
+        click.echo(f"{counted(verdicts.total(), 'drop')}: {shares}.")
 
 
 def bars(days: Mapping[date, Mapping[str, int]], config: Config, width: int) -> Iterator[str]:

@@ -23,6 +23,7 @@ from device.camera.grabber import Grabber
 from device.camera.sources import is_sensor, open_source
 from device.clock import SystemClock
 from device.config import Config, read_config
+from device.counting import counted
 from device.errors import CameraError, PageError
 from device.events import DecisionEvent, Event, FaultEvent, LidEvent, Subscription
 from device.heartbeat import Heartbeat, Systemd
@@ -89,7 +90,8 @@ def run(
                 page.end_soon()
             bin_.close()
     if drops is not None and bin_.finished_drops < drops and not stop.is_asked():
-        raise CameraError(f"The pictures of {spec} came to their end after {bin_.finished_drops} of {drops} drops.")
+        told = f"{bin_.finished_drops} of {counted(drops, 'drop')}"
+        raise CameraError(f"The pictures of {spec} came to their end after {told}.")
 
 
 def _first(open_camera: Callable[[], FrameSource], is_awaited: bool) -> FrameSource | None:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from device.bundle import CONTRACT, Bundle
 from device.classifier import Classifier
+from device.counting import counted
 from export.calibrate import measure_ranges
 from export.equalise import Range, equalise, narrow
 from export.errors import ExportError
@@ -122,7 +123,8 @@ def _views(photos: list[Photo]) -> Tensor:
         raise ExportError("The run's split names no photos to calibrate on: prepare the data again.")
     missing = [photo.path for photo in photos if not Path(photo.path).is_file()]
     if missing:
-        raise ExportError(f"{len(missing)} calibration photos are gone (first: {missing[0]}): prepare the data again.")
+        told = counted(len(missing), "calibration photo is", "calibration photos are")
+        raise ExportError(f"{told} gone (first: {missing[0]}): prepare the data again.")
     return torch.stack([evaluation_view(read_photo(photo.path)) for photo in photos])
 
 

@@ -92,10 +92,10 @@ def test_corrections_that_have_no_picture_are_counted(journal: Journal, tmp_path
     number = journal.write(Drop(0, 1e9, "glass", "recyclable", 0.9, "sure", {"glass": 0.9}))
     journal.correct(number, "metal")
     assert export(tmp_path) == (
-        "1 corrected drops have no picture; `journal.thumbnails_at_most` says how many are kept.\n"
+        "1 corrected drop has no picture; `journal.thumbnails_at_most` says how many are kept.\n"
     )
     journal.keep_photo(photo_of("wood"), "wood")
-    assert "1 pictures in" in (told := export(tmp_path)) and "1 corrected drops have no picture" in told
+    assert "1 picture in" in (told := export(tmp_path)) and "1 corrected drop has no picture" in told
 
 
 def test_training_takes_the_folder_as_one_more_source(journal: Journal, tmp_path: Path) -> None:

@@ -201,7 +201,7 @@ def test_devices_that_may_not_be_used_are_named_with_the_groups_that_may(
 ) -> None:
     assert "neither" in checks.permissions(tmp_path)
     (tmp_path / "gpiochip0").touch()
-    assert "(1 devices)" in checks.permissions(tmp_path)
+    assert "(1 device)" in checks.permissions(tmp_path)
     monkeypatch.setattr(checks.os, "access", lambda _, mode: mode == os.R_OK)  # root may use what nobody may
     with pytest.raises(MachineError, match=r"gpiochip0.*usermod -aG gpio,video"):
         checks.permissions(tmp_path)

@@ -60,7 +60,7 @@ def test_missing_calibration_photos_are_counted_and_the_first_is_named(tmp_path:
     (run / "0.png").unlink()
     code, said, kept = export(run)
     assert (code, kept) == (1, PREVIOUS)
-    assert "1 calibration photos are gone" in said
+    assert "1 calibration photo is gone" in said
     assert str(run / "0.png") in said
 
 

@@ -115,6 +115,7 @@ def test_stats_count_drops_by_day_compartment_and_verdict() -> None:
     assert told["verdicts"] == {"sure": 2, "unsure": 1}
     assert sum(day.get("reuse", 0) for day in told["days"].values()) == 2
     assert "3 drops: 67% sure, 33% unsure." in pilah("stats").output
+    assert "1 drop: 100% sure." in pilah("stats", "--since", "10m").output
 
 
 def test_a_bar_is_as_long_as_its_day_was_busy_and_days_without_drops_are_shown() -> None:

@@ -14,6 +14,7 @@ import torch
 from click.core import ParameterSource
 from tqdm import tqdm
 
+from device.counting import counted
 from device.errors import PilahError
 from training.augment import VIEWS, reader_of
 from training.average import averaged
@@ -223,7 +224,7 @@ def train_command(
     )  # fmt: skip
     training.run()
     if processes.is_first:
-        click.echo(f"{folder / 'model.pt'}: {training.epoch} of {recipe.epochs} epochs")
+        click.echo(f"{folder / 'model.pt'}: {training.epoch} of {counted(recipe.epochs, 'epoch')}")
 
 
 @main.command("average")
@@ -282,7 +283,7 @@ def tune_command(
     study = Tuning(folder / "tuning", recipe, split, student, taught_by, weights, workers, begun_with).run(trials)
     if not complete_trials(study):
         raise DataError(f"No trial of {folder / 'tuning'} came to its end: tune with more --trials.")
-    click.echo(f"{folder / 'tuning'}: {len(study.trials)} trials; best loss {study.best_value:.4f} with")
+    click.echo(f"{folder / 'tuning'}: {counted(len(study.trials), 'trial')}; best loss {study.best_value:.4f} with")
     for key, value in study.best_params.items():
         click.echo(f"  {key:<14} {value:.4g}")
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from device.counting import counted
 from device.errors import PictureError
 from device.pictures import read_picture
 from training.errors import DataError
@@ -167,9 +168,10 @@ def _require_in_place(known: dict[Path, Part], listed: dict[Path, Source]) -> No
         if path not in listed and (part != "train" if path.exists() else path.name in new_names)
     ]
     if missing:
+        told = counted(len(missing), "photo of the earlier split is", "photos of the earlier split are")
         raise DataError(
-            f"{len(missing)} photos of the earlier split are not among these (first: {missing[0]}) and might be dealt "
-            f"to another part: list their folder too, where it was then."
+            f"{told} not among these (first: {missing[0]}) and might be dealt to another part: list their folder too, "
+            f"where it was then."
         )
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from device.camera import Frame
 from device.clock import Clock
 from device.config import CameraSection
+from device.counting import counted
 from device.errors import CameraError, PictureError
 from device.pictures import picture_files, read_picture, shrunk
 
@@ -53,7 +54,7 @@ class ImageFolder:
         pictures = _readable(files)
         first = next(pictures, None)
         if first is None:
-            raise CameraError(f"None of the {len(files)} pictures in {folder} can be read.")
+            raise CameraError(f"{folder} holds {counted(len(files), 'picture')}, of which none can be read.")
         self._pictures = itertools.chain([first], pictures)
         self._settings = settings
         self._clock = clock

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from device.bundle import Bundle, Thresholds
 from device.config import Config
+from device.counting import counted
 from device.decision import Policy
 from training.errors import DataError
 from training.evaluate import in_percent, policy, read_evaluation
@@ -82,7 +83,8 @@ def _held_out(split: Split) -> dict[str, list[Photo]]:
     if not photos:
         raise DataError("The run's split holds out no photo, so there is nothing to measure on: prepare it again.")
     if gone := [photo.path for photo in photos if not Path(photo.path).is_file()]:
-        raise DataError(f"{len(gone)} held-out photos are gone (first: {gone[0]}): bring them back or prepare again.")
+        told = counted(len(gone), "held-out photo is", "held-out photos are")
+        raise DataError(f"{told} gone (first: {gone[0]}): bring them back or prepare again.")
     return {name: part for name, part in parts.items() if part}
 
 
