@@ -318,10 +318,33 @@ def test_photos_that_moved_since_the_split_are_told_and_another_run_takes_them_w
     moved = next((tmp_path / "taught/glass").iterdir())
     moved.rename(tmp_path / "taught/paper/moved.jpg")
     told = CliRunner().invoke(main, [*command, str(tmp_path / "run")]).output
-    assert f"1 of its photos are gone (first: {moved})" in told
+    assert f"1 of its photos is gone (first: {moved})" in told
     again = [*command, str(tmp_path / "again"), "--like", str(tmp_path / "run/split.json")]
     assert CliRunner().invoke(main, again).exit_code == 0
     assert "gone" not in CliRunner().invoke(main, [*command, str(tmp_path / "again")]).output
+
+
+def test_photos_that_came_since_the_split_are_counted_and_another_run_takes_them_in(tmp_path: Path) -> None:
+    folder(tmp_path, "street", {"glass": 6, "paper": 6})
+    command = ["prepare", "--data", str(tmp_path), "--description", str(describe(tmp_path, ONE)), "--run"]
+    before = CliRunner().invoke(main, [*command, str(tmp_path / "run")]).output
+    assert "not in it" not in before
+    assert "not in it" not in CliRunner().invoke(main, [*command, str(tmp_path / "run")]).output
+    photo(new := tmp_path / "street/glass/new.jpg", seed=200)
+    told = CliRunner().invoke(main, [*command, str(tmp_path / "run")]).output
+    assert f"1 photo of these folders is not in it (first: {new}), so not learnt from" in told
+    assert f"--like {tmp_path / 'run/split.json'}" in told
+    again = [*command, str(tmp_path / "again"), "--like", str(tmp_path / "run/split.json")]
+    assert CliRunner().invoke(main, again).exit_code == 0
+    assert str(new) in {photo.path for photo in load_split(tmp_path / "again/split.json").photos}
+
+
+def test_photos_that_a_trial_does_without_are_not_taken_for_new_ones(tmp_path: Path) -> None:
+    folder(tmp_path, "street", {"glass": 6, "paper": 6})
+    command = ["prepare", "--data", str(tmp_path), "--description", str(describe(tmp_path, ONE)), "--run"]
+    command += [str(tmp_path / "run"), "--per-class", "2"]
+    assert CliRunner().invoke(main, command).exit_code == 0
+    assert "not in it" not in CliRunner().invoke(main, command).output
 
 
 def _full(path: Path, _text: str) -> None:

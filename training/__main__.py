@@ -25,7 +25,7 @@ from training.loop import Training
 from training.measure import evaluate_command, seed_command, strain_command, unknown_command
 from training.models import Explainer, Student, together
 from training.options import run_option, workers_option
-from training.prepare import HELD_OUT, contact_sheet, prepare
+from training.prepare import HELD_OUT, contact_sheet, newcomers, prepare
 from training.processes import Processes, alone_in
 from training.recipes import RECIPES, Phase, recipe_named
 from training.report.command import report_command
@@ -76,7 +76,7 @@ def prepare_command(
     rendered: Path | None, per_class: int | None, held_out: float,
 ) -> None:  # fmt: skip
     """Check all photos, find near-duplicates, split, and write it down; a split that exists is reused."""
-    path = folder / "split.json"
+    path, described = folder / "split.json", read_description(description, data)
     if path.exists():
         split = load_split(path)
         given = [
@@ -89,12 +89,15 @@ def prepare_command(
             f"{path} exists and is reused{f', so {vain} changes nothing' if vain else ''}; remove it to split anew."
         )
         if gone := [photo.path for photo in split.photos if not Path(photo.path).is_file()]:
+            told = counted(len(gone), "of its photos is", "of its photos are")
+            click.echo(f"{told} gone (first: {gone[0]}): bring them back, or prepare another --run with --like {path}.")
+        if per_class is None and (new := newcomers(described, split)):
+            told = counted(len(new), "photo of these folders is", "photos of these folders are")
             click.echo(
-                f"{len(gone)} of its photos are gone (first: {gone[0]}): bring them back, or prepare another --run "
-                f"with --like {path}."
+                f"{told} not in it (first: {new[0]}), so not learnt from: to take them in, prepare another --run with "
+                f"--like {path}, and name that --run from then on."
             )
     else:
-        described = read_description(description, data)
         if rendered is not None:
             described = described.with_rendered(rendered)
         before = None if like is None else load_split(like)

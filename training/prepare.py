@@ -92,6 +92,13 @@ def prepare(
     return split
 
 
+def newcomers(description: DataDescription, split: Split) -> list[str]:
+    """The photos of a description that an earlier split neither deals out nor leaves out. Raises `DataError`."""
+    known = {Path(one.path).resolve() for one in (*split.photos, *split.rejected)}
+    found = [_printed(path) for source in description.source for path, _ in list_photos(source, description.materials)]
+    return [path for path in found if Path(path).resolve() not in known]
+
+
 def _clustered(listed: Iterable[_Listed]) -> tuple[_Clusters, list[Rejected]]:
     """The photos that can be used, near-duplicates together, and those that cannot."""
     kept, hashes, rejected = [], [], []
