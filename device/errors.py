@@ -17,6 +17,10 @@ class PictureError(PilahError):
     """A file cannot be read as a picture."""
 
 
+class NothingToLearnError(PictureError):
+    """A picture is too small, or shows too little, to be learnt from."""
+
+
 class CameraError(PilahError):
     """A frame source cannot be opened or has stopped giving frames."""
 

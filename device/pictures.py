@@ -21,6 +21,11 @@ forty bytes."""
 PACKED_TEXTS_AT_MOST = 8
 """Compressed texts in a PNG: libpng unfolds each to at most 8 MB, and keeps them all."""
 
+SMALLEST_SIDE_PX = 32
+"""Of a picture that is learnt from."""
+BLANK_DEVIATION = 2.0
+"""A picture whose grey values deviate less (of 255) shows nothing."""
+
 _BRANDS_OF_HEIF = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1", b"avif", b"avis"}
 _START_OF_FRAME = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _START_OF_SCAN = 0xDA
@@ -96,6 +101,11 @@ def shrunk(picture: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
     height, width = picture.shape[:2]
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def is_blank(picture: NDArray[np.uint8]) -> bool:
+    """Whether (H, W, 3) uint8 RGB shows nothing that could be learnt from."""
+    return float(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).std()) < BLANK_DEVIATION
 
 
 def encode_jpeg(picture: NDArray[np.uint8], quality: int) -> bytes:

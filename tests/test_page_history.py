@@ -23,6 +23,7 @@ from babel.messages.frontend import parse_mapping_cfg
 from babel.messages.mofile import read_mo
 from babel.messages.pofile import read_po
 from flask.testing import FlaskClient
+from numpy.typing import NDArray
 
 import device.page
 from device.checks import Check
@@ -35,7 +36,8 @@ from device.page.app import create_app
 from device.page.bin import Bin
 from device.page.estimate import saving
 from device.page.health import GOOD_FOR_S
-from tests.page_parts import PASSWORD, ListJournal, make_bin, photo_of
+from tests.bundles import plain
+from tests.page_parts import PASSWORD, ListJournal, jpeg, make_bin, photo_of
 
 NOON_S = datetime(2026, 6, 15, 12).timestamp()
 DAY_S = 86_400.0
@@ -281,6 +283,19 @@ def test_a_file_that_is_no_picture_is_not_kept(bin_: Bin, journal: ListJournal) 
     client, token = owner_of(bin_)
     form: dict[str, Any] = {"photo": (io.BytesIO(b"PK\3\4"), "x.jpg"), "material": "plastic", "csrf_token": token}
     assert client.post("/teach/photos", data=form).status_code == 415
+    assert journal.photos == []
+
+
+@pytest.mark.parametrize("picture", [plain("glass", 400, 20), plain("glass", 400, 400)], ids=["small", "blank"])
+def test_a_photo_that_training_would_leave_out_is_refused_in_the_owners_language(
+    bin_: Bin, journal: ListJournal, picture: NDArray[np.uint8]
+) -> None:
+    client, token = owner_of(bin_)
+    for tag, sentence in (("en", "too small or shows nothing"), ("id", "terlalu kecil atau tidak memperlihatkan")):
+        form: dict[str, Any] = {"photo": (io.BytesIO(jpeg(picture)), "x.jpg"), "material": "glass", "csrf_token": token}
+        answer = client.post("/teach/photos", data=form, headers={"Accept-Language": tag})
+        assert answer.status_code == 415
+        assert sentence in answer.json["error"]
     assert journal.photos == []
 
 

@@ -17,16 +17,13 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from device.counting import counted
 from device.errors import PictureError
-from device.pictures import read_picture
+from device.pictures import SMALLEST_SIDE_PX, is_blank, read_picture
 from training.errors import DataError
 from training.sources import DataDescription, Part, Source, list_photos, other_files
 from training.split import Photo, Rejected, Split
 
 log = logging.getLogger(__name__)
 
-SMALLEST_SIDE_PX = 32
-BLANK_DEVIATION = 2.0
-"""A picture whose grey values deviate less (of 255) shows nothing."""
 HELD_OUT = 0.2
 """The share that becomes `val`, where no other is asked for."""
 NEAR_BITS = 6
@@ -209,7 +206,7 @@ def _check(path: Path) -> int | str:
         return f"training cannot read it ({fault})"
     if mode.startswith("I"):  # 16 bits, of which Pillow keeps the lower ones
         image = Image.fromarray(pixels)
-    if np.asarray(image.convert("L"), np.float32).std() < BLANK_DEVIATION:
+    if is_blank(pixels):
         return "it is blank"
     return int(str(imagehash.phash(image)), 16)
 

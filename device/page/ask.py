@@ -17,12 +17,12 @@ from werkzeug.exceptions import ServiceUnavailable
 
 from device.classifier import Classifier, looks_at
 from device.decision import Decision, decide
-from device.errors import BundleError, PictureError
+from device.errors import BundleError, NothingToLearnError, PictureError
 from device.events import StateEvent
 from device.page.bin import Bin, the_bin
 from device.page.limits import RateLimit, client_key
 from device.page.words import compartment_class, compartment_word, language, material_word
-from device.pictures import decode_picture, encode_jpeg, shrunk
+from device.pictures import SMALLEST_SIDE_PX, decode_picture, encode_jpeg, is_blank, shrunk
 
 log = logging.getLogger(__name__)
 
@@ -78,12 +78,15 @@ class Asker:
     def encode_anew(self, encoded: bytes, name: str) -> bytes:
         """The photo as a JPEG of its pixels alone, its short side at most 512 px: no metadata, no second meaning.
 
-        Raises `PictureError`, or `Busy` when too many wait.
+        Raises `PictureError`, `NothingToLearnError` where training would leave it out, or `Busy` when too many wait.
         """
 
         def anew() -> bytes:
             picture = decode_picture(encoded, name, PIXELS_AT_MOST)
-            return encode_jpeg(shrunk(picture, KEPT_SHORT_SIDE / min(picture.shape[:2])), KEPT_QUALITY)
+            picture = shrunk(picture, KEPT_SHORT_SIDE / min(picture.shape[:2]))
+            if min(picture.shape[:2]) < SMALLEST_SIDE_PX or is_blank(picture):
+                raise NothingToLearnError(f"{name} is too small or shows nothing: training would leave it out.")
+            return encode_jpeg(picture, KEPT_QUALITY)
 
         return self._in_turn(anew)
 
@@ -177,6 +180,8 @@ def classify() -> ResponseReturnValue:
 
 def picture_sentence(fault: PictureError) -> str:
     """What is wrong with the picture; in another language than English, what all such faults have in common."""
+    if isinstance(fault, NothingToLearnError):
+        return str(_("This photo is too small or shows nothing, so nothing can be learnt from it; send another one."))
     if language() == "en":
         return str(fault)
     return str(_("This photo cannot be read; send a JPEG, PNG or WebP picture of at most 25 million pixels."))
