@@ -377,6 +377,12 @@ def test_a_trial_keeps_a_few_photos_of_each_class_in_each_part(tmp_path: Path) -
         ({"glass": 5, "paper": 5}, ONE + 'parts = ["exam"]\n', "parts"),
         ({"glass": 5, "paper": 5}, ONE + 'parts = ["val", "test"]\n', "serves nothing else"),
         ({"glass": 5, "paper": 5}, ONE + ONE, "same name"),
+        ({"glass": 5, "paper": 5}, ONE.replace("[[source]]", "[source]"), r"source: .*write \[\[source\]\]"),
+        (
+            {"glass": 5},
+            ONE.replace('path = "', 'path = "C:\\Users\\'),
+            "line 3, .*; in double quotes .* write paths with /",
+        ),
         ({"glass": 5, "paper": 5}, ONE + "weight = inf\n", r"weight: Input should be a finite number\.$"),
         ({"glass": 5, "paper": 5, "metal": 0}, ONE, "No source has a picture of metal"),
     ],

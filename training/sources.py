@@ -7,7 +7,7 @@ import tomllib
 import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -75,6 +75,13 @@ class DataDescription(BaseModel):
     source: tuple[Source, ...] = Field(min_length=1)
     materials: tuple[str, ...] | None = None
 
+    @field_validator("source", mode="before")
+    @classmethod
+    def _is_a_list(cls, source: Any) -> Any:
+        if isinstance(source, dict):
+            raise ValueError("write [[source]] with two pairs of brackets, for there may be several")
+        return source
+
     def require_sources(self, names: Iterable[str]) -> None:
         """Raises `DataError` where photos of another description are about to be drawn, whose weights nobody knows."""
         known = {RENDERED, *(source.name for source in self.source)}
@@ -98,12 +105,15 @@ class DataDescription(BaseModel):
 
 def read_description(path: Path, root: Path) -> DataDescription:
     """Read a description and make its paths absolute under `root`. Raises `DataError`."""
+    hint = ""
     try:
-        description = DataDescription.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        text = path.read_text(encoding="utf-8")
+        hint = "; in double quotes a \\ begins an escape, so write paths with /" if "\\" in text else ""
+        description = DataDescription.model_validate(tomllib.loads(text))
     except OSError as fault:
         raise DataError(f"The data description {path} cannot be read: {fault.strerror}.") from fault
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as fault:
-        raise DataError(f"{path} is not valid TOML in UTF-8: {fault}.") from fault
+        raise DataError(f"{path} is not valid TOML in UTF-8: {fault}{hint}.") from fault
     except ValidationError as fault:
         # A source that is wrong is not counted either, and would be missed a second time.
         errors = [e for e in fault.errors() if e["loc"] != ("source",) or fault.error_count() == 1]
