@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +65,15 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
     assert made.returncode == 0, made.stdout + made.stderr
     return root / "run"
+
+
+def test_a_folder_of_photos_whose_name_has_spaces_is_one_folder(tmp_path: Path) -> None:
+    (tmp_path / "training").touch()  # what tests need is installed
+    command = ["make", "--dry-run", "model", "FAST=1", "DATA=my photos", f"STAMPS={tmp_path}"]
+    env = {**os.environ, "MAKEFLAGS": "", "ARGS": ""}
+    said = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=True).stdout
+    steps = [dict(pairwise(shlex.split(line))) for line in said.splitlines() if "--data" in line]
+    assert [step["--data"] for step in steps] == ["my photos", "my photos"]
 
 
 def test_a_bundle_comes_out_that_the_device_runs(run: Path) -> None:
