@@ -93,7 +93,7 @@ $(RENDERED): | $(TRAIN)
 
 model: $(TRAIN) $(if $(FAST),,$(RENDERED)) ## photos -> trained, evaluated, exported, verified bundle and its report (DATA=folder; DESCRIPTION=mine.toml; LIDS=pilah.toml; FAST=1)
 	@test -d "$(DATA)" || { echo "Name the folder of photos: make model DATA=../shared/data"; exit 1; }
-	$(BIN)/python -m training prepare --data "$(DATA)" --run $(RUN) $(DESCRIBED) $(if $(FAST),--per-class 6,--rendered $(RENDERED))
+	$(BIN)/python -m training prepare --data "$(DATA)" --run $(RUN) $(DESCRIBED) $(MEASURED) $(if $(FAST),--per-class 6,--rendered $(RENDERED))
 	$(BIN)/python -m training train --data "$(DATA)" --run $(RUN) $(DESCRIBED) --recipe $(RECIPE) --start $(START) $(ARGS)
 	$(BIN)/python -m training evaluate --run $(RUN) $(MEASURED)
 	$(BIN)/python -m export --run $(RUN) --out $(OUT) $(if $(FAST),--accuracy-lost 1 --agreement 0 --calibration-photos 8)

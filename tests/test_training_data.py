@@ -16,6 +16,7 @@ from PIL import ExifTags, Image
 
 pytest.importorskip("imagehash")
 pytest.importorskip("torch")
+from device.errors import ConfigError
 from training.__main__ import main
 from training.errors import DataError
 from training.prepare import cluster_hashes, contact_sheet, prepare
@@ -345,6 +346,19 @@ def test_photos_that_a_trial_does_without_are_not_taken_for_new_ones(tmp_path: P
     command += [str(tmp_path / "run"), "--per-class", "2"]
     assert CliRunner().invoke(main, command).exit_code == 0
     assert "not in it" not in CliRunner().invoke(main, command).output
+
+
+def test_a_mistyped_configuration_of_the_bin_is_told_before_photos_are_looked_at(tmp_path: Path) -> None:
+    folder(tmp_path, "street", {"botol": 6, "kain": 6})
+    (tmp_path / "bin.toml").write_text('[materials]\nbotol = "recyclable"\nkain = "reuse"\n')
+    command = ["prepare", "--data", str(tmp_path), "--description", str(describe(tmp_path, ONE))]
+    command += ["--run", str(tmp_path / "run")]
+    refused = CliRunner().invoke(main, [*command, "--config", str(tmp_path / "bni.toml")]).exception
+    assert isinstance(refused, ConfigError) and "bni.toml" in str(refused)
+    assert not (tmp_path / "run").exists()
+    assert "nowhere" in CliRunner().invoke(main, command).output
+    mapped = CliRunner().invoke(main, [*command, "--config", str(tmp_path / "bin.toml")])
+    assert mapped.exit_code == 0 and "nowhere" not in mapped.output
 
 
 def _full(path: Path, _text: str) -> None:

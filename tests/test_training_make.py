@@ -67,13 +67,22 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root / "run"
 
 
-def test_a_folder_of_photos_whose_name_has_spaces_is_one_folder(tmp_path: Path) -> None:
-    (tmp_path / "training").touch()  # what tests need is installed
-    command = ["make", "--dry-run", "model", "FAST=1", "DATA=my photos", f"STAMPS={tmp_path}"]
+def steps_of(stamps: Path, **given: str) -> list[dict[str, str]]:
+    """What `make model` would run: of each step, every word and the one after it."""
+    (stamps / "training").touch()  # what tests need is installed
+    told = [f"{name}={value}" for name, value in given.items()]
+    command = ["make", "--dry-run", "model", "FAST=1", f"STAMPS={stamps}", *told]
     env = {**os.environ, "MAKEFLAGS": "", "ARGS": ""}
     said = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=True).stdout
-    steps = [dict(pairwise(shlex.split(line))) for line in said.splitlines() if "--data" in line]
-    assert [step["--data"] for step in steps] == ["my photos", "my photos"]
+    return [dict(pairwise(shlex.split(line))) for line in said.splitlines() if "--run" in line]
+
+
+def test_a_folder_of_photos_whose_name_has_spaces_is_one_folder(tmp_path: Path) -> None:
+    assert [step.get("--data") for step in steps_of(tmp_path, DATA="my photos")[:2]] == ["my photos", "my photos"]
+
+
+def test_a_bins_configuration_is_read_before_hours_of_training(tmp_path: Path) -> None:
+    assert steps_of(tmp_path, DATA="photos", LIDS="my bin.toml")[0]["--config"] == "my bin.toml"
 
 
 def test_a_bundle_comes_out_that_the_device_runs(run: Path) -> None:

@@ -14,6 +14,7 @@ import torch
 from click.core import ParameterSource
 from tqdm import tqdm
 
+from device.config import Config
 from device.counting import counted
 from device.errors import PilahError
 from training.augment import VIEWS, reader_of
@@ -24,7 +25,7 @@ from training.files import write_atomically, write_checkpoint, write_picture, wr
 from training.loop import Training
 from training.measure import evaluate_command, seed_command, strain_command, unknown_command
 from training.models import Explainer, Student, together
-from training.options import run_option, workers_option
+from training.options import config_option, run_option, workers_option
 from training.prepare import HELD_OUT, contact_sheet, newcomers, prepare
 from training.processes import Processes, alone_in
 from training.recipes import RECIPES, Phase, recipe_named
@@ -70,10 +71,11 @@ def main() -> None:
     "--held-out", type=click.FloatRange(0, 0.5, min_open=True), default=HELD_OUT, show_default=True,
     help="Share that is not trained on; a smaller one, of the same seed, lies within a larger one.",
 )  # fmt: skip
+@config_option
 @click.pass_context
 def prepare_command(
     context: click.Context, data: Path, description: Path, folder: Path, seed: int, like: Path | None,
-    rendered: Path | None, per_class: int | None, held_out: float,
+    rendered: Path | None, per_class: int | None, held_out: float, config: Config,
 ) -> None:  # fmt: skip
     """Check all photos, find near-duplicates, split, and write it down; a split that exists is reused."""
     path, described = folder / "split.json", read_description(description, data)
@@ -107,9 +109,10 @@ def prepare_command(
         write_text(folder / "licences.json", json.dumps({s.name: s.licence for s in described.source}))
         save_split(split, path)
     click.echo(table(split))
-    if homeless := FOUR_LIDS.homeless(split.classes):
+    if homeless := config.homeless(split.classes):
+        whose = "The default bin" if config is FOUR_LIDS else "This bin"
         click.echo(
-            f"The default bin sends {', '.join(homeless)} nowhere: evaluate and report need the configuration of one "
+            f"{whose} sends {', '.join(homeless)} nowhere: evaluate and report need the configuration of one "
             f"that does, --config pilah.toml (`make model LIDS=pilah.toml`)."
         )
 
