@@ -45,6 +45,18 @@ LINES_OF_EACH = """all => all.map((one) => {
     range.selectNodeContents(one);
     return range.getClientRects().length;
 })"""
+BROKEN_WORDS = """all => all.flatMap((one) => {
+    const walker = document.createTreeWalker(one, NodeFilter.SHOW_TEXT), broken = [];
+    for (let text; (text = walker.nextNode()); ) {
+        for (const word of text.data.matchAll(/\\S+/g)) {
+            const range = document.createRange();
+            range.setStart(text, word.index);
+            range.setEnd(text, word.index + word[0].length);
+            if (range.getClientRects().length > 1) broken.push(word[0]);
+        }
+    }
+    return broken;
+})"""
 PAGES_OUT_OF_SIGHT = """[...document.querySelectorAll(".pages a")]
     .filter((one) => one.getBoundingClientRect().right > innerWidth).map((one) => one.textContent)"""
 OFFLINE_SPEAKS = """language => caches.match("/offline")
@@ -71,6 +83,17 @@ DRAWN_FROM = "[...document.querySelectorAll('use')].map((one) => one.getAttribut
 ALL_COME = "files => Promise.all(files.map((file) => fetch(file).then((answer) => answer.ok, () => false)))"
 KEEPS_STREAMS = """window.streams = [];
 EventSource = class extends EventSource { constructor(...how) { super(...how); streams.push(this); } };"""
+PLACES = "all => all.map((one) => [one.getBoundingClientRect().x, one.getBoundingClientRect().y])"
+LONG_NAMES = (
+    "Elektronik & Baterai",
+    "Papier und Karton",
+    "Food & Garden Waste",
+    "Bahan Berbahaya & Beracun",
+    "Sampah Makanan & Kebun",
+    "Hazardous Substances",
+    "Biodegradable",
+    "Recyclable",
+)
 PAGES = ["/now", "/ask", "/teach", "/history", "/health", "/login", "/nowhere", "/offline"]
 
 
@@ -169,6 +192,14 @@ def test_a_kiosk_shows_the_new_lids_after_the_bin_has_started_anew_with_others(c
     with PageServer(create_app(replace(bin_, config=_labelled("Kitchen waste"))), "127.0.0.1", server.port):
         kiosk.tab.locator(".lids").get_by_text("Kitchen waste").first.wait_for()
         kiosk.tab.context.close()
+
+
+def _named(*labels: str) -> Config:
+    """A lid for each label and no more settings than those; the first takes all waste."""
+    lids = {f"lid_{at}": CompartmentSection(servo_pin=at, label={"en": label}) for at, label in enumerate(labels)}
+    return Config.model_validate(
+        {"compartments": lids, "materials": dict.fromkeys(Config().materials, "lid_0"), "decision": {"fallback": "lid_0"}}
+    )
 
 
 def _labelled(label: str, more: int = 0) -> Config:
@@ -563,6 +594,34 @@ def test_no_name_of_the_usual_lids_is_broken_on_a_narrow_phone(
     tab.goto("/now")
     assert len(set(tab.locator(".lids strong").evaluate_all("names => names.map((name) => name.offsetHeight)"))) == 1
     tab.close()
+
+
+@pytest.mark.parametrize("language", ["en-GB", "id-ID"])
+@pytest.mark.parametrize("width", [320, 360, 768, 1280])
+def test_no_word_is_broken_of_the_names_and_states_of_eight_lids(
+    chromium: Any, bin_: Bin, language: str, width: int
+) -> None:
+    with PageServer(create_app(replace(bin_, config=_named(*LONG_NAMES))), "127.0.0.1", 0) as server:
+        tab = chromium.new_page(viewport={"width": width, "height": 740}, locale=language, base_url=server.url)
+        tab.goto("/now")
+        assert tab.locator(".lids li").evaluate_all(BROKEN_WORDS) == []
+        tab.close()
+
+
+@pytest.mark.parametrize("language", ["en-GB", "id-ID"])
+def test_no_name_moves_on_a_phone_while_one_of_many_lids_does(chromium: Any, bin_: Bin, language: str) -> None:
+    config = _named(*"ABCDEFGHIJ")
+    bin_ = replace(bin_, config=config, appliance=PlayedAppliance(config.compartments))
+    with PageServer(create_app(bin_), "127.0.0.1", 0) as server:
+        tab = chromium.new_page(viewport=PHONE, locale=language, base_url=server.url)
+        tab.goto("/now")
+        tab.locator("li[data-lid=closed]").nth(9).wait_for()
+        places = tab.locator(".lids li").evaluate_all(PLACES)
+        for state in ("opening", "open", "closing", "fault"):
+            bin_.appliance.tell(LidEvent(time.time(), "lid_1", state))
+            tab.locator(f"li[data-lid={state}]").wait_for()
+            assert tab.locator(".lids li").evaluate_all(PLACES) == places, state
+        tab.close()
 
 
 @pytest.mark.parametrize("language", ["English", "Bahasa Indonesia"])
