@@ -197,9 +197,8 @@ def test_a_kiosk_shows_the_new_lids_after_the_bin_has_started_anew_with_others(c
 def _named(*labels: str) -> Config:
     """A lid for each label and no more settings than those; the first takes all waste."""
     lids = {f"lid_{at}": CompartmentSection(servo_pin=at, label={"en": label}) for at, label in enumerate(labels)}
-    return Config.model_validate(
-        {"compartments": lids, "materials": dict.fromkeys(Config().materials, "lid_0"), "decision": {"fallback": "lid_0"}}
-    )
+    materials = dict.fromkeys(Config().materials, "lid_0")
+    return Config.model_validate({"compartments": lids, "materials": materials, "decision": {"fallback": "lid_0"}})
 
 
 def _labelled(label: str, more: int = 0) -> Config:

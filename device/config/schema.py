@@ -8,10 +8,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import cycle
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, Strict
+from pydantic import Field, Strict, field_validator
 
 from device.config.sections import (
     Cost,
@@ -108,6 +109,21 @@ class DecisionSection(Section):
     @classmethod
     def disagreements(cls, values: Mapping[str, Any]) -> list[Wrong]:
         return list(must_reach(values, "frames_at_most", "frames_at_least"))
+
+
+PALETTE = (
+    "#68a078",
+    "#d08018",
+    "#2898f8",
+    "#980880",
+    "#008898",
+    "#4040b8",
+    "#905058",
+    "#8058e0",
+    "#807000",
+    "#485800",
+)
+"""Of lids without a colour, in their order: told apart by who sees no red or no green, on a light and a dark page."""
 
 
 class CompartmentSection(Section):
@@ -216,6 +232,14 @@ class Config(Section):
     lights: LightsSection = LightsSection()
     journal: JournalSection = JournalSection()
     page: PageSection = PageSection()
+
+    @field_validator("compartments")
+    @classmethod
+    def _each_has_a_colour(cls, lids: dict[str, CompartmentSection]) -> dict[str, CompartmentSection]:
+        return {
+            name: lid if "colour" in lid.model_fields_set else lid.model_copy(update={"colour": colour})
+            for (name, lid), colour in zip(lids.items(), cycle(PALETTE), strict=False)
+        }
 
     @classmethod
     def disagreements(cls, values: Mapping[str, Any]) -> list[Wrong]:
