@@ -84,6 +84,12 @@ ALL_COME = "files => Promise.all(files.map((file) => fetch(file).then((answer) =
 KEEPS_STREAMS = """window.streams = [];
 EventSource = class extends EventSource { constructor(...how) { super(...how); streams.push(this); } };"""
 PLACES = "all => all.map((one) => [one.getBoundingClientRect().x, one.getBoundingClientRect().y])"
+BARS_ARE_HIGH = "() => globalThis.Chart?.getChart('chart')?.chartArea.height >= 180"
+CHART_IS_AS_HIGH = "height => Chart.getChart('chart').height === height"
+EDGE_AND_LOWEST_NAME = """() => {
+    const chart = Chart.getChart("chart"), places = chart.legend.legendHitBoxes;
+    return [chart.height, Math.max(...places.map((one) => one.top + one.height))];
+}"""
 LONG_NAMES = (
     "Elektronik & Baterai",
     "Papier und Karton",
@@ -687,6 +693,21 @@ def test_who_reads_further_on_a_low_screen_has_all_of_it_for_reading(
     reader.tab.context.close()
 
 
+def test_a_phone_shows_the_chart_of_many_lids_with_all_their_names_and_bars_as_high_as_of_few(
+    chromium: Any, bin_: Bin
+) -> None:
+    ten = replace(bin_, config=_named(*LONG_NAMES, "Glass", "Textile"))
+    with PageServer(create_app(ten), "127.0.0.1", 0) as server:
+        visitor = Visitor(chromium, server.url, PHONE)
+        visitor.tab.goto("/history")
+        visitor.tab.wait_for_function(BARS_ARE_HIGH)
+        edge, lowest = visitor.tab.evaluate(EDGE_AND_LOWEST_NAME)
+        assert lowest <= edge
+        visitor.tab.set_viewport_size(KIOSK)
+        visitor.tab.wait_for_function(CHART_IS_AS_HIGH, arg=304)  # 19rem: the names need less room
+        visitor.tab.context.close()
+
+
 def test_the_last_days_of_the_chart_are_on_the_paper_too(chromium: Any, server: PageServer) -> None:
     visitor = Visitor(chromium, server.url, KIOSK)
     visitor.tab.add_init_script(
@@ -697,6 +718,7 @@ def test_the_last_days_of_the_chart_are_on_the_paper_too(chromium: Any, server: 
     visitor.tab.emulate_media(media="print")
     visitor.tab.set_viewport_size({"width": 700, "height": 1000})
     assert visitor.tab.evaluate(STICKS_OUT) == []
+    assert visitor.tab.locator(".chart").bounding_box() == visitor.tab.locator("#chart").bounding_box()
     visitor.tab.context.close()
 
 

@@ -6,6 +6,8 @@ const language = document.documentElement.lang;
 const isDark = matchMedia("(prefers-color-scheme: dark)");
 /** As style.css does with `--seen`: lighter on a dark page. */
 const seen = (colour) => (isDark.matches ? `color-mix(in oklab, ${colour}, #fff 15%)` : colour);
+/** Pixels. Below them come the names of the lids, each of which has its place. */
+const BARS_AT_LEAST = 190;
 const dayWord = new Intl.DateTimeFormat(language === "en" ? "en-GB" : language, { day: "numeric", month: "short" }); // day first, as in the table
 
 Chart.defaults.font.family = getComputedStyle(document.body).fontFamily;
@@ -25,8 +27,12 @@ const chart = new Chart(document.getElementById("chart"), {
       x: { stacked: true, grid: { display: false }, border: { color: token("--line") }, ticks: { maxRotation: 0, autoSkipPadding: 8 } },
       y: { stacked: true, beginAtZero: true, ticks: { precision: 0 }, grid: { color: token("--line") }, border: { display: false } },
     },
-    plugins: { legend: { position: "bottom", labels: { boxWidth: 12, boxHeight: 12, useBorderRadius: true, borderRadius: 6, padding: 18 } } },
+    plugins: { legend: { position: "bottom", maxHeight: Infinity, labels: { boxWidth: 12, boxHeight: 12, useBorderRadius: true, borderRadius: 6, padding: 18 } } },
   },
+  plugins: [{
+    id: "room",
+    afterLayout({ canvas, height, chartArea }) { canvas.parentElement.style.minHeight = `${BARS_AT_LEAST + height - chartArea.height}px`; },
+  }],
 });
 
 isDark.addEventListener("change", () => {
