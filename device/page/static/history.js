@@ -21,7 +21,7 @@ const chart = new Chart(document.getElementById("chart"), {
   },
   options: {
     maintainAspectRatio: false,
-    animation: matchMedia("(prefers-reduced-motion: reduce)").matches ? false : { duration: 500 },
+    animation: false, // while it runs, Chart.js may forget that there is more room by now
     interaction: { mode: "index", intersect: false },
     scales: {
       x: { stacked: true, grid: { display: false }, border: { color: token("--line") }, ticks: { maxRotation: 0, autoSkipPadding: 8 } },
