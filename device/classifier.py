@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 
 from device.bundle import Bundle, Preprocess
 
-NEARLY_SQUARE = 1.1
-"""Long side over short side up to which the ends of a photo show next to nothing that its middle does not."""
 LONGEST = 4
 """Short sides of a picture's long side that are resized; the crop sees the middle one at most."""
 
@@ -43,28 +41,6 @@ class Classifier:
         contract = self.bundle.contract
         probabilities, energy = self.bundle.run(prepare(picture, contract.preprocess))
         return Observation(contract.classes, probabilities, energy)
-
-    def observe_photo(self, photo: NDArray[np.uint8]) -> list[Observation]:
-        """What is seen in the squares of a photo, see `looks_at`; `decide` makes one answer of them.
-
-        `photo`: (H, W, 3) uint8 RGB, at least 1×1.
-        """
-        return [self.observe(look) for look in looks_at(photo, self.bundle.contract.preprocess)]
-
-
-def looks_at(photo: NDArray[np.uint8], preprocess: Preprocess) -> list[NDArray[np.uint8]]:
-    """The middle of a photo and, of one that is no square, both its ends; each upright and turned by 180°.
-
-    Whoever takes a photo frames no square, so what it is about may lie outside the middle; and what several looks agree
-    on is right more often (docs/training.md has how often). The loop, which cuts out what lies on its tray and sees
-    it in several frames, has no use for it. `photo`: (H, W, 3) uint8 RGB → each (crop, crop, 3) uint8 RGB.
-    """
-    side = min(photo.shape[:2])
-    parts = [photo]
-    if max(photo.shape[:2]) > NEARLY_SQUARE * side:
-        parts += [photo[:side, :side], photo[-side:, -side:]]
-    upright = [prepare(part, preprocess) for part in parts]
-    return upright + [np.ascontiguousarray(square[::-1, ::-1]) for square in upright]
 
 
 def prepare(picture: NDArray[np.uint8], preprocess: Preprocess) -> NDArray[np.uint8]:

@@ -35,7 +35,7 @@ def classify(pictures: tuple[Path, ...], config_file: Path | None, model: Path |
         if picture is None:
             unread += 1
             continue
-        decision = decide(classifier.observe_photo(picture), policy)
+        decision = decide([classifier.observe(picture)], policy)
         told: dict[str, Any] = {
             "file": str(file),
             "material": decision.material,

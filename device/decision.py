@@ -61,19 +61,13 @@ def fuse(observations: Sequence[Observation]) -> NDArray[np.float64]:
     return np.asarray(weights / weights.sum(), np.float64)
 
 
-def median_energy(observations: Sequence[Observation]) -> float | None:
-    """The middle one of the energies that were told; None where none was."""
-    energies = [one.energy for one in observations if one.energy is not None]
-    return float(np.median(energies)) if energies else None
-
-
 def decide(observations: Sequence[Observation], policy: Policy) -> Decision:
     """Choose the lid for one object from all its frames; `observations` holds at least one."""
     probabilities = dict(zip(observations[0].classes, map(float, fuse(observations)), strict=True))
     chosen, confidence = _choose_compartment(probabilities, policy)
-    energy = median_energy(observations)
+    energies = [one.energy for one in observations if one.energy is not None]
     verdict: Verdict = "sure"
-    if policy.thresholds.energy is not None and energy is not None and energy < policy.thresholds.energy:
+    if policy.thresholds.energy is not None and energies and np.median(energies) < policy.thresholds.energy:
         verdict = "unknown"
     elif confidence < policy.thresholds.confidence:
         verdict = "unsure"

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from device.bundle import CONTRACT, Bundle
@@ -29,7 +30,6 @@ from training.augment import EVALUATION_PX, evaluation_view, read_photo
 from training.evaluate import read_evaluation, share
 from training.files import write_atomically
 from training.models import DEVIATION, MEAN, Student, load_run
-from training.outcome import Outcome, observe
 from training.split import Photo, Split
 
 log = logging.getLogger(__name__)
@@ -91,12 +91,13 @@ def export_bundle(
     candidate = run_folder / "candidate.onnx"
     _write(model, metadata, candidate)
 
-    verification = _verify(student, candidate, held_out, classes)
+    verification, int8 = _verify(student, candidate, held_out, classes)
     log.info("%s", verification)
     judge(verification, limits)
-    metadata["metrics"] = _metrics(observe(Bundle.open(candidate), held_out), "val")
+    metadata["metrics"] = _metrics(int8, held_out, classes, "val")
     if test := split.part("test"):
-        metadata["metrics"] += _metrics(observe(Bundle.open(candidate), test), "test")
+        observed = _observe(candidate, test)
+        metadata["metrics"] += _metrics(observed, test, classes, "test")
     metadata["provenance"]["int8"] = {
         "calibration": chosen.name, "calibration_photos": len(calibration),
         "measured_photos": len(measured),
@@ -207,15 +208,21 @@ def _write(model: onnx.ModelProto, metadata: dict[str, Any], path: Path) -> None
     write_atomically(path, lambda partial: partial.write_bytes(model.SerializeToString()))
 
 
-def _verify(student: Student, candidate: Path, photos: list[Photo], classes: tuple[str, ...]) -> Verification:
-    """Float against INT8, by the device's own code, on the middle of each photo."""
+def _observe(bundle: Path, photos: list[Photo]) -> NDArray[np.float32]:
+    """(N, K) probabilities by the device's own code."""
+    classifier = Classifier(Bundle.open(bundle))
+    return np.stack([classifier.observe(read_photo(photo.path)).probabilities for photo in photos])
+
+
+def _verify(
+    student: Student, candidate: Path, photos: list[Photo], classes: tuple[str, ...]
+) -> tuple[Verification, NDArray[np.float32]]:
     targets = np.array([classes.index(photo.material) for photo in photos])
     with torch.no_grad():
         views = torch.split(_views(photos), 32)
         floating = torch.cat([student(batch)[0] for batch in views])
-    classifier = Classifier(Bundle.open(candidate))
-    int8 = np.stack([classifier.observe(read_photo(photo.path)).probabilities for photo in photos])
-    temperature = classifier.bundle.contract.temperature
+    int8 = _observe(candidate, photos)
+    temperature = Bundle.open(candidate).contract.temperature
     wanted = torch.softmax(floating / temperature, dim=1).numpy()
     return Verification(
         photos=len(photos),
@@ -223,7 +230,7 @@ def _verify(student: Student, candidate: Path, photos: list[Photo], classes: tup
         int8_accuracy=float((int8.argmax(1) == targets).mean()),
         agreement=float((wanted.argmax(1) == int8.argmax(1)).mean()),
         largest_shift=float(np.abs(wanted - int8).max()),
-    )
+    ), int8
 
 
 def judge(verification: Verification, limits: Limits) -> None:
@@ -240,9 +247,12 @@ def judge(verification: Verification, limits: Limits) -> None:
         )
 
 
-def _metrics(outcome: Outcome, part: str) -> list[dict[str, Any]]:
-    right = outcome.logits.argmax(axis=1) == outcome.targets
-    sources = np.array([photo.source for photo in outcome.photos])
+def _metrics(
+    probabilities: NDArray[np.float32], photos: list[Photo], classes: tuple[str, ...], part: str
+) -> list[dict[str, Any]]:
+    targets = np.array([classes.index(photo.material) for photo in photos])
+    right = probabilities.argmax(axis=1) == targets
+    sources = np.array([photo.source for photo in photos])
     names = sorted(set(sources))
     rows = [share(name, part, right[sources == name]) for name in names]
     return ([share("all sources", part, right)] if len(names) > 1 else []) + rows

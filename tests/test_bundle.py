@@ -7,12 +7,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from device.bundle import Bundle, Preprocess
-from device.classifier import Classifier, Observation, looks_at, prepare
-from device.decision import fuse
+from device.classifier import Classifier, prepare
 from device.errors import BundleError
 from tests.bundles import COLOURS, plain, write_bundle
 
@@ -37,34 +34,6 @@ def test_a_very_long_picture_is_seen_by_its_middle_and_takes_little_memory(
     seen = prepare(picture, Preprocess(resize_short=224, crop=224, interpolation="area"))
     assert seen.shape == (224, 224, 3) and (seen == 200).all()
     assert max(sizes[0]) <= 4 * 224
-
-
-def test_a_photo_is_named_by_all_that_it_shows_and_a_square_one_by_its_middle(tmp_path: Path) -> None:
-    classifier = Classifier(Bundle.open(write_bundle(tmp_path / "model.onnx")))
-    tall = np.concatenate([plain(name, 32, 32) for name in ("glass", "metal", "glass")])
-    both_ways = [tall, tall.swapaxes(0, 1)]
-    assert [named(classifier.observe_photo(photo)) for photo in both_ways] == ["glass", "glass"]
-    assert [named([classifier.observe(photo)]) for photo in both_ways] == ["metal", "metal"]
-    assert len(classifier.observe_photo(plain("wood", 32, 32))) == 2
-
-
-def named(seen: list[Observation]) -> str:
-    return seen[0].classes[int(fuse(seen).argmax())]
-
-
-def test_the_looks_at_a_photo_are_its_middle_and_its_ends_upright_and_upside_down() -> None:
-    asked = Preprocess(resize_short=2, crop=2, interpolation="area")
-    wide = np.arange(8, dtype=np.uint8).reshape(2, 4)[:, :, None].repeat(3, axis=2)
-    looks = [look[:, :, 0].tolist() for look in looks_at(wide, asked)]
-    assert looks[:3] == [[[1, 2], [5, 6]], [[0, 1], [4, 5]], [[2, 3], [6, 7]]]
-    assert looks[3:] == [[row[::-1] for row in look[::-1]] for look in looks[:3]]
-
-
-@given(height=st.integers(1, 70), width=st.integers(1, 70))
-def test_of_a_photo_of_any_shape_two_or_six_whole_squares_are_looked_at(height: int, width: int) -> None:
-    looks = looks_at(np.zeros((height, width, 3), np.uint8), Preprocess(resize_short=8, crop=8, interpolation="area"))
-    assert {look.shape for look in looks} == {(8, 8, 3)}
-    assert len(looks) == (6 if max(height, width) > 1.1 * min(height, width) else 2)
 
 
 def test_a_fine_pattern_shrinks_to_its_mean_and_a_small_picture_grows_smoothly() -> None:

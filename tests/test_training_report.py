@@ -10,23 +10,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from click.testing import CliRunner
 
 pytest.importorskip("matplotlib")
 from device.bundle import Bundle, Thresholds
 from device.classifier import Classifier
 from device.cli import cli as pilah
-from device.decision import fuse, median_energy
 from device.pictures import read_picture
 from tests.bundles import COLOURS, write_bundle
 from tests.drawn import save
 from tests.test_training_evaluation import outcome
 from training.__main__ import main as training_command
-from training.augment import evaluation_looks
 from training.errors import DataError
 from training.evaluate import expected_calibration_error, policy
-from training.outcome import observe, predict_with
+from training.outcome import observe
 from training.report import plots
 from training.report.figures import figures
 from training.report.mistakes import TILE_PX, Mistake, mistake_sheet
@@ -125,24 +122,9 @@ def test_the_logits_follow_from_a_bundles_probabilities_and_energy(run: Path) ->
     files = sorted((run.parent / "data").rglob("*.png"))[:8]
     recovered = observe(bundle, [Photo(str(file), "street", file.parent.name, "val", 0) for file in files])
     for file, row, energy in zip(files, recovered.probabilities(1.7), recovered.energies, strict=True):
-        seen = Classifier(bundle).observe_photo(read_picture(file))
-        assert row == pytest.approx(fuse(seen), abs=1e-6)
-        assert energy == pytest.approx(median_energy(seen), abs=1e-3)
-
-
-def test_a_trained_network_is_measured_as_pilah_classify_looks_at_photos(tmp_path: Path) -> None:
-    chance = np.random.default_rng(0)
-    shapes = {"wide": (40, 60), "square": (40, 40), "tall": (90, 40)}
-    files = [save(chance.integers(0, 256, (*shape, 3), np.uint8), tmp_path / f"{k}.png") for k, shape in shapes.items()]
-    weights = torch.randn(3 * 224 * 224, 2, generator=torch.Generator().manual_seed(0))
-
-    def network(views: torch.Tensor) -> torch.Tensor:
-        return views.flatten(1).float() / 255 @ weights
-
-    told = predict_with(network, [Photo(str(file), "street", "glass", "val", 0) for file in files], ("glass", "wood"))
-    for file, logits in zip(files, told.logits, strict=True):
-        looks = torch.stack(evaluation_looks(read_picture(file)))
-        assert logits == pytest.approx(network(looks).mean(0).numpy(), rel=1e-4)
+        seen = Classifier(bundle).observe(read_picture(file))
+        assert row == pytest.approx(seen.probabilities, abs=1e-6)
+        assert energy == pytest.approx(seen.energy, abs=1e-3)
 
 
 def test_the_published_page_holds_no_photo_and_nothing_from_outside(run: Path) -> None:

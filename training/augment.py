@@ -14,7 +14,7 @@ from torch import Tensor
 from torchvision.transforms import v2
 
 from device.bundle import Preprocess
-from device.classifier import looks_at, prepare
+from device.classifier import prepare
 from device.pictures import read_picture
 from training.grounds import OnOtherGround, cut_out
 from training.tray import LONG_PX, is_whole, on_a_tray, seen_by_camera
@@ -252,12 +252,6 @@ def evaluation_view(picture: NDArray[np.uint8], size_px: int = EVALUATION_PX) ->
     """Exactly what the device does with a picture: (H, W, 3) uint8 RGB → (3, size_px, size_px) uint8."""
     prepared = prepare(picture, Preprocess(resize_short=size_px, crop=size_px, interpolation="area"))
     return torch.from_numpy(prepared).permute(2, 0, 1)
-
-
-def evaluation_looks(picture: NDArray[np.uint8], size_px: int = EVALUATION_PX) -> list[Tensor]:
-    """The squares of a photo at which the device looks, each (3, size_px, size_px) uint8."""
-    looks = looks_at(picture, Preprocess(resize_short=size_px, crop=size_px, interpolation="area"))
-    return [torch.from_numpy(look).permute(2, 0, 1) for look in looks]
 
 
 def read_photo(path: str) -> NDArray[np.uint8]:

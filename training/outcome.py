@@ -14,13 +14,14 @@ from torch import Tensor
 
 from device.bundle import Bundle
 from device.classifier import Classifier
-from device.decision import fuse, median_energy
-from training.augment import EVALUATION_PX, evaluation_looks, evaluation_view, read_photo, training_view
+from training.augment import EVALUATION_PX, evaluation_view, read_photo, training_view
 from training.errors import DataError
 from training.models import Student
 from training.sampling import Photos
 from training.split import Photo
 
+SMALLEST_PROBABILITY = 1e-38
+"""Below the smallest float32 that a softmax gives, so that its logarithm exists."""
 VIEWS_AT_ONCE = 32
 
 
@@ -72,23 +73,8 @@ def targets_of(photos: Sequence[Photo], classes: tuple[str, ...]) -> NDArray[np.
 
 
 def predict(student: Student, photos: Sequence[Photo], classes: tuple[str, ...]) -> Outcome:
-    """What the float model says of photos, looked at as `pilah classify` and Ask look at them."""
-    student.eval()
-    return predict_with(lambda batch: student(batch)[0], photos, classes)
-
-
-def predict_with(network: Callable[[Tensor], Tensor], photos: Sequence[Photo], classes: tuple[str, ...]) -> Outcome:
-    """What a network says of photos: of each the mean of its logits for the squares at which the device looks."""
-    targets, begins = targets_of(photos, classes), [0]
-
-    def views() -> Iterator[Tensor]:
-        for photo in photos:
-            looks = evaluation_looks(read_photo(photo.path))
-            begins.append(begins[-1] + len(looks))
-            yield from looks
-
-    sums = np.add.reduceat(logits_of(network, views()), begins[:-1])
-    return Outcome(tuple(photos), classes, sums / np.diff(begins)[:, None].astype(np.float32), targets)
+    """Run the float model over photos through the device's own preprocessing."""
+    return next(predict_under([lambda view: view], student, photos, classes))
 
 
 def predict_strained(student: Student, photos: Sequence[Photo], classes: tuple[str, ...]) -> Outcome:
@@ -129,7 +115,7 @@ def logits_of(network: Callable[[Tensor], Tensor], views: Iterable[Tensor]) -> N
 
 
 def observe(bundle: Bundle, photos: Sequence[Photo], progress: Callable[[Any], Iterable[Photo]] = iter) -> Outcome:
-    """What a bundle says of photos, by the code that `pilah classify` and Ask use.
+    """What a bundle says of photos, by the code that the loop and `pilah classify` use.
 
     A bundle gives probabilities p at its temperature T and the energy of its logits z, from which the logits follow:
     softmax(z / T) = p leaves z = T·log p + c, and logsumexp(z) gives c.
@@ -138,9 +124,9 @@ def observe(bundle: Bundle, photos: Sequence[Photo], progress: Callable[[Any], I
     classifier = Classifier(bundle)
     logits, energies = [], []
     for photo in progress(photos):
-        seen = classifier.observe_photo(read_photo(photo.path))
-        scaled = contract.temperature * np.log(fuse(seen))
-        energies.append(median_energy(seen))
-        logits.append(scaled + ((energies[-1] or 0.0) - np.logaddexp.reduce(scaled)))
+        seen = classifier.observe(read_photo(photo.path))
+        scaled = contract.temperature * np.log(np.maximum(seen.probabilities.astype(np.float64), SMALLEST_PROBABILITY))
+        energies.append(seen.energy)
+        logits.append(scaled + ((seen.energy or 0.0) - np.logaddexp.reduce(scaled)))
     told = all(energy is not None for energy in energies)
     return Outcome(tuple(photos), contract.classes, np.stack(logits).astype(np.float32), targets, told)

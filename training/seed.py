@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from training.augment import seed_view
+from training.augment import evaluation_view, read_photo, seed_view
 from training.models import Normalised, seed_head
-from training.outcome import Outcome, predict_with
+from training.outcome import Outcome, logits_of, targets_of
 from training.precision import mixed_precision
 from training.sampling import Photos
 from training.split import Photo
@@ -56,4 +56,6 @@ def predict_with_head(
         logits: Tensor = head(maps[-1].float().mean(dim=(2, 3)))
         return logits
 
-    return predict_with(answer, photos, classes)
+    targets = targets_of(photos, classes)
+    views = (evaluation_view(read_photo(photo.path)) for photo in photos)
+    return Outcome(tuple(photos), classes, logits_of(answer, views), targets)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from device.bundle import Bundle
 from device.classifier import Classifier
 from device.config import Config
-from device.decision import Decision, Policy, decide, median_energy
+from device.decision import Decision, Policy, decide
 from device.errors import PictureError
 from training.augment import read_photo
 from training.errors import DataError
@@ -53,7 +53,7 @@ def caution(
     progress: Callable[[Any], Iterable[Any]] = iter,
     config: Config = FOUR_LIDS,
 ) -> Caution:
-    """Ask the bundle about known and unknown things, and decide as Ask does with the lids of `config`.
+    """Ask the bundle about known and unknown things, and decide as the device does with the lids of `config`.
 
     An unknown one that cannot be read is named and left out. Raises `DataError` where there are none of either, or
     known ones are of a material that the bundle does not know.
@@ -67,14 +67,14 @@ def caution(
     seen = []
     for path in progress(unknown):
         try:
-            seen.append(classifier.observe_photo(read_photo(str(path))))
+            seen.append(classifier.observe(read_photo(str(path))))
         except PictureError as fault:
             log.warning("left out: %s", fault)
     if not seen:
         raise DataError("None of the photos of unknown things can be read, so nothing can be compared.")
 
     def decided(rule: Policy) -> tuple[list[Decision], list[Decision]]:
-        return decisions(outcome, contract.temperature, rule), [decide(one, rule) for one in seen]
+        return decisions(outcome, contract.temperature, rule), [decide([one], rule) for one in seen]
 
     def lids(rule: Policy, of_known: list[Decision], of_unknown: list[Decision]) -> Lids:
         opened = np.array([one.compartment for one in of_unknown])
@@ -83,7 +83,7 @@ def caution(
     boldly = decided(bold)
     scores = {"confidence": tuple([one.confidence for one in part] for part in boldly)}
     if outcome.tells_energy:
-        scores["energy"] = (outcome.energies.tolist(), [median_energy(one) or 0.0 for one in seen])
+        scores["energy"] = (outcome.energies.tolist(), [one.energy or 0.0 for one in seen])
     return Caution(
         lids(shipped, *decided(shipped)), lids(bold, *boldly),
         {name: separation(*map(np.array, both)) for name, both in scores.items()},

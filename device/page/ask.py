@@ -15,7 +15,7 @@ from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 from werkzeug.exceptions import ServiceUnavailable
 
-from device.classifier import Classifier, looks_at
+from device.classifier import Classifier
 from device.decision import Decision, decide
 from device.errors import BundleError, NothingToLearnError, PictureError
 from device.events import StateEvent
@@ -93,11 +93,8 @@ class Asker:
     def _judge(self, encoded: bytes, name: str) -> Decision:
         self._classifier = self._classifier or self._open_classifier()
         picture = decode_picture(encoded, name, PIXELS_AT_MOST)
-        until_s, seen = self._bin.clock.now() + WAITS_FOR_LOOP_S, []
-        for look in looks_at(picture, self._bin.contract.preprocess):
-            self._let_the_loop_go_first(until_s)
-            seen.append(self._classifier.observe(look))
-        return decide(seen, self._bin.policy)
+        self._let_the_loop_go_first()
+        return decide([self._classifier.observe(picture)], self._bin.policy)
 
     def _open_classifier(self) -> Classifier:
         """Another model than the loop's would be told under the loop's version, and judged by its thresholds."""
@@ -114,9 +111,10 @@ class Asker:
             raise ModelChanged
         return classifier
 
-    def _let_the_loop_go_first(self, until_s: float) -> None:
-        """While an object lies on the tray and is being judged, the cores are the loop's, at most `until_s`."""
+    def _let_the_loop_go_first(self) -> None:
+        """While an object lies on the tray and is being judged, the cores are the loop's."""
         clock, appliance = self._bin.clock, self._bin.appliance
+        until_s = clock.now() + WAITS_FOR_LOOP_S
         while appliance is not None and clock.now() < until_s:
             states = (event.state for event in appliance.snapshot() if isinstance(event, StateEvent))
             if next(states, "empty") not in JUDGING:

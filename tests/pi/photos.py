@@ -76,6 +76,6 @@ def _long_side(file: Path) -> int:
 
 
 def _expect(file: Path, classifier: Classifier, config: Config) -> Expected:
-    decision = decide(classifier.observe_photo(read_picture(file)), policy_of(config, classifier.bundle.contract))
+    decision = decide([classifier.observe(read_picture(file))], policy_of(config, classifier.bundle.contract))
     told = decision.material, decision.compartment, decision.confidence, dict(decision.probabilities)
     return Expected(file.name, file, *told)
