@@ -31,6 +31,7 @@ class JournalFile:
         self._tables = tables
         self._lock = threading.Lock()
         self._database: sqlite3.Connection | None = None
+        self._opened: os.stat_result | None = None
         self._was_sound = False
 
     def examine(self) -> None:
@@ -47,10 +48,19 @@ class JournalFile:
             self._was_sound = False
 
     def _let_go(self) -> None:
-        if self._database is not None:
-            with contextlib.suppress(sqlite3.Error):
-                self._database.close()
-            self._database = None
+        database, self._database = self._database, None
+        if database is None:
+            return
+        with contextlib.suppress(sqlite3.Error, OSError):
+            if not self._is_in_place():
+                # SQLite would leave the log here, without its file, and break with it what lies in the file's place.
+                database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        with contextlib.suppress(sqlite3.Error):
+            database.close()
+
+    def _is_in_place(self) -> bool:
+        """Whether the file that is open is still the one of that name: neither removed nor replaced."""
+        return self._opened is not None and self.path.exists() and os.path.samestat(self._opened, self.path.stat())
 
     def _prepare(self) -> Path | None:
         """Make the folder, and set a file aside that fails SQLite's integrity check. Returns where to, if so.
@@ -93,7 +103,7 @@ class JournalFile:
         """
         with self._lock, _told(self.path):
             try:
-                if self._database is not None and not self.path.exists():
+                if self._database is not None and not self._is_in_place():
                     self._let_go()  # what is written into a removed file is lost
                 if self._database is None:
                     self._database = self._connect()
@@ -110,6 +120,7 @@ class JournalFile:
         if os.geteuid() == 0 and not self.path.exists():
             self._make_for_the_service()
         database = sqlite3.connect(self.path, timeout=WAITS_S, check_same_thread=False)
+        self._opened = self.path.stat()
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = FULL")
         database.execute("PRAGMA secure_delete = ON")

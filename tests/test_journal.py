@@ -8,6 +8,7 @@ import os
 import sqlite3
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -280,6 +281,32 @@ def test_a_history_that_is_removed_while_the_bin_runs_is_begun_anew(journal: Jou
     journal.path.unlink()
     journal.write(replace(DROP, material="metal"))
     assert [drop.material for drop in journal.drops(Search(), 10)] == ["metal"]
+
+
+@pytest.mark.parametrize("writes", [0, 2])
+def test_a_history_put_in_the_place_of_another_while_the_bin_runs_is_gone_on_with_and_neither_breaks(
+    journal: Journal, tmp_path: Path, writes: int
+) -> None:
+    other = Journal(tmp_path / "other.db", drops_at_most=1000, thumbnails_at_most=3)
+    for _ in range(300):
+        other.write(replace(DROP, material="paper"))
+    other.close()
+    for _ in range(100):
+        journal.write(DROP)
+    journal.close()
+    journal.write(replace(DROP, material="metal"))
+    journal.path.rename(tmp_path / "before.db")
+    other.path.rename(journal.path)
+
+    for _ in range(writes):
+        journal.write(replace(DROP, material="wood"))
+    journal.close()
+
+    after = Journal(journal.path)
+    assert after.open() is None, "none is set aside as broken"
+    materials = Counter(drop.material for drop in after.drops(Search(), 1000))
+    assert materials["wood"] == writes and materials.total() == materials["wood"] + materials["paper"]
+    assert Journal(tmp_path / "before.db").drops(Search(), 1)[0].material == "metal", "nor is a drop of the first lost"
 
 
 def test_drops_that_wait_for_a_disk_do_not_fill_the_memory(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
