@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 
 from device import board
-from device.camera import picamera, webcam
+from device.camera import CameraReport, picamera, webcam
 from device.camera.picamera import ANSWERS_WITHIN_S, SETTLES_S, PiCamera
 from device.camera.simulated import SAMPLES
 from device.camera.sources import open_source
 from device.camera.video import Video
+from device.camera.watch import Watch
 from device.camera.webcam import Webcam
 from device.clock import ManualClock
 from device.config import CameraSection
@@ -134,6 +135,38 @@ def test_a_webcam_gives_rgb_holds_its_exposure_after_settling_and_tells_when_it_
     camera.close()
     assert capture.released
     camera.close()
+
+
+def test_a_webcam_that_sends_an_empty_picture_which_opencv_cannot_decode_is_told_and_opened_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    chance, clock = np.random.default_rng(0), ManualClock()
+    sent = [np.empty(0, np.uint8)]
+
+    def read(_: FakeCapture) -> tuple[bool, Any]:
+        clock.sleep(0.1)
+        if sent:
+            cv2.imdecode(sent.pop(), cv2.IMREAD_COLOR)  # as OpenCV does with what comes over USB
+        return True, chance.integers(0, 200, (480, 640, 3), np.uint8)
+
+    monkeypatch.setattr(FakeCapture, "read", read)
+    monkeypatch.setattr(webcam.cv2, "VideoCapture", FakeCapture)
+    watch = Watch(Webcam(0, SETTINGS, clock), lambda: Webcam(0, SETTINGS, clock), SETTINGS, clock)
+    told: list[CameraReport] = []
+    while clock.now() < 10:
+        watch.latest(0.1)
+        told += watch.reports()
+
+    assert [report.is_over for report in told] == [False, True]
+    assert "webcam:0 gives no picture any more" in told[0].message
+
+
+def test_a_webcam_whose_driver_raises_when_it_is_opened_is_a_camera_that_is_not_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(webcam.cv2, "VideoCapture", MagicMock(side_effect=cv2.error("no backend")))
+    with pytest.raises(CameraError, match=r"webcam:0 cannot be opened \(no backend\)"):
+        Webcam(0, SETTINGS, ManualClock())
 
 
 @pytest.mark.parametrize(("mains_hz", "line", "node"), [(50, 1, "video0"), (60, 2, "video0"), (50, 1, "video2")])
@@ -399,6 +432,26 @@ def test_a_pi_without_its_camera_or_with_one_that_falls_silent_says_so(picamera2
     picamera2.is_connected = False
     with pytest.raises(CameraError, match=r"cannot be opened.*ribbon cable"):
         PiCamera(SETTINGS, ManualClock())
+
+
+@pytest.mark.parametrize("part", ["capture_request", "set_controls", "start", "create_video_configuration"])
+def test_whatever_the_pis_camera_s_driver_raises_is_told_as_a_fault_of_the_camera(
+    part: str, picamera2: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = ManualClock()
+    camera = PiCamera(SETTINGS, clock)
+    picamera2.close = MagicMock(side_effect=ValueError("mad as well"))
+    monkeypatch.setattr(picamera2, part, MagicMock(side_effect=ValueError("the driver is mad")))
+    clock.sleep(SETTLES_S)
+    if part in ("capture_request", "set_controls"):
+        with pytest.raises(CameraError, match=r"gives no picture any more \(the driver is mad\)"):
+            camera.read()
+        assert camera._camera.out == 0
+    else:
+        with pytest.raises(CameraError, match=r"cannot be opened \(the driver is mad\)"):
+            PiCamera(SETTINGS, clock)
+        picamera2.close.assert_called_once()
+    camera.close()
 
 
 def test_without_picamera2_the_camera_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
+
+from device.errors import CameraError
 
 
 @dataclass(frozen=True)
@@ -89,3 +93,13 @@ class Feed(Protocol):
     def lid_closed(self) -> None: ...
 
     def close(self) -> None: ...
+
+
+@contextmanager
+def driver_faults(sentence: str) -> Iterator[None]:
+    """Turn whatever a camera's driver raises into a `CameraError` that says `sentence`, with its own words for `{}`."""
+    try:
+        yield
+    except Exception as fault:  # OpenCV's own error derives from Exception itself
+        words = " ".join(str(fault).split()).rstrip(".")  # OpenCV's go over several lines
+        raise CameraError(sentence.format(words or type(fault).__name__)) from fault

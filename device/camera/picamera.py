@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from device.camera import Frame
+from device.camera import Frame, driver_faults
 from device.clock import Clock
 from device.config import CameraSection
 from device.errors import CameraError
@@ -65,34 +65,37 @@ class PiCamera:
         self._camera: Any = None
         self._small = (min(SMALL[0], settings.width), min(SMALL[1], settings.height))
         try:
-            self._camera = Picamera2()
-            period_us = round(1_000_000 / settings.rate_hz)
-            mode = whole_view(self._camera.sensor_modes, settings.rate_hz)
-            sensor = {} if mode is None else {"output_size": mode["size"], "bit_depth": mode["bit_depth"]}
-            self._camera.configure(
-                self._camera.create_video_configuration(
-                    sensor=sensor,
-                    main={"size": (settings.width, settings.height), "format": "BGR888"},
-                    lores={"size": self._small, "format": "YUV420"},
-                    controls={"FrameDurationLimits": (period_us, period_us)}
-                    | exposure_and_focus(self._camera.camera_controls, settings),
-                )
-            )
-            self._camera.start()
-        except (RuntimeError, IndexError, OSError) as fault:
+            with driver_faults(
+                "The Pi's camera cannot be opened ({}); check its ribbon cable, and that nobody else uses it."
+            ):
+                self._camera = Picamera2()
+                self._start(settings)
+        except CameraError:
             self.close()
-            raise CameraError(
-                f"The Pi's camera cannot be opened ({fault}); check its ribbon cable, and that nobody else uses it."
-            ) from fault
+            raise
         self._settled_s: float | None = clock.now() + SETTLES_S
 
+    def _start(self, settings: CameraSection) -> None:
+        period_us = round(1_000_000 / settings.rate_hz)
+        mode = whole_view(self._camera.sensor_modes, settings.rate_hz)
+        sensor = {} if mode is None else {"output_size": mode["size"], "bit_depth": mode["bit_depth"]}
+        self._camera.configure(
+            self._camera.create_video_configuration(
+                sensor=sensor,
+                main={"size": (settings.width, settings.height), "format": "BGR888"},
+                lores={"size": self._small, "format": "YUV420"},
+                controls={"FrameDurationLimits": (period_us, period_us)}
+                | exposure_and_focus(self._camera.camera_controls, settings),
+            )
+        )
+        self._camera.start()
+
     def read(self) -> Frame:
-        try:
-            request = self._camera.capture_request(wait=ANSWERS_WITHIN_S)
-        except (RuntimeError, OSError, TimeoutError) as fault:
-            raise CameraError(
-                f"The Pi's camera gives no picture any more ({fault}); check its ribbon cable."
-            ) from fault
+        with driver_faults("The Pi's camera gives no picture any more ({}); check its ribbon cable."):
+            return self._read()
+
+    def _read(self) -> Frame:
+        request = self._camera.capture_request(wait=ANSWERS_WITHIN_S)
         try:
             # libcamera names formats from the last byte to the first: BGR888 lies in memory as red, green, blue.
             pixels = np.asarray(request.make_array("main"), np.uint8)
@@ -110,10 +113,9 @@ class PiCamera:
     def close(self) -> None:
         camera, self._camera = self._camera, None
         if camera is not None:
-            with contextlib.suppress(RuntimeError, OSError):
-                camera.stop()
-            with contextlib.suppress(RuntimeError, OSError):
-                camera.close()
+            for let_go in (camera.stop, camera.close):
+                with contextlib.suppress(CameraError), driver_faults("{}"):  # the camera may have gone meanwhile
+                    let_go()
 
 
 def exposure_and_focus(advertised: Mapping[str, Sequence[Any]], settings: CameraSection) -> dict[str, Any]:

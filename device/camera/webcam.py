@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from device.camera import Frame
+from device.camera import Frame, driver_faults
 from device.clock import Clock
 from device.config import CameraSection
 from device.errors import CameraError
@@ -51,8 +51,10 @@ class Webcam:
         self._name = f"The camera webcam:{number}"
         self._clock = clock
         number_now = _number_now(number)
-        self._capture = cv2.VideoCapture(number_now)
-        if not self._capture.isOpened():
+        with driver_faults(f"{self._name} cannot be opened ({{}}); is it plugged in and free?"):
+            self._capture = cv2.VideoCapture(number_now)
+            is_open = self._capture.isOpened()
+        if not is_open:
             raise CameraError(
                 f"{self._name} cannot be opened; is it plugged in, free, and may this user read /dev/video{number}?"
             )
@@ -67,14 +69,15 @@ class Webcam:
         self._settled_s: float | None = clock.now() + SETTLES_S
 
     def read(self) -> Frame:
-        is_there, pixels = self._capture.read()
-        if not is_there:
-            raise CameraError(f"{self._name} gives no picture any more; is it still plugged in?")
-        now_s = self._clock.now()
-        if self._settled_s is not None and now_s >= self._settled_s:
-            self._settled_s = None
-            self._hold_exposure()
-        return Frame(np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8), now_s)
+        with driver_faults(f"{self._name} gives no picture any more ({{}}); is it still plugged in?"):
+            is_there, pixels = self._capture.read()
+            now_s = self._clock.now()
+            if is_there and self._settled_s is not None and now_s >= self._settled_s:
+                self._settled_s = None
+                self._hold_exposure()
+            if is_there:
+                return Frame(np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8), now_s)
+        raise CameraError(f"{self._name} gives no picture any more; is it still plugged in?")
 
     def close(self) -> None:
         self._capture.release()
