@@ -381,8 +381,12 @@ def test_a_driver_that_hangs_for_good_ends_the_program_so_that_it_is_started_aga
     grabber.latest(0)
     clock.sleep(SETTINGS.lost_after_s + SETTINGS.reopen_at_most_s + 1)
 
-    with pytest.raises(CameraError, match="must be started again"):
+    with pytest.raises(CameraError, match="must be started again") as told:
         grabber.latest(0)
+    clock.sleep(10)
+    with pytest.raises(CameraError) as told_later:
+        grabber.latest(0)
+    assert str(told_later.value) == str(told.value), "or it would be told anew, with a traceback, each second"
     grabber.close()
     assert not source.is_closed, "under its own read"
     source.close()

@@ -94,9 +94,10 @@ class Grabber:
         silent_s = self._clock.now() - self._returned_s
         if silent_s < self._settings.lost_after_s:
             return
-        if silent_s > self._settings.lost_after_s + self._settings.reopen_at_most_s:
+        given_up_s = self._settings.lost_after_s + self._settings.reopen_at_most_s
+        if silent_s > given_up_s:
             raise CameraError(
-                f"The camera's driver has not answered for {silent_s:.0f} s; Pilah must be started again."
+                f"The camera's driver has not answered for over {given_up_s:g} s; Pilah must be started again."
             )
         if not self._hangs:
             self._hangs = True
