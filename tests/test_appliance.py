@@ -417,6 +417,54 @@ def test_a_lid_that_sticks_while_it_serves_hands_its_drop_to_the_fallback(tmp_pa
     bench.assert_all_closed()
 
 
+def test_a_servo_that_fails_in_mid_motion_is_let_go_and_keeps_no_other_lid_from_opening_and_closing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("device.sorter.MENDS_AFTER_S", 30.0)
+    with Bench(tmp_path) as bench:
+        servo = bench.pins.pin(13)
+        bench.drop("glass")
+        bench.until(lambda: max(bench.pulses_ms("recyclable")) > 2)
+        with monkeypatch.context() as patch:
+            patch.setattr(servo, "_set_state", _fail("I/O error"))
+            bench.until(lambda: bench.appliance.finished_drops == 1)
+            assert (bench.opened, bench.faults) == (["residual"], [("lid recyclable", False)])
+            assert servo.frequency is None
+            bench.serve("glass")
+            bench.serve("organic")
+            assert bench.opened == ["residual", "residual", "organic"]
+        bench.until(lambda: bench.faults == [("lid recyclable", False), ("lid recyclable", True)], at_most_s=60)
+        bench.serve("glass")
+        assert bench.opened[-1] == "recyclable"
+    bench.assert_all_closed()
+
+
+def test_a_servo_that_fails_keeps_no_other_lid_from_closing_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench(tmp_path)
+    for act in ("_set_state", "_set_frequency"):
+        monkeypatch.setattr(bench.pins.pin(12), act, _fail("I/O error"))
+    with bench:
+        bench.drop("trash")
+        bench.until(lambda: bench.opened == ["residual"])
+    assert bench.faults == [("lid organic", False)]
+    assert (bench.pulses_ms("residual")[-1], bench.away()) == (CLOSED_MS, [])
+
+
+def test_a_fallback_whose_servo_fails_in_mid_motion_costs_its_own_waste_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Bench(tmp_path) as bench:
+        bench.drop("trash")
+        bench.until(lambda: max(bench.pulses_ms("residual")) > 2)
+        monkeypatch.setattr(bench.pins.pin(19), "_set_state", _fail("I/O error"))
+        bench.until(lambda: bench.appliance.finished_drops == 1)
+        assert (bench.opened, bench.faults, bench.away()) == ([], [("lid residual", False)], [])
+        bench.serve("glass")
+    assert bench.opened == ["recyclable"]
+
+
 @pytest.mark.parametrize(
     "state",
     [
