@@ -431,6 +431,19 @@ def test_a_thing_is_found_in_each_light_where_the_floor_is_in_view(light: float)
     assert np.allclose(sighting.box, (120, 80, 80, 80), atol=8)
 
 
+def test_a_pizza_box_that_hides_the_tray_and_most_of_the_floor_is_a_thing_and_no_new_tray() -> None:
+    chance, presence = np.random.default_rng(0), Presence(SETTINGS, WHOLE)
+
+    for number in range(90):
+        picture = np.full((240, 320, 3), 60.0)
+        picture[20:-20, 40:-40] = 150.0
+        if number >= 30:
+            picture[10:-10, 12:-12] = (170.0, 130.0, 90.0)
+        sighting = presence.update(Frame(in_noise(picture, 1.5, chance), number * FRAME_S))
+
+    assert (sighting.state, sighting.object_id) == ("still", 1)
+
+
 def test_dusk_and_dawn_open_nothing_where_the_floor_is_in_view() -> None:
     chance, presence = np.random.default_rng(0), Presence(SETTINGS, WHOLE)
 
