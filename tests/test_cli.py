@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import cv2
 import numpy as np
@@ -21,6 +24,7 @@ from onnx import TensorProto, helper
 from device import run as run_module
 from device.drops import Search
 from device.errors import PageError
+from device.events import DecisionEvent, EventBus, FaultEvent, LidEvent, StateEvent
 from device.journal import Journal
 from tests.bundles import COLOURS, plain, write_bundle
 
@@ -209,6 +213,42 @@ def test_run_tells_people_what_it_does_in_a_calm_line_each(photos: Path, model: 
     said = [line.split("  ", 1)[1] for line in done.stdout.splitlines()]
     assert said[0].startswith("drop 1: organic → organic (100%")
     assert said[1:] == ["lid organic: open", "lid organic: closed"]
+
+
+def test_people_are_told_of_doubt_of_faults_and_of_lids_that_fail_and_not_of_each_motion() -> None:
+    events = [
+        DecisionEvent(0.0, 1, "glass", "residual", 0.41, "unsure", 2, 200.0, {"glass": 0.41}, "7-1"),
+        LidEvent(0.0, "residual", "opening"),
+        LidEvent(0.0, "residual", "fault"),
+        FaultEvent(0.0, "camera", "The camera is frozen."),
+        StateEvent(0.0, "empty"),
+    ]
+    said = [line and line.split("  ", 1)[1] for line in (run_module._line(event, False) for event in events)]
+    assert said == [
+        "drop 1: glass → residual (41%, unsure, 200 ms)",
+        None,
+        "lid residual: fault",
+        "The camera is frozen.",
+        None,
+    ]
+
+
+def test_a_reader_that_does_not_read_holds_the_end_up_for_a_second_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    reads, writes = os.pipe()
+    os.set_blocking(writes, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(writes, b"x" * 4096)
+    os.set_blocking(writes, True)
+    bus = EventBus()
+    with os.fdopen(writes, "w") as out:
+        monkeypatch.setattr(sys, "stdout", out)
+        begun_s = time.monotonic()
+        with run_module._Printer(bus.subscribe(), True, MagicMock()):
+            bus.publish(FaultEvent(0.0, "camera", "The camera is frozen."))
+            time.sleep(0.2)
+        assert 0.9 < time.monotonic() - begun_s < 10
+        os.close(reads)
 
 
 def test_run_ends_where_the_pictures_end_and_says_when_that_was_too_few(
@@ -409,6 +449,7 @@ def test_a_page_whose_address_comes_later_is_served_then(
 
 
 def started(photos: Path, model: Path) -> subprocess.Popen[str]:
+    """A run that someone stops before its drops are done with, which is no fault."""
     command = [
         *PILAH,
         "run",
@@ -420,6 +461,8 @@ def started(photos: Path, model: Path) -> subprocess.Popen[str]:
         "mock",
         "--json",
         "--no-page",
+        "--drops",
+        "99",
     ]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
