@@ -327,6 +327,25 @@ def test_an_owner_at_health_sees_a_fault_come_and_go(owner: Visitor, bin_: Bin) 
     assert owner.tab.locator(".faults li").count() == 0
 
 
+@pytest.mark.parametrize("part", ["camera", "tray"])
+def test_nobody_is_asked_to_lay_something_down_while_the_bin_would_not_sort_it(
+    visitor: Visitor, bin_: Bin, part: str
+) -> None:
+    state = visitor.tab.locator("#state")
+    visitor.tab.goto("/now")
+    state.get_by_text("Ready. Lay something on the tray.").wait_for()
+    bin_.appliance.tell(FaultEvent(time.time(), part, "Nothing is sorted."))
+    state.get_by_text("Something needs attention.").wait_for()
+    told = visitor.tab.get_by_text("Nothing is sorted.").bounding_box()
+    assert told["y"] + told["height"] <= visitor.tab.viewport_size["height"]
+    bin_.appliance.tell(StateEvent(time.time(), "maintenance"))
+    state.get_by_text("In maintenance: the lids move by hand.").wait_for()
+    bin_.appliance.tell(StateEvent(time.time(), "empty"))
+    state.get_by_text("Something needs attention.").wait_for()
+    bin_.appliance.tell(FaultEvent(time.time(), part, "", is_over=True))
+    state.get_by_text("Ready. Lay something on the tray.").wait_for()
+
+
 def test_a_visitor_who_reads_indonesian_is_told_of_a_fault_in_it_and_the_part_s_own_words_follow(
     chromium: Any, server: PageServer, bin_: Bin
 ) -> None:

@@ -13,6 +13,7 @@ from device.config import Config, DecisionSection
 from training.errors import DataError
 from training.evaluate import (
     CAUTION,
+    COST_MATRIX,
     choose_thresholds,
     cross_fitted_calibration_error,
     evaluate,
@@ -70,9 +71,9 @@ def test_a_model_that_is_always_right_and_sure_has_no_calibration_error() -> Non
 
 def test_organic_waste_in_recyclables_costs_most() -> None:
     assert (
-        mean_cost([("organic", "recyclable")])
-        > mean_cost([("recyclable", "organic")])
-        > mean_cost([("reuse", "reuse")])
+        mean_cost([("organic", "recyclable")], COST_MATRIX)
+        > mean_cost([("recyclable", "organic")], COST_MATRIX)
+        > mean_cost([("reuse", "reuse")], COST_MATRIX)
     )
 
 
@@ -90,7 +91,7 @@ def test_the_chosen_threshold_is_the_strictest_that_costs_little_more() -> None:
     chosen = choose_thresholds(held_out, 1.0)
     steps = np.round(np.arange(0.30, 0.96, 0.05), 2)
     rules = {c: policy(CLASSES, Thresholds(confidence=c)) for c in steps.tolist()}
-    costs = {c: mean_cost(open_lids(held_out, 1.0, rule)) for c, rule in rules.items()}
+    costs = {c: mean_cost(open_lids(held_out, 1.0, rule), COST_MATRIX) for c, rule in rules.items()}
     affordable = [c for c, cost in costs.items() if cost <= min(costs.values()) + CAUTION]
     assert chosen.confidence == affordable[-1]
     assert chosen.energy is None

@@ -157,7 +157,7 @@ def organic_into_recyclable(lids: Sequence[tuple[str, str]]) -> NDArray[np.bool_
     return np.array([opened == "recyclable" for right, opened in lids if right == "organic"], dtype=bool)
 
 
-def mean_cost(lids: Sequence[tuple[str, str]], costs: CostMatrix = COST_MATRIX) -> float:
+def mean_cost(lids: Sequence[tuple[str, str]], costs: CostMatrix) -> float:
     """Average cost of the opened lids."""
     return float(np.mean([lid_cost(costs, right, opened) for right, opened in lids]))
 

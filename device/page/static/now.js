@@ -28,8 +28,7 @@ const follow = {
   },
   state(event) {
     state = event.state;
-    say($("state"), words[state] ?? state);
-    stage.dataset.state = state;
+    tellState();
   },
   lid(event) {
     for (const element of lidsOf(event.compartment)) {
@@ -74,7 +73,14 @@ const follow = {
   },
 };
 
+/** Nobody is asked to lay something down while nothing would be sorted. */
+function tellState() {
+  const sortsNothing = state !== "maintenance" && (faults.has("camera") || faults.has("tray"));
+  say($("state"), sortsNothing ? words.fault : words[state]);
+}
+
 function drawFaults() {
+  tellState();
   showTray();
   listFaults($("faults"), faults);
 }
@@ -114,6 +120,6 @@ async function decoded(address) {
 const hear = (event, isNews = true) => follow[event.event]?.(event, isNews);
 
 watch(stage.dataset, hear, {
-  found: () => say($("state"), words[state]),
+  found: tellState,
   lost: () => say($("state"), words.lost),
 });
