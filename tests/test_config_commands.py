@@ -7,7 +7,9 @@ import json
 import os
 import stat
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -25,7 +27,7 @@ from device.config import (
     read_config,
     state_folder,
 )
-from device.config.files import write_config
+from device.config.files import parse_config, write_config
 from device.errors import ConfigError
 
 NOBODY = 65534
@@ -72,6 +74,7 @@ def test_check_lists_everything_that_is_wrong_at_once(tmp_path: Path) -> None:
     ("text", "says"),
     [
         ('camera.source = "wbcam:0"', "camera.source = 'wbcam:0': must be one of auto, picamera2, webcam"),
+        ("camera.source = 0", "camera.source = 0: input should be a valid string"),
         ("camera.width = 641", "camera.width = 641: input should be a multiple of 2"),
         ("camera.rate_hz = 1.9", "camera.rate_hz = 1.9: input should be greater than or equal to 2"),
         ("camera.rate_hz = 2.0\ncamera.lost_after_s = 0.5", "at least the time of two frames at rate_hz, 1 s"),
@@ -130,6 +133,16 @@ def test_check_refuses_what_the_bin_could_not_run_with(tmp_path: Path, text: str
     (tmp_path / "pilah.toml").write_text(text)
     refused = pilah("config", "check", tmp_path / "pilah.toml").exception
     assert isinstance(refused, ConfigError) and says in str(refused)
+
+
+def test_a_value_of_another_kind_is_told_whatever_its_key() -> None:
+    def keys(table: dict[str, Any], *above: str) -> Iterator[str]:
+        for name, value in table.items():
+            yield from keys(value, *above, name) if isinstance(value, dict) else [".".join((*above, name))]
+
+    for key in keys(Config().model_dump()):
+        with pytest.raises(ConfigError, match=rf"(?m)^file: {key}.* = \[\[1\]\]: "):
+            parse_config(f"{key} = [[1]]", "file")
 
 
 @pytest.mark.parametrize("left", [0.9, 0.8])

@@ -81,7 +81,7 @@ class CameraSection(Section):
     @classmethod
     def disagreements(cls, values: Mapping[str, Any]) -> list[Wrong]:
         wrongs = list(must_reach(values, "reopen_at_most_s", "reopen_after_s"))
-        if not is_source(values["source"]):
+        if isinstance(values["source"], str) and not is_source(values["source"]):
             wrongs.append(Wrong(("source",), values["source"], f"must be one of {SOURCES}"))
         if (two_frames_s := 2 / values["rate_hz"]) > values["lost_after_s"]:
             told = f"must be at least the time of two frames at rate_hz, {math.ceil(100 * two_frames_s) / 100:g} s"
