@@ -50,6 +50,11 @@ def test_what_init_writes_is_in_order_and_says_every_setting(tmp_path: Path, pre
     assert not Config().journal.thumbnails, "no picture is kept unless the owner says so"
 
 
+def test_a_layout_that_make_install_takes_is_one_that_init_writes() -> None:
+    layouts = Path(files.__file__).parent / "presets"
+    assert {layout.stem for layout in layouts.iterdir()} == set(PRESETS)
+
+
 def test_init_replaces_nothing_unless_it_is_told_to_and_keeps_what_was(tmp_path: Path) -> None:
     file = tmp_path / "pilah.toml"
     file.write_text("# mine\n")
