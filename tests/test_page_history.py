@@ -36,6 +36,7 @@ from device.page.app import create_app
 from device.page.bin import Bin
 from device.page.estimate import saving
 from device.page.health import GOOD_FOR_S
+from device.page.words import LANGUAGES
 from tests.bundles import plain
 from tests.page_parts import PASSWORD, ListJournal, jpeg, make_bin, photo_of
 
@@ -472,8 +473,12 @@ def test_a_visitor_is_answered_in_the_first_language_that_they_ask_for_and_the_p
     assert f'<html lang="{answered}">' in page
 
 
-def test_every_sentence_of_the_page_has_an_indonesian_one_and_the_compiled_catalogue_is_the_written_one() -> None:
-    folder = Path(device.page.__file__).parent / "translations/id/LC_MESSAGES"
+TRANSLATED = [language for language in LANGUAGES if language != "en"]
+
+
+@pytest.mark.parametrize("language", TRANSLATED)
+def test_every_sentence_of_the_page_is_translated_and_the_compiled_catalogue_is_the_written_one(language: str) -> None:
+    folder = Path(device.page.__file__).parent / f"translations/{language}/LC_MESSAGES"
     written = read_po((folder / "messages.po").open("rb"))
     compiled = read_mo((folder / "messages.mo").open("rb"))
 
@@ -485,11 +490,12 @@ def test_every_sentence_of_the_page_has_an_indonesian_one_and_the_compiled_catal
     assert all(all(sentences) for sentences in said.values())
 
 
-def test_no_sentence_was_added_without_its_translation() -> None:
+@pytest.mark.parametrize("language", TRANSLATED)
+def test_no_sentence_was_added_without_its_translation(language: str) -> None:
     package = Path(device.page.__file__).parent
     methods, _ = parse_mapping_cfg((package / "translations/babel.cfg").open())
     said = {found[2] for found in extract_from_dir(package, methods)}
-    with (package / "translations/id/LC_MESSAGES/messages.po").open("rb") as file:
+    with (package / f"translations/{language}/LC_MESSAGES/messages.po").open("rb") as file:
         assert said == {message.id for message in read_po(file) if message.id}
 
 

@@ -94,6 +94,13 @@ def test_a_forged_form_is_refused_even_from_the_owner(client: FlaskClient, bin_:
     assert client.get("/teach").status_code == 200
 
 
+def test_who_has_forgotten_the_password_is_told_how_to_set_a_new_one(client: FlaskClient) -> None:
+    command = "sudo pilah page set-password"
+    assert command not in client.get("/login").text
+    guess = {"password": "my dog's name", "csrf_token": token_of(client)}
+    assert command in client.post("/login", data=guess).text
+
+
 def test_the_owner_sees_no_settings_of_a_stranger_s_session(client: FlaskClient) -> None:
     stranger = client.get("/health").text
     assert "decision.confidence" not in stranger
