@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import stat
 import tomllib
 from collections.abc import Iterator
@@ -43,9 +44,12 @@ def test_what_init_writes_is_in_order_and_says_every_setting(tmp_path: Path, pre
     file = tmp_path / "etc" / "pilah.toml"
     assert "is written" in pilah("config", "init", file, "--preset", preset).output
     assert pilah("config", "check", file).output == f"{file} is in order.\n"
-    text = file.read_text()
-    for section in ("camera", "presence", "decision", "lights", "journal", "page"):
+    text, defaults = file.read_text(), Config().model_dump()
+    said = tomllib.loads(re.sub(r"(?m)^#(?=\w+ = )", "", text))
+    assert set(said["compartments"]["organic"]) == set(defaults["compartments"]["organic"])
+    for section in ("model", "camera", "presence", "decision", "lights", "journal", "page"):
         assert f"[{section}]" in text
+        assert set(said[section]) == set(defaults[section])
         assert getattr(read_config(file), section) == getattr(Config(), section)
     assert not Config().journal.thumbnails, "no picture is kept unless the owner says so"
 
