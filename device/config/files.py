@@ -21,6 +21,17 @@ from device.files import write_whole
 DEFAULT_PATH = Path("/etc/pilah/pilah.toml")
 PRESETS = ("four-lids", "three-lids", "one-per-material")
 """Layouts of bins that `pilah config init` can start from; the first is the default."""
+_TABLE = "must be a table: { key = value }"
+_KINDS = {
+    "bool_type": "must be true or false, without quotes",
+    "dict_type": _TABLE,
+    "float_type": "must be a number, without quotes",
+    "int_type": "must be a whole number, without quotes",
+    "model_type": _TABLE,
+    "path_type": "must be a path in quotes",
+    "string_type": "must be text in quotes",
+}
+"""Pydantic's kind of error → what to write, in TOML's words and not in Python's."""
 
 
 def read_config(path: Path | None = None) -> Config:
@@ -155,6 +166,7 @@ def _say(error: Any) -> str:
         return f"{key} = {error['input']!r}: no key that Pilah knows; {meant}allowed here: {', '.join(known)}."
     sentence = error["msg"].removesuffix(".")
     sentence = sentence[0].lower() + sentence[1:] if sentence.startswith("Input ") else sentence
+    sentence = _KINDS.get(error["type"], sentence)
     if error["type"] == "missing":
         return f"{key}: this key must be given."
     if error["type"] == "string_pattern_mismatch":
