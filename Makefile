@@ -91,7 +91,7 @@ $(RENDERED): | $(TRAIN)
 	@$(BIN)/python -m training.render $(RENDERED).part --tray --seeds 100:122 --size 192 --samples 24
 	@mv $(RENDERED).part $(RENDERED)
 
-model: $(TRAIN) $(if $(FAST),,$(RENDERED)) ## photos -> trained, evaluated, exported, verified bundle and its report (DATA=folder; DESCRIPTION=mine.toml; LIDS=pilah.toml; FAST=1)
+model: $(TRAIN) $(if $(FAST),,$(RENDERED)) ## photos -> trained, evaluated, exported, verified bundle and its report (DATA=folder; DESCRIPTION=mine.toml; LIDS=pilah.toml; OUT=models/default.onnx; FAST=1)
 	@test -d "$(DATA)" || { echo "Name the folder of photos: make model DATA=../shared/data"; exit 1; }
 	$(BIN)/python -m training prepare --data "$(DATA)" --run $(RUN) $(DESCRIBED) $(MEASURED) $(if $(FAST),--per-class 6,--rendered $(RENDERED))
 	$(BIN)/python -m training train --data "$(DATA)" --run $(RUN) $(DESCRIBED) --recipe $(RECIPE) --start $(START) $(ARGS)
