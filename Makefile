@@ -21,7 +21,7 @@ SOURCES := pyproject.toml
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bookworm soak powercut trials screenshots load drops lint format model bench arm64 arm64-count clean
+.PHONY: help run test bookworm soak powercut trials screenshots load drops lint format photos model bench arm64 arm64-count clean
 
 help: ## list every target in a line
 	@grep -hE '^[a-z][a-z0-9-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 16 | sort
@@ -91,8 +91,10 @@ $(RENDERED): | $(TRAIN)
 	@$(BIN)/python -m training.render $(RENDERED).part --tray --seeds 100:122 --size 192 --samples 24
 	@mv $(RENDERED).part $(RENDERED)
 
-model: $(TRAIN) $(if $(FAST),,$(RENDERED)) ## photos -> trained, evaluated, exported, verified bundle and its report (DATA=folder; DESCRIPTION=mine.toml; LIDS=pilah.toml; OUT=models/default.onnx; FAST=1)
+photos:
 	@test -d "$(DATA)" || { echo "Name the folder of photos: make model DATA=../shared/data"; exit 1; }
+
+model: photos $(TRAIN) $(if $(FAST),,$(RENDERED)) ## photos -> trained, evaluated, exported, verified bundle and its report (DATA=folder; DESCRIPTION=mine.toml; LIDS=pilah.toml; OUT=models/default.onnx; FAST=1)
 	$(BIN)/python -m training prepare --data "$(DATA)" --run $(RUN) $(DESCRIBED) $(MEASURED) $(if $(FAST),--per-class 6,--rendered $(RENDERED))
 	$(BIN)/python -m training train --data "$(DATA)" --run $(RUN) $(DESCRIBED) --recipe $(RECIPE) --start $(START) $(ARGS)
 	$(BIN)/python -m training evaluate --run $(RUN) $(MEASURED)

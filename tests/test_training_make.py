@@ -81,6 +81,15 @@ def test_a_folder_of_photos_whose_name_has_spaces_is_one_folder(tmp_path: Path) 
     assert [step.get("--data") for step in steps_of(tmp_path, DATA="my photos")[:2]] == ["my photos", "my photos"]
 
 
+def test_a_folder_of_photos_that_is_not_there_is_told_before_anything_is_made(tmp_path: Path) -> None:
+    (tmp_path / "training").touch()  # what training needs is installed
+    command = ["make", "model", "DATA=nosuch", f"STAMPS={tmp_path}", f"BIN={tmp_path}", f"RENDERED={tmp_path / 'new'}"]
+    env = {**os.environ, "MAKEFLAGS": ""}
+    said = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+    assert said.returncode != 0
+    assert said.stdout == "Name the folder of photos: make model DATA=../shared/data\n"
+
+
 def test_a_bins_configuration_is_read_before_hours_of_training(tmp_path: Path) -> None:
     assert steps_of(tmp_path, DATA="photos", LIDS="my bin.toml")[0]["--config"] == "my bin.toml"
 
