@@ -22,6 +22,7 @@ from device.calibrate import commands
 from device.calibrate.dials import FocusDial, RegionDial, ServoDial
 from device.calibrate.terminal import picture, scale
 from device.config import CameraSection, CompartmentSection, RegionSection, preset_text, read_config
+from device.errors import ConfigError
 from device.pins import open_pins
 
 KEYS = st.sampled_from([*"ltrb0co<>[]+-xt", "left", "right", "up", "down", "\x1b"])
@@ -121,6 +122,14 @@ def test_the_servo_is_let_go_where_the_lid_is_closed_from_now_on(
     assert told.exit_code == 0, told.output
     pulses_ms = [20 * state.state for state in pin.states]
     assert pulses_ms[-2:] == [pytest.approx(lid.pulse_ms(closed_deg), abs=0.001), 0]
+
+
+def test_who_forgot_sudo_is_told_before_angles_are_found_that_could_not_be_kept(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != config.parent or mode != os.W_OK)
+    told = CliRunner().invoke(commands.calibrate, ["servo", "organic", "--config", str(config), "--pins", "mock"])
+    assert isinstance(told.exception, ConfigError) and "put sudo before the command" in str(told.exception)
 
 
 def test_leaving_changes_nothing(config: Path) -> None:

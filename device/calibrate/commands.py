@@ -68,10 +68,15 @@ class _Settings:
 
     @classmethod
     def of(cls, config_file: Path | None) -> _Settings:
-        """Raises `ConfigError` where there is no file to write to."""
+        """Raises `ConfigError` where there is no file to write to, or this user may not."""
         file = config_path(config_file)
         if file is None or not file.exists():
             raise ConfigError("There is no configuration to write into: make one with `pilah config init` first.")
+        if not os.access(file.parent, os.W_OK):
+            raise ConfigError(
+                f"You may not write in {file.parent}, so nothing that is found could be kept: put sudo before the "
+                f"command, or remount the card writable."
+            )
         return cls(file, read_config(file))
 
     def save(self, changes: dict[str, Any]) -> None:
