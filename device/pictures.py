@@ -145,19 +145,17 @@ def _walk_jpeg(encoded: bytes, name: str) -> tuple[int, int] | None:
             at += 1
         marker = encoded[at] if at < len(encoded) else None
         at += 1
-        if marker is None:
-            return None
         if marker == 0xD9:
             return size
         if marker == 0 or marker in _WITHOUT_LENGTH:
             continue
-        if marker in _START_OF_FRAME and at + 7 <= len(encoded):
+        if marker in _START_OF_FRAME:
             frame = int.from_bytes(encoded[at + 5 : at + 7], "big"), int.from_bytes(encoded[at + 3 : at + 5], "big")
             size = max(size or frame, frame, key=math.prod)
         scans += marker == _START_OF_SCAN
         if scans > SCANS_AT_MOST:
             raise PictureError(f"{name} is drawn in more than {SCANS_AT_MOST} passes; save it anew.")
-        at += max(2, int.from_bytes(encoded[at : at + 2], "big"))
+        at += int.from_bytes(encoded[at : at + 2], "big")
     return None
 
 
@@ -177,7 +175,7 @@ def _walk_png(encoded: bytes, name: str) -> tuple[int, int] | None:
 
 def _walk_webp(encoded: bytes) -> tuple[int, int] | None:
     """Size of a WebP that is as long as its RIFF header says (RFC 9649); None where it is shorter."""
-    if len(encoded) < max(30, 8 + int.from_bytes(encoded[4:8], "little")):
+    if len(encoded) < 8 + int.from_bytes(encoded[4:8], "little"):
         return None
     kind = encoded[12:16]
     if kind == b"VP8X":
