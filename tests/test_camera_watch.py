@@ -1,4 +1,5 @@
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from unittest.mock import MagicMock
 
@@ -6,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from device.camera import CameraReport, Frame
 from device.camera.grabber import Grabber
@@ -98,6 +100,120 @@ def test_a_white_tray_in_bright_light_is_no_fault_nor_is_a_glare_on_most_of_it()
     watch = Watch(Bright(), Bright, SETTINGS, clock)
 
     assert all(isinstance(one, Frame) for _, one in run(watch, clock, 10))
+
+
+class Shows:
+    """A camera that shows at each turn what `picture` gives."""
+
+    is_sensor = True
+
+    def __init__(self, clock: ManualClock, picture: Callable[[], NDArray[np.uint8]]) -> None:
+        self.clock, self.picture = clock, picture
+
+    def read(self) -> Frame:
+        self.clock.sleep(0.1)
+        return Frame(self.picture(), self.clock.now())
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("colour", "spread", "says"),
+    [
+        ((3, 3, 3), 0.7, "black"),
+        ((14, 12, 10), 3, None),
+        ((254, 254, 254), 0.4, "white"),
+        ((249, 249, 249), 0.4, None),
+        ((254, 120, 90), 0.4, None),
+    ],
+    ids=["a lens cap", "a tray at dusk", "a sensor in the sun", "paper in bright light", "a red box"],
+)
+def test_black_and_white_pictures_are_told_and_a_dusky_a_bright_and_a_red_tray_are_seen(
+    colour: tuple[int, int, int], spread: float, says: str | None
+) -> None:
+    clock, chance = ManualClock(), np.random.default_rng(0)
+    source = Shows(clock, lambda: chance.normal(colour, spread, (120, 160, 3)).round().clip(0, 255).astype(np.uint8))
+
+    seen = [one for _, one in run(Watch(source, lambda: source, SETTINGS, clock), clock, 4)]
+
+    told = [one.message for one in seen if isinstance(one, CameraReport)]
+    assert (len(told), len(seen) - len(told)) == ((0, 40) if says is None else (1, 0))
+    assert says is None or says in told[0]
+
+
+def test_a_camera_in_the_sun_is_told_though_a_leaf_hangs_before_its_lens() -> None:
+    clock, white = ManualClock(), np.full((120, 160, 3), 255, np.uint8)
+    white[:40, :20] = 60
+    source = Shows(clock, lambda: white)
+
+    reports = [one for _, one in run(Watch(source, lambda: source, SETTINGS, clock), clock, 4)]
+
+    assert ["white" in str(one) for one in reports] == [True]
+
+
+def test_a_camera_that_gives_each_picture_twice_is_no_frozen_one() -> None:
+    clock = ManualClock()
+    source = Shows(clock, lambda: a_picture(seed=int(clock.now() / 0.1 + 0.5) // 2))
+
+    seen = [one for _, one in run(Watch(source, lambda: source, SETTINGS, clock), clock, 10)]
+
+    assert len(seen) > 40 and all(isinstance(one, Frame) for one in seen)
+
+
+def test_a_camera_that_is_dark_for_a_second_after_it_is_opened_comes_back() -> None:
+    clock, opened_s = ManualClock(), [0.0]
+
+    def opened() -> Shows:
+        if clock.now() < 2 * SETTINGS.lost_after_s:
+            raise CameraError("It is not back yet.")
+        opened_s[0] = clock.now()
+        return Shows(clock, lambda: a_picture(120, 160, seed=int(10 * clock.now())) * (clock.now() - opened_s[0] > 1))
+
+    gone = MagicMock(is_sensor=True)
+    gone.read.side_effect = CameraError("It was pulled out.")
+
+    seen = [one for _, one in run(Watch(gone, opened, SETTINGS, clock), clock, 15)]
+
+    assert [one.is_over for one in seen if isinstance(one, CameraReport)] == [False, True]
+    assert isinstance(seen[-1], Frame)
+
+
+def test_a_camera_that_stays_frozen_until_it_is_opened_again_is_opened_again() -> None:
+    clock = ManualClock()
+    frozen = Shows(clock, a_picture)
+    watch = Watch(frozen, lambda: Shows(clock, lambda: a_picture(seed=int(10 * clock.now()))), SETTINGS, clock)
+
+    seen = [one for _, one in run(watch, clock, 10)]
+
+    assert [one.is_over for one in seen if isinstance(one, CameraReport)] == [False, True]
+    assert isinstance(seen[-1], Frame)
+
+
+def test_a_camera_that_came_back_is_opened_again_as_soon_as_ever_when_it_is_lost_once_more(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    clock = ManualClock()
+    tray, watch = watched(clock)
+    waits = []
+    for _ in range(4):
+        tray.fail("gone", 0.1)
+        seen = run(watch, clock, 5)
+        told_s, over_s = (time_s for time_s, one in seen if isinstance(one, CameraReport))
+        waits.append(over_s - told_s)
+
+    assert max(waits) < SETTINGS.reopen_after_s + 0.5
+    assert len(caplog.messages) == 8, "each loss and each return stands in the log"
+
+
+def test_while_a_lost_camera_is_waited_for_the_caller_gets_its_turn() -> None:
+    clock = ManualClock()
+    tray, watch = watched(clock)
+    tray.fail("gone", 5)
+    watch.latest(0.1)
+    before_s = clock.now()
+
+    assert watch.latest(0.1) is None and clock.now() - before_s <= 0.1, "or the driver would be said to hang, too"
 
 
 def test_equal_pictures_of_a_folder_are_not_taken_for_a_frozen_camera(tmp_path: Path) -> None:
@@ -210,9 +326,10 @@ def test_a_camera_that_freezes_anew_each_time_it_is_opened_stays_out_of_order() 
 
     watch = Watch(Frozen(), Frozen, SETTINGS, clock)
 
-    reports = [one for _, one in run(watch, clock, 60) if isinstance(one, CameraReport)]
+    seen = [one for _, one in run(watch, clock, 60)]
 
-    assert [report.is_over for report in reports] == [False]
+    assert [one.is_over for one in seen if isinstance(one, CameraReport)] == [False]
+    assert len(seen) == 2, "and what it shows when it is opened is not judged"
 
 
 @given(st.lists(st.tuples(st.sampled_from([None, "same", "black", "white"]), st.floats(0.01, 5)), max_size=60))

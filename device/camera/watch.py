@@ -53,13 +53,9 @@ class CameraHealth:
         self._good = self._good + 1 if trouble is None else 0
         if self._good >= (RECOVERS if self.is_ill else 1):
             was_ill, self.is_ill = self.is_ill, False
-            self._patience_from_s, self._attempts, self.reopen_at_s = now_s, 0, None
+            self._patience_from_s, self._attempts = now_s, 0
             return CameraReport("The camera gives pictures again.", is_over=True) if was_ill else None
-        if (
-            trouble is not None
-            and self.reopen_at_s is None
-            and now_s - self._patience_from_s >= self._settings.lost_after_s
-        ):
+        if trouble is not None and now_s - self._patience_from_s >= self._settings.lost_after_s:
             return self.failed(_SENTENCES[trouble].format(s=self._settings.lost_after_s), now_s)
         return None
 
