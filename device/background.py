@@ -82,7 +82,6 @@ class Background:
     def __init__(self, smallest_area: float) -> None:
         self._smallest_area = smallest_area
         self._tray: Floats | None = None
-        self._learnt = 0
         self._last: Floats | None = None
         self._thing: tuple[Floats, Mask] | None = None
         self._mask: Mask = np.zeros((HEIGHT, WIDTH), np.uint8)
@@ -90,20 +89,16 @@ class Background:
         self._light = _Light()
 
     def learn(self, picture: Floats) -> float:
-        """Average `picture` into the background; the fraction of it that moved since the last."""
-        self._learnt += 1
-        if self._tray is None:
-            self.absorb(picture)
-        else:
+        """Take what `picture` shows for the empty tray; the fraction of it that moved since the last."""
+        if self._tray is not None:
             rest = picture - _logarithms_of(self._tray)
             self._noise = max(self._noise, _noise(rest[::SPARSE, ::SPARSE]))
-            self._tray += (_levels_of(picture) - self._tray) / self._learnt
+        self.absorb(picture)
         return self._motion(picture)
 
     def forget(self) -> None:
         """Begin anew: the next pictures are learnt."""
-        self._tray, self._learnt, self._last, self._thing = None, 0, None, None
-        self._noise = NOISE_AT_FIRST
+        self._tray, self._noise = None, NOISE_AT_FIRST
 
     def absorb(self, picture: Floats) -> None:
         """From now on, all that `picture` shows is tray."""

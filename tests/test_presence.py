@@ -456,6 +456,36 @@ def test_dusk_and_dawn_open_nothing_where_the_floor_is_in_view() -> None:
     assert states == {"empty"}
 
 
+def test_the_edge_of_the_sun_that_creeps_over_the_tray_opens_nothing() -> None:
+    """As sharp as one beside a window a metre away; each point of it takes 128 s from shade to sun."""
+    chance, presence, columns = np.random.default_rng(0), Presence(SETTINGS, WHOLE), np.arange(160)
+
+    states = set()
+    for number in range(330):
+        time_s = FRAME_S * number if number < 30 else 2.0 + (number - 30) / 2
+        sunlit = np.clip((20 + time_s / 32 - columns) / 4, 0, 1)[:, None]
+        picture = np.full((120, 160, 3), 100.0)
+        picture[10:] *= 1 + 0.5 * sunlit
+        states.add(presence.update(Frame(in_noise(picture, 1.5, chance), time_s)).state)
+
+    assert "still" not in states
+
+
+@pytest.mark.parametrize("next_thing", [(90, 90, 90), (60, 60, 90)])
+def test_a_thing_that_a_hand_exchanged_for_another_in_its_place_is_something_new(next_thing: tuple[int, ...]) -> None:
+    chance, presence = np.random.default_rng(0), Presence(SETTINGS, WHOLE)
+
+    for number in range(60):
+        picture = np.full((120, 160, 3), 150.0)
+        if number >= 15:
+            picture[40:80, 60:100] = 60 if number < 40 else next_thing
+        if 38 <= number < 42:
+            picture[:80, 60:90] = (210, 160, 130)
+        sighting = presence.update(Frame(in_noise(picture, 1.5, chance), number * FRAME_S))
+
+    assert (sighting.state, sighting.object_id) == ("still", 2)
+
+
 BOXES = st.sampled_from([(0.3, 0.3, 0.3, 0.3), (0.0, 0.2, 0.4, 0.3), (0.0, 0.0, 1.0, 1.0)])
 NOTHING = st.builds(Measurement, motion=st.floats(0, 1))
 SOMETHING = st.builds(
