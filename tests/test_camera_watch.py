@@ -1,4 +1,5 @@
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from unittest.mock import MagicMock
@@ -391,6 +392,20 @@ def test_a_frame_is_handed_over_once() -> None:
     grabber.close()
 
 
+def test_a_frame_is_handed_over_as_soon_as_it_comes() -> None:
+    source = Scripted()
+    grabber = grabbed(source, ManualClock())
+    threading.Timer(0.05, source.may_read.release).start()
+
+    begun_s = time.monotonic()
+    assert grabber.latest(10) is not None
+
+    assert time.monotonic() - begun_s < 5
+    source.close()
+    source.may_read.release()
+    grabber.close()
+
+
 def test_a_slow_taker_is_given_the_newest_frame() -> None:
     source = Scripted()
     grabber = grabbed(source, ManualClock())
@@ -506,6 +521,7 @@ def test_a_driver_that_hangs_for_good_ends_the_program_so_that_it_is_started_aga
     assert str(told_later.value) == str(told.value), "or it would be told anew, with a traceback, each second"
     grabber.close()
     assert not source.is_closed, "under its own read"
+    assert grabber._thread is not None and grabber._thread.daemon, "or the program would never end"
     source.close()
     source.may_read.release()
 

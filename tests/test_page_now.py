@@ -16,19 +16,21 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from device.clock import ManualClock
 from device.config import Config
 from device.drops import Drop
 from device.errors import PageError
-from device.events import DecisionEvent, FaultEvent, LidEvent, StateEvent
+from device.events import DecisionEvent, FaultEvent, LidEvent, StateEvent, Subscription
 from device.page.app import create_app
 from device.page.ask import BYTES_AT_MOST
 from device.page.now import STREAMS_AT_MOST
 from device.page.server import WORKERS, PageServer
 from device.page.stream import EVENTS_WAIT_AT_MOST, PICTURES_EVERY_S, Broadcast, TrayPicture
 from device.page.uploads import BODIES_BYTES_AT_MOST
+from device.pictures import decode_picture
 from tests.bundles import plain
 from tests.page_parts import ListJournal, PlayedAppliance, make_bin, photo_of
 
@@ -213,6 +215,34 @@ def test_nothing_is_drawn_while_nobody_watches_and_the_next_watcher_sees_no_pict
         clock.sleep(3600)
 
 
+def test_a_watcher_who_comes_as_the_last_one_leaves_is_told_what_happens(
+    appliance: PlayedAppliance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closing, came = threading.Event(), queue.SimpleQueue[Any]()
+    broadcast = Broadcast(appliance, TrayPicture(appliance, ManualClock()), ManualClock(), closing)
+    unsubscribe = appliance.events.unsubscribe
+
+    def comes(subscription: Subscription) -> None:
+        watcher, heard = follow(broadcast)
+        assert b"snapshot" in heard.get(timeout=5)
+        unsubscribe(subscription)
+        came.put((watcher, heard))
+
+    others, last = set(threading.enumerate()), broadcast.watch()
+    next(last)
+    (listens,) = set(threading.enumerate()) - others
+    with monkeypatch.context() as patched:
+        patched.setattr(appliance.events, "unsubscribe", comes)
+        last.close()  # type: ignore[attr-defined]
+        watcher, heard = came.get(timeout=5)
+        listens.join(5)
+    told = LidEvent(2.0, "organic", "opening")
+    appliance.tell(told)
+    assert json.loads(heard.get(timeout=5)[6:]) == told.as_dict()
+    closing.set()
+    watcher.join()
+
+
 def test_a_watcher_sees_what_was_decided_about_no_later_than_the_decision(appliance: PlayedAppliance) -> None:
     clock, closing = ManualClock(), threading.Event()
     stream = Broadcast(appliance, TrayPicture(appliance, clock), clock, closing).watch()
@@ -346,7 +376,17 @@ def test_the_tray_is_encoded_once_for_all_and_not_more_often_than_needed() -> No
     appliance.show(plain("organic"), 2.0)
     assert tray.get() == first
     clock.sleep(1.0)
-    assert tray.get() != first
+    second = tray.get()
+    assert second != first
+    clock.sleep(1.0)
+    assert tray.get()[0] is second[0]
+
+
+def test_a_wide_picture_of_the_tray_is_sent_no_wider_than_a_phone_shows_it() -> None:
+    appliance = PlayedAppliance([])
+    appliance.show(np.zeros((960, 1280, 3), np.uint8), 1.0)
+    picture, _ = TrayPicture(appliance, ManualClock()).get()
+    assert picture is not None and decode_picture(picture).shape == (480, 640, 3)
 
 
 def test_fifty_megabytes_two_hundred_at_once_are_refused_while_the_page_goes_on(server: PageServer) -> None:
