@@ -82,6 +82,7 @@ class Background:
     def __init__(self, smallest_area: float) -> None:
         self._smallest_area = smallest_area
         self._tray: Floats | None = None
+        self._learnt = 0
         self._last: Floats | None = None
         self._thing: tuple[Floats, Mask] | None = None
         self._mask: Mask = np.zeros((HEIGHT, WIDTH), np.uint8)
@@ -89,16 +90,20 @@ class Background:
         self._light = _Light()
 
     def learn(self, picture: Floats) -> float:
-        """Take what `picture` shows for the empty tray; the fraction of it that moved since the last."""
-        if self._tray is not None:
+        """Average `picture` into the background; the fraction of it that moved since the last."""
+        self._learnt += 1
+        if self._tray is None:
+            self.absorb(picture)
+        else:
             rest = picture - _logarithms_of(self._tray)
             self._noise = max(self._noise, _noise(rest[::SPARSE, ::SPARSE]))
-        self.absorb(picture)
+            self._tray += (_levels_of(picture) - self._tray) / self._learnt
         return self._motion(picture)
 
     def forget(self) -> None:
         """Begin anew: the next pictures are learnt."""
-        self._tray, self._noise = None, NOISE_AT_FIRST
+        self._tray, self._learnt, self._last, self._thing = None, 0, None, None
+        self._noise = NOISE_AT_FIRST
 
     def absorb(self, picture: Floats) -> None:
         """From now on, all that `picture` shows is tray."""

@@ -186,10 +186,11 @@ class Presence:
         return Sighting(stage.state, frame.time_s, stage.since_s, region, box, stage.at_rest_since_s, object_id)
 
     def _learn(self, picture: NDArray[np.float32], time_s: float) -> None:
-        """Look on until the tray was quiet for a while; a tray that never is, is taken as it is."""
+        """Average frames until the tray was quiet for a while; a tray that never is, is taken as it is."""
         if self._learns_first_s is None or self._learns_since_s is None:
             self._learns_first_s = self._learns_since_s = time_s
         if self._background.learn(picture) > QUIET:
+            self._background.absorb(picture)
             self._learns_since_s = time_s
         if time_s - self._learns_since_s >= LEARNS_S or time_s - self._learns_first_s >= LEARNS_AT_MOST_S:
             self._is_learning = False
