@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 import json
 import os
 import random
@@ -39,7 +40,7 @@ from training.errors import CheckpointError, DataError  # noqa: E402
 from training.files import write_checkpoint  # noqa: E402
 from training.imagenet import from_keras  # noqa: E402
 from training.loop import Training  # noqa: E402
-from training.models import Student, load_checkpoint  # noqa: E402
+from training.models import Student, Teacher, load_checkpoint  # noqa: E402
 from training.processes import Processes  # noqa: E402
 from training.split import Photo, Split, load_split, save_split  # noqa: E402
 from training.start import begin  # noqa: E402
@@ -232,7 +233,7 @@ def test_a_run_does_not_go_on_from_another_start_beside_another_teacher_or_with_
 
     assert "start was other/model.pt, now random" in refused("--start", "random")
     assert "co_teachers was ['beside.pt (" in refused("--co-teacher", str(model))
-    assert "teachers was [], now ['EfficientNet-Lite0 (" in refused("--teacher", "0")
+    assert "teachers was [], now ['EfficientNet-Lite0']" in refused("--teacher", "0")
     (tmp_path / "data.toml").write_text((tmp_path / "data.toml").read_text() + "weight = 9.0\n")
     assert "source_weights was {'street': 1.0}, now {'street': 9.0}" in refused()
     (tmp_path / "data.toml").write_text((tmp_path / "data.toml").read_text().replace("9.0", "1.0"))
@@ -245,6 +246,29 @@ def test_a_run_does_not_go_on_from_another_start_beside_another_teacher_or_with_
     last = torch.load(run / "last.pt", weights_only=True)
     write_checkpoint(run / "last.pt", {key: value for key, value in last.items() if key != "begun_with"})
     assert in_process(*command).exit_code == 0, "one that does not say goes on"
+
+
+def test_a_run_that_was_begun_otherwise_is_told_before_a_teacher_is_fitted(
+    trained: tuple[list[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where, run = trained
+    monkeypatch.setattr("training.__main__.teacher_of", lambda *_: pytest.fail("it was fitted"))
+    (run / "best.json").write_text(json.dumps({"values": {"distillation": 0.5}}))
+    taught = [*fast(run, where), "--tuned", str(run / "best.json")]
+
+    def refused() -> str:
+        fault = in_process(*taught).exception
+        assert isinstance(fault, CheckpointError)
+        return str(fault)
+
+    assert "distillation was 0.0, now 0.5; teachers was [], now ['EfficientNet-Lite0']" in refused()
+    last = torch.load(run / "last.pt", weights_only=True)
+    recipe = json.dumps({**json.loads(last["recipe"]), "distillation": 0.5})
+    as_begun = {**last, "recipe": recipe, "begun_with": json.dumps({"teachers": ["EfficientNet-Lite1 (5eed)"]})}
+    write_checkpoint(run / "last.pt", as_begun)
+    assert "teachers was ['EfficientNet-Lite1 (5eed)'], now ['EfficientNet-Lite0']" in refused()
+    write_checkpoint(run / "last.pt", {**as_begun, "begun_with": "{}", "photos": "of another split"})
+    assert "was begun with other photos" in refused()
 
 
 def test_a_finished_model_is_kept_when_its_training_cannot_go_on(trained: tuple[list[str], Path]) -> None:
@@ -353,14 +377,30 @@ def test_photos_of_a_source_that_the_description_does_not_name_are_not_drawn(tmp
         assert isinstance(refused, DataError) and "The split has photos of street, of which" in str(refused)
 
 
-def test_a_start_that_is_missing_is_told_before_the_earlier_training_is_set_aside(tmp_path: Path) -> None:
+def test_what_cannot_be_begun_from_is_told_before_the_earlier_training_is_set_aside(tmp_path: Path) -> None:
     where, run = prepared(tmp_path, "run"), tmp_path / "run"
     (run / "model.pt").write_bytes(b"the earlier one")
-    for option in ("--start", "--co-teacher"):
-        recipe = ["--recipe", "onward"] if option == "--co-teacher" else []
-        refused = in_process(*fast(run, where), "--restart", *recipe, option, str(tmp_path / "typo.pt"))
-        assert isinstance(refused.exception, CheckpointError) and "typo.pt" in str(refused.exception)
+    (tmp_path / "broken.pt").write_bytes(b"half a checkpoint")
+    for option, name in itertools.product(("--start", "--co-teacher", "--taught-by"), ("typo.pt", "broken.pt")):
+        recipe = [] if option == "--start" else ["--recipe", "onward"]
+        refused = in_process(*fast(run, where), "--restart", *recipe, option, str(tmp_path / name))
+        assert isinstance(refused.exception, CheckpointError) and name in str(refused.exception)
     assert (run / "model.pt").read_bytes() == b"the earlier one"
+
+
+def test_a_training_begins_anew_from_the_model_and_the_teachers_that_it_had(
+    trained: tuple[list[str], Path], tmp_path: Path
+) -> None:
+    where, run = trained
+    earlier = (run / "model.pt").read_bytes()
+    (tmp_path / "best.json").write_text(json.dumps({"values": {"distillation": 0.5}}))
+    teacher = {"state_dict": Teacher(2, 0, pretrained=False).network.state_dict(), "classes": CLASSES, "head": "linear"}
+    (run / "teacher-0").mkdir()
+    write_checkpoint(run / "teacher-0" / "model.pt", teacher)
+    own = ["--start", str(run / "model.pt"), "--taught-by", str(run), "--tuned", str(tmp_path / "best.json")]
+    assert in_process(*fast(run, where), "--restart", *own).exit_code == 0
+    assert (run / "earlier-model.pt").read_bytes() == earlier
+    assert in_process(*fast(run, where), *own).exit_code == 0, "as it was begun, it goes on"
 
 
 def test_a_model_is_not_measured_on_photos_that_it_learnt_from(trained: tuple[list[str], Path]) -> None:

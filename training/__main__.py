@@ -30,10 +30,10 @@ from training.prepare import HELD_OUT, contact_sheet, newcomers, prepare
 from training.processes import Processes, alone_in
 from training.recipes import RECIPES, Phase, recipe_named
 from training.report.command import report_command
-from training.resume import set_aside
+from training.resume import read_state, require_as_begun, set_aside
 from training.sources import read_description
-from training.split import load_split, require_held_out, save_split, table
-from training.start import IMAGENET, RANDOM, begin, co_teacher, identity, place, require_there
+from training.split import digest_of, load_split, require_held_out, save_split, table
+from training.start import IMAGENET, RANDOM, begin, co_teacher, identity, place
 from training.teach import teacher_from, teacher_identity, teacher_of
 from training.tune import Tuning, complete_trials, with_tuned
 
@@ -192,40 +192,47 @@ def train_command(
     processes.share_of(recipe.batch)  # before a teacher is fitted
     if processes.is_first:
         click.get_current_context().with_resource(alone_in(folder))
-    is_begun = (folder / "last.pt").exists() or ((folder / "log.jsonl").exists() and not (folder / "model.pt").exists())
-    if processes.is_first and not (resume and is_begun):
-        for path in [*beside, *([] if start in (IMAGENET, RANDOM) else [Path(start)])]:
-            require_there(path)  # before an earlier training is set aside
-        for path in set_aside(folder, teachers=not resume):
-            click.echo(f"The earlier training is kept as {path}.")
-    processes.wait()
+    goes_on = resume and (folder / "last.pt").exists()
+    is_begun = goes_on or (resume and (folder / "log.jsonl").exists() and not (folder / "model.pt").exists())
+    sizes = tuple(dict.fromkeys(sizes or (() if beside and other is None else (0,))))
+    sizes = sizes if recipe.learns_from_teacher else ()
+    source_weights = described.weights_of(photo.source for photo in split.part("train"))
+    begun_with = {
+        "start": place(start), "co_teachers": [identity(path) for path in beside], "source_weights": source_weights,
+    }  # fmt: skip
+
+    def chosen() -> list[str]:
+        return [teacher_identity(other or folder, size, bool(other or recipe.teacher_epochs)) for size in sizes]
+
+    if goes_on and processes.is_first:  # before anything is made that takes minutes
+        require_as_begun(
+            folder, read_state(folder / "last.pt", torch.device("cpu")), recipe, digest_of(split.part("train")),
+            {**begun_with, "teachers": chosen()},
+        )  # fmt: skip
     co_teachers = [co_teacher(path, split) for path in beside]
-    sizes = sizes or (() if beside and other is None else (0,))
-    teachers: dict[int, Explainer] = {
-        size: teacher_of(folder, split, recipe, size, workers, processes)
-        if other is None
-        else teacher_from(other, split.classes, size)
-        for size in (dict.fromkeys(sizes) if recipe.learns_from_teacher else ())
-    }
-    taught_by = together([*teachers.values(), *(student for student, _ in co_teachers)])
+    lent = {} if other is None else {size: teacher_from(other, split.classes, size) for size in sizes}
     torch.manual_seed(recipe.seed)
     student = Student(len(split.classes), "seed" if name == "seed" else "linear", recipe.norms)
-    origin = None if (folder / "last.pt").exists() else begin(student, start, split)
+    origin = None if goes_on else begin(student, start, split)
+    processes.wait()  # all have read what it begins from, which may lie in this very run
+    if processes.is_first and not is_begun:
+        for path in set_aside(folder, teachers=not resume and other is None):
+            click.echo(f"The earlier training is kept as {path}.")
+    processes.wait()
+    teachers: dict[int, Explainer] = {
+        size: lent.get(size) or teacher_of(folder, split, recipe, size, workers, processes) for size in sizes
+    }
     training = Training(
-        student, recipe, split.part("train"), split.part("val"), split.classes, folder, teacher=taught_by,
-        source_weights={source.name: source.weight for source in described.source},
+        student, recipe, split.part("train"), split.part("val"), split.classes, folder,
+        teacher=together([*teachers.values(), *(student for student, _ in co_teachers)]),
+        source_weights=source_weights,
         provenance={
             "command": f"python -m training {shlex.join(sys.argv[1:])}",
             "recipe_name": name, "seed": recipe.seed, "start": origin,
             "teachers": [f"EfficientNet-Lite{size}" for size in teachers],
             "co_teachers": [told for _, told in co_teachers],
         },
-        begun_with={
-            "start": place(start),
-            "teachers": [teacher_identity(other or folder, size, bool(other or recipe.teacher_epochs))
-                         for size in teachers],
-            "co_teachers": [identity(path) for path in beside],
-        },
+        begun_with={**begun_with, "teachers": chosen()},
         workers=workers, processes=processes,
     )  # fmt: skip
     training.run()

@@ -36,7 +36,7 @@ from training.outcome import Outcome, logits_of
 from training.precision import mixed_precision
 from training.processes import Processes
 from training.recipes import Recipe
-from training.resume import changes, read_state
+from training.resume import read_state, require_as_begun
 from training.sampling import Photos, balanced_weights, draw
 from training.split import Photo, digest_of
 
@@ -246,16 +246,7 @@ class Training:
         if not path.exists():
             return
         state = read_state(path, self.device)
-        saved = {**json.loads(state["recipe"]), **json.loads(state.get("begun_with", "{}"))}
-        if changed := changes(saved, {**asdict(self.recipe), **self.begun_with}):
-            raise CheckpointError(
-                f"{self.folder} was begun otherwise ({changed}): go on as it was begun, or begin anew with --restart."
-            )
-        if state["photos"] != self.digest:
-            raise CheckpointError(
-                f"{self.folder} was begun with other photos: bring back the split of then, or begin anew with "
-                f"--restart; what was learnt from would be measured on."
-            )
+        require_as_begun(self.folder, state, self.recipe, self.digest, self.begun_with)
         try:
             self.model.load_state_dict(state["model"])
             self.average.load_state_dict(state["average"])

@@ -5,12 +5,14 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from training.errors import CheckpointError
+from training.recipes import Recipe
 
 SAVED = ("last.pt", "model.pt", "log.jsonl", "evaluation.json")
 
@@ -37,6 +39,29 @@ def changes(saved: dict[str, Any], now: dict[str, Any]) -> str:
     return "; ".join(
         f"{key} was {value}, now {told.get(key)}" for key, value in saved.items() if told.get(key) != value
     )
+
+
+def require_as_begun(
+    folder: Path, state: dict[str, Any], recipe: Recipe, photos: str, begun_with: dict[str, Any]
+) -> None:
+    """Raises `CheckpointError` where the training of `state`, in `folder`, was begun otherwise.
+
+    `photos`: the digest of those to learn from. A teacher that is yet to be made is compared by its name.
+    """
+    saved = {**json.loads(state["recipe"]), **json.loads(state.get("begun_with", "{}"))}
+    teachers = [
+        next((was for was in saved.get("teachers", []) if was.startswith(f"{teacher} (")), teacher)
+        for teacher in begun_with.get("teachers", [])
+    ]
+    if changed := changes(saved, {**asdict(recipe), **begun_with, "teachers": teachers}):
+        raise CheckpointError(
+            f"{folder} was begun otherwise ({changed}): go on as it was begun, or begin anew with --restart."
+        )
+    if state["photos"] != photos:
+        raise CheckpointError(
+            f"{folder} was begun with other photos: bring back the split of then, or begin anew with --restart; what "
+            f"was learnt from would be measured on."
+        )
 
 
 def set_aside(folder: Path, teachers: bool = False) -> list[Path]:

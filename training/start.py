@@ -56,6 +56,7 @@ def begin(student: Student, start: str, split: Split) -> dict[str, Any] | None:
         if told is None:
             log.warning("There are no ImageNet weights: training starts from random ones.")
         return told
+    require_there(Path(start))
     known, classes, told = trained(Path(start), split)
     student.take(known.network, with_head=classes == split.classes and known.head_kind == student.head_kind)
     return told

@@ -72,9 +72,10 @@ def teacher_from(run: Path, classes: tuple[str, ...], size: int) -> Teacher:
 
 
 def teacher_identity(run: Path, size: int, is_fine_tuned: bool) -> str:
-    """Which teacher of that size `run` has: its name and the beginning of its file's SHA-256."""
+    """Which teacher of that size `run` has: its name and, once it is made, the beginning of its file's SHA-256."""
     path = _place(run, size) / "model.pt" if is_fine_tuned else _place(run, size).with_suffix(".pt")
-    return f"EfficientNet-Lite{size} ({sha256_of(path)[:12]})"
+    name = f"EfficientNet-Lite{size}"
+    return f"{name} ({sha256_of(path)[:12]})" if path.exists() else name
 
 
 def _place(run: Path, size: int) -> Path:
