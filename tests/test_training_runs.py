@@ -33,6 +33,7 @@ import export.sensitivity  # noqa: E402
 import training.pace  # noqa: E402
 from device.errors import PilahError  # noqa: E402
 from export.bundle import Limits, export_bundle  # noqa: E402
+from tests.disks import disk_that_takes  # noqa: E402
 from tests.drawn import a_picture, save  # noqa: E402
 from tests.trainings import start  # noqa: E402
 from training.__main__ import main as training_command  # noqa: E402
@@ -189,6 +190,14 @@ def test_a_full_disk_is_told_and_nothing_that_was_saved_is_lost(
     )
     assert not any("Traceback" in line for line in said)
     assert {name: (run / name).read_bytes() for name in earlier} == earlier
+
+
+def test_a_disk_without_room_for_the_first_epoch_does_not_fill_up_with_models_of_it(tmp_path: Path) -> None:
+    where, run = prepared(tmp_path, "run"), tmp_path / "run"
+    with disk_that_takes(50_000_000):  # there is room for model.pt, and none for last.pt
+        refused = [in_process(*fast(run, where)).exception for _ in range(2)]
+    assert [Path(fault.filename).name for fault in refused if isinstance(fault, OSError)] == ["last.pt", "last.pt"]
+    assert not [path.name for path in run.iterdir() if ".pt" in path.name or "earlier" in path.name]
 
 
 def test_a_run_is_not_mixed_with_another_recipe_and_restart_keeps_its_files(trained: tuple[list[str], Path]) -> None:

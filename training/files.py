@@ -38,16 +38,26 @@ def write_picture(path: Path, picture: Image.Image) -> None:
     _write_by_way_of_memory(path, lambda file: picture.save(file, "JPEG"))
 
 
-def write_checkpoint(path: Path, values: dict[str, Any]) -> None:
-    """Save with PyTorch, whose own writer says of a full disk only that it failed."""
-    _write_by_way_of_memory(path, lambda file: torch.save(values, file))
+def write_checkpoint(path: Path, values: dict[str, Any], first: Callable[[], object] = lambda: None) -> None:
+    """Save with PyTorch, whose own writer says of a full disk only that it failed.
+
+    `first` is called once there was room for the file, and before it takes its place.
+    """
+    _write_by_way_of_memory(path, lambda file: torch.save(values, file), first)
 
 
-def _write_by_way_of_memory(path: Path, save: Callable[[io.BytesIO], object]) -> None:
+def _write_by_way_of_memory(
+    path: Path, save: Callable[[io.BytesIO], object], first: Callable[[], object] = lambda: None
+) -> None:
     """What a library saves, written by Python itself, which tells the faults of a disk."""
     written = io.BytesIO()
     save(written)
-    write_atomically(path, lambda partial: partial.write_bytes(written.getbuffer()))
+
+    def write(partial: Path) -> None:
+        partial.write_bytes(written.getbuffer())
+        first()
+
+    write_atomically(path, write)
 
 
 def sha256_of(path: Path) -> str:

@@ -221,7 +221,10 @@ class Training:
         return float((outcome.logits.argmax(axis=1) == outcome.targets).mean())
 
     def save(self) -> None:
-        """Write `model.pt`, then `last.pt`, each whole or not at all; what `last.pt` says is done, all files say."""
+        """Write `model.pt`, then `last.pt`; where there is no room for both, neither.
+
+        What `last.pt` says is done, all files say.
+        """
         recipe = json.dumps(asdict(self.recipe))
         finished = {
             "state_dict": {key: value.float().cpu() if value.is_floating_point() else value.cpu()
@@ -229,7 +232,6 @@ class Training:
             "classes": list(self.classes), "head": self.average.head_kind, "epoch": self.epoch, "recipe": recipe,
             "provenance": json.dumps(self.provenance), "photos": self.digest,
         }  # fmt: skip
-        write_checkpoint(self.folder / "model.pt", finished)
         projection = self.lesson.projection
         state = {
             "recipe": recipe, "photos": self.digest, "begun_with": json.dumps(self.begun_with),
@@ -238,7 +240,9 @@ class Training:
             "optimiser": self.optimiser.state_dict(),
             "projection": projection.state_dict() if projection is not None else None,
         }  # fmt: skip
-        write_checkpoint(self.folder / "last.pt", state)
+        write_checkpoint(
+            self.folder / "last.pt", state, first=lambda: write_checkpoint(self.folder / "model.pt", finished)
+        )
 
     def resume(self) -> None:
         """Go on from `last.pt` if there is one. Raises `CheckpointError` where it is another training's."""
