@@ -28,7 +28,7 @@ from export.network import Network, from_checkpoint, run
 from export.quantize import BATCH, choose_quantization
 from training.augment import EVALUATION_PX, evaluation_view, read_photo
 from training.evaluate import read_evaluation, share
-from training.files import write_atomically
+from training.files import require_place, write_atomically
 from training.models import DEVIATION, MEAN, Student, load_run
 from training.split import Photo, Split
 
@@ -73,6 +73,7 @@ def export_bundle(
 
     The previous bundle is replaced only after the new one was verified on the run's held-out photos.
     """
+    require_place(out)
     student, checkpoint, split = load_run(run_folder)
     evaluation = read_evaluation(run_folder)
     classes = tuple(checkpoint["classes"])

@@ -10,11 +10,14 @@ from PIL import Image
 
 pytest.importorskip("torch")
 
+from click.testing import CliRunner
 from torch import Tensor, nn
 
+from export.__main__ import main as export_command
 from export.floating import export_float
 from tests.disks import disk_that_takes
 from training.files import write_picture, write_text
+from training.report.command import report_command
 
 
 class TinyStudent(nn.Module):
@@ -46,3 +49,19 @@ def test_of_a_full_disk_it_is_told_which_file_it_had_no_room_for(tmp_path: Path)
     with disk_that_takes(4096), pytest.raises(OSError) as told:
         write_text(tmp_path / "split.json", "x" * 5000)
     assert told.value.filename == str(tmp_path / "split.json")
+
+
+@pytest.mark.parametrize("place", ["a folder", "a file/below"])
+@pytest.mark.parametrize("ending", [".onnx", ".html", ".json"])
+def test_a_place_that_takes_no_bundle_or_report_is_told_before_minutes_of_work(
+    tmp_path: Path, place: str, ending: str
+) -> None:
+    (tmp_path / f"a folder{ending}").mkdir()
+    (tmp_path / "a file").touch()
+    out, none = tmp_path / f"{place}{ending}", ["--run", str(tmp_path / "no run")]
+    page = str(out.with_suffix(".html"))
+    if ending == ".onnx":
+        assert "the old bundle is in place" in CliRunner().invoke(export_command, [*none, "--out", str(out)]).output
+    else:
+        assert isinstance(CliRunner().invoke(report_command, [*none, "--out", page]).exception, OSError)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a file", f"a folder{ending}"]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,16 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     except OSError as fault:
         fault.filename = fault.filename or str(path)
         raise
+
+
+def require_place(path: Path) -> None:
+    """Raises `OSError` where `write_atomically` could never put a file: told before minutes of work, not after."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    partial = path.with_name(f"{path.name}.part")
+    partial.touch()
+    partial.unlink()
 
 
 def write_text(path: Path, text: str) -> None:

@@ -18,7 +18,7 @@ from device.counting import counted
 from device.decision import Policy
 from training.errors import DataError
 from training.evaluate import in_percent, policy, read_evaluation
-from training.files import write_picture, write_text
+from training.files import require_place, write_picture, write_text
 from training.models import load_run
 from training.options import config_option, run_option
 from training.outcome import Outcome, observe, predict
@@ -54,6 +54,8 @@ def report_command(folder: Path, bundle: Path | None, out: Path | None, pictures
     out = out or folder / "report.html"
     if out.suffix == ".json":
         raise DataError(f"{out} is where the page's figures go: give --out another ending, such as .html.")
+    for path in (out, out.with_suffix(".json")):
+        require_place(path)
     split = load_split(folder / "split.json")
     measured = _measure_run(folder, config) if bundle is None else _measure_bundle(bundle, split, config)
     first, *others = measured.outcomes.values()
