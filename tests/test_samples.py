@@ -80,3 +80,18 @@ def test_the_renderer_makes_the_same_thing_from_the_same_seed() -> None:
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
     assert cv2.countNonZero(first[..., 3]) > 100
+
+
+def test_rendering_that_was_cut_off_goes_on_with_what_is_whole(tmp_path: Path) -> None:
+    pytest.importorskip("mitsuba")
+    from training.render.__main__ import main as render
+
+    whole, half = tmp_path / "glass" / "0007.png", tmp_path / "metal" / "0007.png.part"
+    for path in (whole, half):
+        path.parent.mkdir()
+        path.write_bytes(b"written before")
+    command = [str(tmp_path), "--material", "glass", "--material", "metal", "--seeds", "7:8"]
+    told = CliRunner().invoke(render, [*command, "--size", "32", "--samples", "1"])
+    assert told.exit_code == 0 and told.output.startswith("1 of 2 pictures is there already and kept"), told.output
+    assert whole.read_bytes() == b"written before"
+    assert [path.name for path in half.parent.iterdir()] == ["0007.png"]

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from device.camera.scene import Light, Scene
+from device.counting import counted
 from training.files import write_atomically
 from training.options import Told
 from training.render.objects import MATERIALS, Part
@@ -140,17 +141,26 @@ def _as_range(_context: click.Context, _option: click.Parameter, text: str) -> r
 @click.option("--size", type=click.IntRange(32), default=288, show_default=True, help="Side in pixels.")
 @click.option("--samples", type=click.IntRange(1), default=64, show_default=True, help="Paths per pixel.")
 def main(out: Path, materials: tuple[str, ...], seeds: range, tray: bool, size: int, samples: int) -> None:
-    """Render things into OUT/<material>/<seed>.png (or .jpg)."""
-    for seed in seeds:
-        for material in materials or MATERIALS:
-            cutout = make(material, seed, size, samples)
-            picture = on_tray(cutout, seed) if tray else cutout
-            name = out / material / f"{seed:04}.{'jpg' if tray else 'png'}"
-            pixels = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR if tray else cv2.COLOR_RGBA2BGRA)
-            ok, encoded = cv2.imencode(name.suffix, pixels)
-            if not ok:
-                raise click.ClickException(f"{name} could not be encoded.")
-            write_atomically(name, lambda partial, data=encoded: partial.write_bytes(data.tobytes()))
+    """Render things into OUT/<material>/<seed>.png (or .jpg); stopped and started again, it goes on."""
+    asked = {
+        out / material / f"{seed:04}.{'jpg' if tray else 'png'}": (material, seed)
+        for seed in seeds
+        for material in materials or MATERIALS
+    }
+    left = {name: thing for name, thing in asked.items() if not name.exists()}
+    if there := len(asked) - len(left):
+        click.echo(
+            f"{there} of {counted(len(asked), 'picture')} {'is' if there == 1 else 'are'} there already and kept; to "
+            f"render anew, remove {out} or name another folder."
+        )
+    for name, (material, seed) in left.items():
+        cutout = make(material, seed, size, samples)
+        picture = on_tray(cutout, seed) if tray else cutout
+        pixels = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR if tray else cv2.COLOR_RGBA2BGRA)
+        ok, encoded = cv2.imencode(name.suffix, pixels)
+        if not ok:
+            raise click.ClickException(f"{name} could not be encoded.")
+        write_atomically(name, lambda partial, data=encoded: partial.write_bytes(data.tobytes()))
 
 
 if __name__ == "__main__":
