@@ -348,6 +348,17 @@ def test_photos_that_a_trial_does_without_are_not_taken_for_new_ones(tmp_path: P
     assert "not in it" not in CliRunner().invoke(main, command).output
 
 
+def test_a_run_that_goes_on_tells_that_it_learns_from_no_photo_of_another_folder(tmp_path: Path) -> None:
+    described = str(describe(tmp_path, ONE))
+    for number, data in enumerate(("ours", "theirs")):
+        folder(tmp_path / data, "street", {"glass": 6, "paper": 6}, first_seed=100 * number)
+        command = ["prepare", "--data", str(tmp_path / data), "--description", described, "--run"]
+        for name, thinned in (("trial", ["--per-class", "2"]), ("run", [])):
+            told = CliRunner().invoke(main, [*command, str(tmp_path / name), *thinned]).output
+            assert ("No photo of these folders is in it" in told) == (data == "theirs")
+            assert "--like" not in told, "it takes in what came beside photos of the split"
+
+
 def test_a_mistyped_configuration_of_the_bin_is_told_before_photos_are_looked_at(tmp_path: Path) -> None:
     folder(tmp_path, "street", {"botol": 6, "kain": 6})
     (tmp_path / "bin.toml").write_text('[materials]\nbotol = "recyclable"\nkain = "reuse"\n')

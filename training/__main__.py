@@ -93,7 +93,13 @@ def prepare_command(
         if gone := [photo.path for photo in split.photos if not Path(photo.path).is_file()]:
             told = counted(len(gone), "of its photos is", "of its photos are")
             click.echo(f"{told} gone (first: {gone[0]}): bring them back, or prepare another --run with --like {path}.")
-        if per_class is None and (new := newcomers(described, split)):
+        new, are_all = newcomers(described, split)
+        if are_all:
+            click.echo(
+                f"No photo of these folders is in it (first: {new[0]}), so none is learnt from: name another --run for "
+                f"them."
+            )
+        elif new and per_class is None:
             told = counted(len(new), "photo of these folders is", "photos of these folders are")
             click.echo(
                 f"{told} not in it (first: {new[0]}), so not learnt from: to take them in, prepare another --run with "

@@ -89,11 +89,15 @@ def prepare(
     return split
 
 
-def newcomers(description: DataDescription, split: Split) -> list[str]:
-    """The photos of a description that an earlier split neither deals out nor leaves out. Raises `DataError`."""
+def newcomers(description: DataDescription, split: Split) -> tuple[list[str], bool]:
+    """The photos of a description that an earlier split neither deals out nor leaves out, and whether all are such.
+
+    Raises `DataError`.
+    """
     known = {Path(one.path).resolve() for one in (*split.photos, *split.rejected)}
     found = [_printed(path) for source in description.source for path, _ in list_photos(source, description.materials)]
-    return [path for path in found if Path(path).resolve() not in known]
+    new = [path for path in found if Path(path).resolve() not in known]
+    return new, len(new) == len(found)
 
 
 def _clustered(listed: Iterable[_Listed]) -> tuple[_Clusters, list[Rejected]]:
