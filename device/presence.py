@@ -18,6 +18,8 @@ PixelBox = tuple[int, int, int, int]
 
 QUIET = 0.002
 """Part of the region that may change from frame to frame while things lie still."""
+STIRS = 0.002
+"""Sum of the parts of the region that change from frame to frame while something comes; the sun's edge only creeps."""
 ANOTHER = 0.35
 """Part of a thing that must look different for it to be another one."""
 REACHES_IN = 3.0
@@ -52,7 +54,10 @@ class Sighting:
 
 @dataclass(frozen=True)
 class Stage:
-    """Where the story of the tray stands; `absorbs` and `remembers` tell the background what to do about it."""
+    """Where the story of the tray stands; `absorbs` and `remembers` tell the background what to do about it.
+
+    `stirred`: the sum of what moved since the tray was empty, as parts of the region.
+    """
 
     state: State = "empty"
     since_s: float = 0.0
@@ -61,6 +66,7 @@ class Stage:
     clear_since_s: float | None = None
     object_id: int = 0
     found_s: float = 0.0
+    stirred: float = 0.0
     absorbs: bool = False
     remembers: bool = False
 
@@ -77,16 +83,19 @@ def advance(
 
     empty → arriving → still → leaving → empty. A thing keeps its id until the tray was clear for `clear_s` or
     something that looks different lies still. What lies there for `forgotten_s`, and the hole that a forgotten thing
-    leaves, become tray. `waits`: the thing has yet to be judged, and is not forgotten before its turn has come.
+    leaves, become tray, and so does what nobody saw come. `waits`: the thing has yet to be judged, and is not forgotten
+    before its turn has come.
     """
     is_there = measurement.area > 0
     was_there = stage.state != "empty"
     is_at_rest = is_there and was_there and measurement.motion <= QUIET and time_s - stage.seen_s - looked_s <= GAP_S
     at_rest_since_s = (stage.at_rest_since_s or stage.seen_s) if is_at_rest else None
     found_s = time_s if waits else stage.found_s
+    stirred = measurement.motion + (stage.stirred if was_there else 0.0)
     stage = replace(
-        stage, seen_s=time_s, at_rest_since_s=at_rest_since_s, found_s=found_s, absorbs=False, remembers=False
-    )
+        stage, seen_s=time_s, at_rest_since_s=at_rest_since_s, found_s=found_s, stirred=stirred, absorbs=False,
+        remembers=False,
+    )  # fmt: skip
     if not is_there:
         return _advance_clear(stage, settings)
     stage = replace(stage, clear_since_s=None)
@@ -100,7 +109,7 @@ def advance(
             return stage if is_at_rest else _enter(stage, "leaving")
         case "leaving" if lies_still and measurement.changed <= ANOTHER:
             return _enter(stage, "still")
-    if lies_still and measurement.is_ghost:
+    if lies_still and (measurement.is_ghost or stage.stirred < STIRS):
         return replace(_enter(stage, "empty"), absorbs=True)
     if lies_still:
         found = replace(stage, object_id=stage.object_id + 1, found_s=time_s, remembers=True)

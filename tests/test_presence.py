@@ -471,6 +471,25 @@ def test_the_edge_of_the_sun_that_creeps_over_the_tray_opens_nothing() -> None:
     assert "still" not in states
 
 
+@pytest.mark.parametrize("wide", [5, 10])
+def test_the_edge_of_a_blazing_sun_opens_nothing_and_what_drops_into_it_is_found(wide: int) -> None:
+    """`wide`: pixels from shade to sun, which is four times as bright; 128 s, whatever casts the edge."""
+    chance, presence, columns = np.random.default_rng(0), Presence(SETTINGS, WHOLE), np.arange(160)
+
+    seen = []
+    for number in range(400):
+        time_s = FRAME_S * number if number < 30 else 2.0 + (number - 30) / 4
+        sunlit = np.clip((20 + wide * time_s / 128 - columns) / wide, 0, 1)[:, None]
+        picture = np.full((120, 160, 3), 60.0)
+        picture[10:] *= 1 + 3 * sunlit
+        if number >= 380:
+            picture[40:80, 10:50] = (90, 40, 30)
+        seen.append(presence.update(Frame(in_noise(picture, 1.5, chance), time_s)))
+
+    assert {sighting.object_id for sighting in seen[:380]} == {None}
+    assert (seen[-1].state, seen[-1].object_id) == ("still", 1)
+
+
 @pytest.mark.parametrize("next_thing", [(90, 90, 90), (60, 60, 90)])
 def test_a_thing_that_a_hand_exchanged_for_another_in_its_place_is_something_new(next_thing: tuple[int, ...]) -> None:
     chance, presence = np.random.default_rng(0), Presence(SETTINGS, WHOLE)
@@ -556,7 +575,8 @@ def test_an_arm_that_rests_at_the_edge_must_lie_still_for_longer(box: tuple[floa
         stage, now_s = Stage(), 0.0
         while stage.state != "still":
             now_s += FRAME_S
-            stage = advance(stage, Measurement(0.1, 0.0, box), now_s, SETTINGS)
+            moves = 0.1 if stage.state == "empty" else 0.0
+            stage = advance(stage, Measurement(0.1, moves, box), now_s, SETTINGS)
         return now_s
 
     assert stillness(box) > stillness((0.3, 0.3, 0.5, 0.2)) + SETTINGS.still_s
