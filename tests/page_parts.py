@@ -17,7 +17,7 @@ from device.bundle import Bundle
 from device.camera import Frame
 from device.classifier import Classifier
 from device.clock import ManualClock
-from device.config import Config
+from device.config import CompartmentSection, Config
 from device.decision import Policy
 from device.drops import Drop, Search
 from device.events import Event, EventBus, LidEvent, StateEvent
@@ -48,6 +48,13 @@ def make_bin(folder: Path, config: Config | None = None, with_password: bool = T
             **parts,
         },
     )
+
+
+def lids_labelled(*labels: str) -> Config:
+    """A lid for each label and no more settings than those; the first takes all waste."""
+    lids = {f"lid_{at}": CompartmentSection(servo_pin=at, label={"en": label}) for at, label in enumerate(labels)}
+    materials = dict.fromkeys(Config().materials, "lid_0")
+    return Config.model_validate({"compartments": lids, "materials": materials, "decision": {"fallback": "lid_0"}})
 
 
 def jpeg(picture: NDArray[np.uint8]) -> bytes:

@@ -22,7 +22,7 @@ from device.page.owner import Password
 from device.page.server import PageServer
 from device.requests import Maintenance, OpenLid
 from tests.bundles import plain
-from tests.page_parts import PASSWORD, ListJournal, PlayedAppliance, jpeg, make_bin, photo_of
+from tests.page_parts import PASSWORD, ListJournal, PlayedAppliance, jpeg, lids_labelled, make_bin, photo_of
 from tests.visitor import CHROMIUM, KIOSK, PHONE, Visitor
 
 playwright = pytest.importorskip("playwright.sync_api")
@@ -198,13 +198,6 @@ def test_a_kiosk_shows_the_new_lids_after_the_bin_has_started_anew_with_others(c
     with PageServer(create_app(replace(bin_, config=_labelled("Kitchen waste"))), "127.0.0.1", server.port):
         kiosk.tab.locator(".lids").get_by_text("Kitchen waste").first.wait_for()
         kiosk.tab.context.close()
-
-
-def _named(*labels: str) -> Config:
-    """A lid for each label and no more settings than those; the first takes all waste."""
-    lids = {f"lid_{at}": CompartmentSection(servo_pin=at, label={"en": label}) for at, label in enumerate(labels)}
-    materials = dict.fromkeys(Config().materials, "lid_0")
-    return Config.model_validate({"compartments": lids, "materials": materials, "decision": {"fallback": "lid_0"}})
 
 
 def _labelled(label: str, more: int = 0) -> Config:
@@ -625,7 +618,7 @@ def test_no_name_of_the_usual_lids_is_broken_on_a_narrow_phone(
 def test_no_word_is_broken_of_the_names_and_states_of_eight_lids(
     chromium: Any, bin_: Bin, language: str, width: int
 ) -> None:
-    with PageServer(create_app(replace(bin_, config=_named(*LONG_NAMES))), "127.0.0.1", 0) as server:
+    with PageServer(create_app(replace(bin_, config=lids_labelled(*LONG_NAMES))), "127.0.0.1", 0) as server:
         tab = chromium.new_page(viewport={"width": width, "height": 740}, locale=language, base_url=server.url)
         tab.goto("/now")
         assert tab.locator(".lids li").evaluate_all(BROKEN_WORDS) == []
@@ -634,7 +627,7 @@ def test_no_word_is_broken_of_the_names_and_states_of_eight_lids(
 
 @pytest.mark.parametrize("language", ["en-GB", "id-ID"])
 def test_no_name_moves_on_a_phone_while_one_of_many_lids_does(chromium: Any, bin_: Bin, language: str) -> None:
-    config = _named(*"ABCDEFGHIJ")
+    config = lids_labelled(*"ABCDEFGHIJ")
     bin_ = replace(bin_, config=config, appliance=PlayedAppliance(config.compartments))
     with PageServer(create_app(bin_), "127.0.0.1", 0) as server:
         tab = chromium.new_page(viewport=PHONE, locale=language, base_url=server.url)
@@ -715,7 +708,7 @@ def test_who_reads_further_on_a_low_screen_has_all_of_it_for_reading(
 def test_a_phone_shows_the_chart_of_many_lids_with_all_their_names_and_bars_as_high_as_of_few(
     chromium: Any, bin_: Bin
 ) -> None:
-    ten = replace(bin_, config=_named(*LONG_NAMES, "Glass", "Textile"))
+    ten = replace(bin_, config=lids_labelled(*LONG_NAMES, "Glass", "Textile"))
     with PageServer(create_app(ten), "127.0.0.1", 0) as server:
         visitor = Visitor(chromium, server.url, PHONE)
         visitor.tab.goto("/history")

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from device.config import CompartmentSection, Config
 from device.page.app import create_app
-from tests.page_parts import ListJournal, PlayedAppliance, make_bin
+from tests.page_parts import ListJournal, PlayedAppliance, lids_labelled, make_bin
 
-LIDS = 10
+LIDS = "ABCDEFGHIJ"
 SEEN = {
     "all colours": np.eye(3),
     "no red": np.array([[0.152, 1.053, -0.205], [0.115, 0.786, 0.099], [-0.004, -0.048, 1.052]]),
@@ -27,12 +27,6 @@ CARDS = {"light": "#fffefb", "dark": "#18211d"}
 """What lies under a chart, `--card` in style.css."""
 
 
-def _bin_without_colours() -> Config:
-    lids = {f"lid_{pin}": CompartmentSection(servo_pin=pin) for pin in range(LIDS)}
-    materials = dict.fromkeys(Config().materials, "lid_0")
-    return Config.model_validate({"compartments": lids, "materials": materials, "decision": {"fallback": "lid_0"}})
-
-
 def _linear(*colours: str) -> NDArray[np.float64]:
     """(colours, 3), 0 to 1."""
     levels = np.array([[int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)] for colour in colours])
@@ -44,11 +38,11 @@ def _lab(linear: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def test_lids_whose_owner_chose_no_colour_are_told_apart_in_the_chart_and_on_the_bin(tmp_path: Path) -> None:
-    config = _bin_without_colours()
+    config = lids_labelled(*LIDS)
     bin_ = make_bin(tmp_path, config, appliance=PlayedAppliance(config.compartments), journal=ListJournal())
     visitor = create_app(bin_).test_client()
     chart = json.loads(visitor.get("/history").text.split('id="chart-values">')[1].split("</script>")[0])
-    assert len({one["colour"] for one in chart["series"]}) == LIDS
+    assert len({one["colour"] for one in chart["series"]}) == len(LIDS)
     painted = [line.split("--compartment:")[1][:7] for line in visitor.get("/compartments.css").text.splitlines()]
     assert painted == [one["colour"] for one in chart["series"]]
 
@@ -63,14 +57,14 @@ def test_a_colour_that_an_owner_chose_stays_and_the_lid_beside_it_gets_one() -> 
 
 @pytest.mark.parametrize("sees", SEEN)
 def test_no_lid_without_a_colour_is_taken_for_another(sees: str) -> None:
-    seen = _lab(_linear(*(lid.colour for lid in _bin_without_colours().compartments.values())) @ SEEN[sees].T)
-    apart = np.linalg.norm(seen[:, None] - seen, axis=-1) + 9 * np.eye(LIDS)
+    seen = _lab(_linear(*(lid.colour for lid in lids_labelled(*LIDS).compartments.values())) @ SEEN[sees].T)
+    apart = np.linalg.norm(seen[:, None] - seen, axis=-1) + 9 * np.eye(len(LIDS))
     assert apart.min() > 0.09, "as far as #616161 is from #7c7c7c"
 
 
 @pytest.mark.parametrize("scheme", CARDS)
 def test_a_lid_without_a_colour_stands_out_from_a_light_and_a_dark_page(scheme: str) -> None:
-    colours = [lid.colour for lid in _bin_without_colours().compartments.values()]
+    colours = [lid.colour for lid in lids_labelled(*LIDS).compartments.values()]
     seen = _linear(*colours)
     if scheme == "dark":  # as history.js and style.css lighten it
         lighter = _lab(seen) * 0.85 + np.array([0.15, 0, 0])

@@ -31,6 +31,7 @@ from training.processes import Processes, alone_in
 from training.recipes import RECIPES, Phase, recipe_named
 from training.report.command import report_command
 from training.resume import read_state, require_as_begun, set_aside
+from training.sampling import weights_by_source
 from training.sources import read_description
 from training.split import digest_of, load_split, require_held_out, save_split, table
 from training.start import IMAGENET, RANDOM, begin, co_teacher, identity, place
@@ -202,18 +203,17 @@ def train_command(
     is_begun = goes_on or (resume and (folder / "log.jsonl").exists() and not (folder / "model.pt").exists())
     sizes = tuple(dict.fromkeys(sizes or (() if beside and other is None else (0,))))
     sizes = sizes if recipe.learns_from_teacher else ()
-    source_weights = described.weights_of(photo.source for photo in split.part("train"))
-    begun_with = {
-        "start": place(start), "co_teachers": [identity(path) for path in beside], "source_weights": source_weights,
-    }  # fmt: skip
+    source_weights = {source.name: source.weight for source in described.source}
+    begun_with = {"start": place(start), "co_teachers": [identity(path) for path in beside]}
 
     def chosen() -> list[str]:
         return [teacher_identity(other or folder, size, bool(other or recipe.teacher_epochs)) for size in sizes]
 
     if goes_on and processes.is_first:  # before anything is made that takes minutes
+        photos = split.part("train")
         require_as_begun(
-            folder, read_state(folder / "last.pt", torch.device("cpu")), recipe, digest_of(split.part("train")),
-            {**begun_with, "teachers": chosen()},
+            folder, read_state(folder / "last.pt", torch.device("cpu")), recipe, digest_of(photos),
+            {**begun_with, "teachers": chosen(), "source_weights": weights_by_source(photos, source_weights)},
         )  # fmt: skip
     co_teachers = [co_teacher(path, split) for path in beside]
     lent = {} if other is None else {size: teacher_from(other, split.classes, size) for size in sizes}

@@ -21,8 +21,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
 
     Raises `OSError` that names a file: which of several disks is full.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.part")
+    partial = _partial_of(path)
     try:
         with replacing(path, partial):
             write(partial)
@@ -33,12 +32,17 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
 
 def require_place(path: Path) -> None:
     """Raises `OSError` where `write_atomically` could never put a file: told before minutes of work, not after."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = _partial_of(path)
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    partial = path.with_name(f"{path.name}.part")
     partial.touch()
     partial.unlink()
+
+
+def _partial_of(path: Path) -> Path:
+    """The file that is filled for `path`, in a folder that is made where there is none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.with_name(f"{path.name}.part")
 
 
 def write_text(path: Path, text: str) -> None:

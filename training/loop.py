@@ -37,7 +37,7 @@ from training.precision import mixed_precision
 from training.processes import Processes
 from training.recipes import Recipe
 from training.resume import read_state, require_as_begun
-from training.sampling import Photos, balanced_weights, draw
+from training.sampling import Photos, balanced_weights, draw, weights_by_source
 from training.split import Photo, digest_of
 
 MEASURED = 6
@@ -75,8 +75,7 @@ class Training:
         self.device = self.processes.device
         self.recipe, self.classes, self.folder, self.workers = recipe, classes, folder, workers
         self.provenance, self.after_epoch = provenance or {}, after_epoch
-        weights = {source: (source_weights or {}).get(source, 1.0) for source in {photo.source for photo in photos}}
-        self.begun_with = {**(begun_with or {}), "source_weights": weights}
+        self.begun_with = {**(begun_with or {}), "source_weights": weights_by_source(photos, source_weights or {})}
         self.model = model.to(self.device)
         teacher = teacher.to(self.device).eval().requires_grad_(False) if teacher is not None else None
         if recipe.frozen_backbone:

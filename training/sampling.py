@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -58,6 +58,11 @@ def draw(weights: NDArray[np.float64], count: int, seed: int, epoch: int) -> lis
     indices = chance.choice(len(weights), count, p=weights).tolist()
     seeds = chance.integers(0, 2**62, count).tolist()
     return list(zip(indices, seeds, strict=True))
+
+
+def weights_by_source(photos: Iterable[Photo], source_weights: Mapping[str, float]) -> dict[str, float]:
+    """How often the photos of each of their sources are drawn; of one without a weight, as often as they come."""
+    return {source: source_weights.get(source, 1.0) for source in {photo.source for photo in photos}}
 
 
 def balanced_weights(photos: Sequence[Photo], source_weights: dict[str, float]) -> NDArray[np.float64]:

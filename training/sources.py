@@ -91,11 +91,6 @@ class DataDescription(BaseModel):
                 f"--description that it was prepared with."
             )
 
-    def weights_of(self, names: Iterable[str]) -> dict[str, float]:
-        """How often the photos of these sources are drawn; what was rendered, as often as it comes."""
-        weights = {source.name: source.weight for source in self.source}
-        return {name: weights.get(name, 1.0) for name in names}
-
     def with_rendered(self, path: Path) -> DataDescription:
         """With what `python -m training.render` made of the other sources' materials, to train on and never measure."""
         own = {material for source in self.source for material in source.folders().values()}

@@ -71,11 +71,11 @@ class Webcam:
     def read(self) -> Frame:
         with driver_faults(f"{self._name} gives no picture any more ({{}}); is it still plugged in?"):
             is_there, pixels = self._capture.read()
-            now_s = self._clock.now()
-            if is_there and self._settled_s is not None and now_s >= self._settled_s:
-                self._settled_s = None
-                self._hold_exposure()
             if is_there:
+                now_s = self._clock.now()
+                if self._settled_s is not None and now_s >= self._settled_s:
+                    self._settled_s = None
+                    self._hold_exposure()
                 return Frame(np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8), now_s)
         raise CameraError(f"{self._name} gives no picture any more; is it still plugged in?")
 
