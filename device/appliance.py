@@ -6,11 +6,8 @@ import contextlib
 import logging
 import queue
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from device.board import Board
 from device.camera import Feed, Frame
@@ -22,11 +19,12 @@ from device.errors import LidError
 from device.events import Event, EventBus, Signal
 from device.evidence import Jury, policy_of
 from device.heartbeat import Heartbeat
-from device.lids import Lid, close_all
+from device.lids import Lids, close_all
 from device.lights import Lights
-from device.presence import Presence, Sighting, crop_object, unrest
+from device.presence import Presence, unrest
 from device.reports import Reports
 from device.requests import CloseLid, OpenLid, Request
+from device.sight import Sight
 from device.situation import (
     Announce,
     CameraLost,
@@ -50,17 +48,13 @@ from device.situation import (
     Situation,
     Waiting,
 )
-from device.sorter import HELD_AT_MOST_S, Sorter
+from device.sorter import Sorter, stuck_buttons
 
 log = logging.getLogger(__name__)
 
 TICK_S = 0.02
 """A servo takes a new pulse 50 times a second; while a lid moves, the loop turns at least as often."""
 IDLE_S = 0.1
-FRAMES_FUSED = 4
-"""The model is shown the mean of so many frames at most in which a thing lay still: noise costs it right answers."""
-PICTURES_KEPT = 8
-"""Of the last drops, for a history that is written late."""
 TRIES_FOR_S = 1.0
 """A fault of the loop is over once the bin has gone on for so long: what fails at every try is told once."""
 CLOSES_WITHIN_S = 0.5
@@ -73,8 +67,8 @@ class Appliance:
     >>> with Appliance(config, classifier, feed, open_pins("mock"), clock, heartbeat, board) as bin:   # doctest: +SKIP
     ...     bin.run(should_stop=lambda: False, drops=3)
 
-    The loop runs in its caller's thread. `events`, `snapshot`, `newest_frame` and `request` may be used from any other;
-    none of them ever makes the loop wait. The lids are closed when the `with` ends, however it ends.
+    The loop runs in its caller's thread. `events`, `snapshot`, `newest_frame`, `sight.judged` and `request` may be used
+    from any other; none of them ever makes the loop wait. The lids are closed when the `with` ends, however it ends.
 
     Parameters
     ----------
@@ -101,21 +95,15 @@ class Appliance:
         """Raises `ConfigError` where model and settings do not fit, and `LidError` where pins cannot be used."""
         self._reports = Reports(clock)
         self.config = config
-        self._classifier = classifier
+        self._version = classifier.bundle.contract.version
         self._feed = feed
         self._clock = clock
         self._heartbeat = heartbeat
         self._board = board
-        self._presence = Presence(config.presence, config.camera.region)
+        self.sight = Sight(Presence(config.presence, config.camera.region), classifier, clock)
+        """What it sees of the tray, and the pictures of the last drops."""
         self._requests: queue.SimpleQueue[Request] = queue.SimpleQueue()
-        self._frame: Frame | None = None
-        self._at_rest: deque[Frame] = deque(maxlen=FRAMES_FUSED)
-        self._sighting: Sighting | None = None
-        self._shown: NDArray[np.uint8] | None = None
-        self._judged: dict[int, NDArray[np.uint8]] = {}
-        self._minded: list[tuple[str, Callable[[], str | None], str]] = []
         self._signal: tuple[Signal, float] = ("idle", clock.now())
-        self._frames_s = clock.now()
         self.finished_drops = 0
         """How many are done with since the start."""
         with contextlib.ExitStack() as opened:
@@ -125,18 +113,15 @@ class Appliance:
             self._sorter = Sorter(config.compartments, self.jury)
             self._lights = Lights(config, pins)
             opened.callback(self._lights.close)
-            self._lids: dict[str, Lid] = {}
-            for name, settings in config.compartments.items():
-                self._lids[name] = opened.enter_context(Lid(name, settings, pins))
-                self._reports.lid(self._lids[name], None)
+            self._lids = opened.enter_context(Lids(config.compartments, pins))
             opened.callback(self._close_lids)
             self._closing = opened.pop_all()
         self._situation = Situation(unclosed=frozenset(self._lids))
-        self._homing = self._home()
-        self._is_home = False
+        for lid in self._lids.values():
+            self._reports.lid(lid, None)
         self._reports.state(self._situation.state)
         self.mind("button", self._feel_buttons, "The buttons are in order again.")
-        self.mind("tray", lambda: unrest(self._sighting), "The tray has come to rest.")
+        self.mind("tray", lambda: unrest(self.sight.sighting), "The tray has come to rest.")
         self.mind(
             "board", lambda: " ".join(board.vitals().warnings), "The Pi's supply and temperature are in order again."
         )
@@ -154,21 +139,11 @@ class Appliance:
 
     def newest_frame(self) -> Frame | None:
         """What the camera saw last."""
-        return self._frame
-
-    def judged_picture(self, drop: int) -> NDArray[np.uint8] | None:
-        """What the classifier was shown last before it was decided about a drop, (H, W, 3) uint8 RGB.
-
-        Kept for the last few drops, from before their decision is told; None for any other.
-        """
-        return self._judged.get(drop)
+        return self.sight.frame
 
     def mind(self, part: str, fault: Callable[[], str | None], over: str) -> None:
-        """Report the faults of a part outside the loop as well; they close no lid.
-
-        `fault`: asked at each turn, must answer at once; `over`: said once there is no fault any more.
-        """
-        self._minded.append((part, fault, over))
+        """Report the faults of a part outside the loop as well; they close no lid. See `Reports.mind`."""
+        self._reports.mind(part, fault, over)
 
     def request(self, request: Request) -> None:
         """Leave a request; the loop carries it out at its next turn. Raises `LidError` for a lid that is not there."""
@@ -205,21 +180,15 @@ class Appliance:
         with contextlib.suppress(queue.Empty):
             while True:
                 self._tell(self._requests.get_nowait())
-        pressed = frozenset(name for name, lid in self._lids.items() if lid.is_held)
+        pressed = self._lids.held
         if pressed != self._situation.pressed:
             self._tell(Pressed(pressed))
-        frame = self._feed.latest(TICK_S if any(lid.is_moving for lid in self._lids.values()) else IDLE_S)
+        frame = self._feed.latest(TICK_S if self._lids.is_moving else IDLE_S)
         if frame is None and self._feed.has_ended:
             self._clock.sleep(TICK_S)
         self._hear_camera()
         if frame is not None and "camera" not in self._reports.faults:  # a last picture may come with the bad news
-            self._frames_s = self._clock.now()
-            self._frame, self._sighting = frame, self._presence.update(frame, self._something_waits())
-            # Rest begins with the frame before the first in which nothing moved, so the newest is always kept.
-            if self._sighting.at_rest_since_s is None:
-                self._at_rest.clear()
-            self._at_rest.append(frame)
-            self._tell(Seen(self._sighting))
+            self._tell(Seen(self.sight.take(frame, self._something_waits())))
         self._tell(Elapsed())
         is_tried = self._clock.now() - self._situation.free_since_s >= TRIES_FOR_S
         if is_tried and not isinstance(self._situation.phase, Halted | Deciding):
@@ -227,7 +196,7 @@ class Appliance:
 
     def _something_waits(self) -> bool:
         """Whether something lies there that was not judged yet; in maintenance what lies there is nobody's waste."""
-        lying = None if self._sighting is None else self._sighting.object_id
+        lying = None if self.sight.sighting is None else self.sight.sighting.object_id
         return lying not in (None, self._situation.judged_id) and not self._situation.is_maintenance
 
     def _fail(self, fault: Exception) -> None:
@@ -240,35 +209,25 @@ class Appliance:
 
     # What comes in.
 
-    def _home(self) -> Iterator[None]:
-        """Send the lids home, one after the other: together they would draw more current than many supplies give."""
-        for lid in self._lids.values():
-            lid.home(self._clock.now())
-            while lid.is_moving and lid.state == "closing":
-                yield
-        self._is_home = True
-        self._heartbeat.ready()
-
     def _hear_lids(self) -> None:
-        next(self._homing, None)
-        for name, lid in self._lids.items():
-            reached = lid.tick(self._clock.now())
-            if reached is None:
-                continue
-            if self._is_home or reached == "fault":
-                self._announce_lid(name)
+        was_home = self._lids.is_home
+        for lid, reached in self._lids.tick(self._clock.now()):
+            if self._lids.is_home or reached == "fault":
+                self._announce_lid(lid.name)
             if lid.fault is not None or reached == "closed":
-                self._reports.judge(f"lid {name}", lid.fault, f"The lid {name} closes again.")
-            self._tell(LidReached(name, reached))
+                self._reports.judge(f"lid {lid.name}", lid.fault, f"The lid {lid.name} closes again.")
+            self._tell(LidReached(lid.name, reached))
             if reached == "open":
                 self._feed.lid_opened()
             elif reached == "closed":
                 self._feed.lid_closed()
+        if self._lids.is_home and not was_home:
+            self._heartbeat.ready()
 
     def _hear_camera(self) -> None:
         for report in self._feed.reports():
             if report.is_over:
-                self._presence.reset()
+                self.sight.learn_anew()
                 self._reports.mend("camera", report.message)
             else:
                 self._reports.complain("camera", report.message)
@@ -290,18 +249,12 @@ class Appliance:
 
     def _carry_out(self, effect: Effect) -> Input | None:
         match effect:
-            case Look() if self._at_rest and self._sighting is not None:
-                self._shown = crop_object(self._at_rest, self._sighting)
-                start_s = self._clock.now()
-                seen = Observed(self._classifier.observe(self._shown))
-                self._presence.looked(self._clock.now() - start_s)
-                return seen
+            case Look() if (observation := self.sight.look()) is not None:
+                return Observed(observation)
             case Announce(drop):
-                if self._shown is not None:
-                    self._judged[drop.number] = self._shown
-                self._judged.pop(drop.number - PICTURES_KEPT, None)
-                file = None if self._frame is None else self._frame.file
-                self._reports.decision(drop, self._classifier.bundle.contract.version, file)
+                self.sight.keep(drop.number)
+                frame = self.sight.frame
+                self._reports.decision(drop, self._version, None if frame is None else frame.file)
             case Open(compartment):
                 self._lids[compartment].open(self._clock.now())
                 self._announce_lid(compartment)
@@ -328,10 +281,9 @@ class Appliance:
 
     def _beat(self) -> None:
         """Let the watchdog know, but only while frames flow or a camera that is lost is being looked after."""
-        for part, fault, over in self._minded:
-            self._reports.judge(part, fault(), over)
-        is_blind = self._clock.now() - self._frames_s > self.config.camera.lost_after_s
-        if not self._is_home or (is_blind and "camera" not in self._reports.faults):
+        self._reports.ask()
+        is_blind = self._clock.now() - self.sight.taken_s > self.config.camera.lost_after_s
+        if not self._lids.is_home or (is_blind and "camera" not in self._reports.faults):
             return
         status = f"{self._situation.state}, {counted(self.finished_drops, 'drop')}"
         if (temperature_c := self._board.vitals().temperature_c) is not None:
@@ -339,14 +291,8 @@ class Appliance:
         self._heartbeat.beat(" ".join((status, *self._reports.faults.values())))
 
     def _feel_buttons(self) -> str:
-        faults = [lid.button_fault for lid in self._lids.values() if lid.button_fault]
-        if self._situation.stuck:
-            faults.append(
-                f"The button of {', '.join(sorted(self._situation.stuck))} has been pressed for "
-                f"{HELD_AT_MOST_S / 60:g} minutes and opens nothing until it is released; is it stuck, or its cable "
-                f"shorted?"
-            )
-        return " ".join(faults)
+        faults = [*(lid.button_fault for lid in self._lids.values()), stuck_buttons(self._situation)]
+        return " ".join(fault for fault in faults if fault)
 
     # The end.
 

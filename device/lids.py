@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import math
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from gpiozero import AngularServo, InputDevice
@@ -15,6 +14,7 @@ from device.clock import Clock
 from device.config import CompartmentSection
 from device.errors import LidError
 from device.events import LidState
+from device.motion import PEAK_OF_EASE, Motion
 from device.pins import pin_faults
 
 log = logging.getLogger(__name__)
@@ -24,32 +24,6 @@ SETTLE_S = 0.2
 HOMES_S = 0.6
 """How long a lid that was left open, by a power cut for example, may take to fall back to its place."""
 RETRIES = 2
-_PEAK_OF_EASE = math.pi / 2
-
-
-@dataclass(frozen=True)
-class Motion:
-    """A turn from one angle to another that starts and ends softly (half a cosine; its top speed is mid-way)."""
-
-    from_deg: float
-    to_deg: float
-    start_s: float
-    duration_s: float
-
-    @classmethod
-    def at_speed(cls, from_deg: float, to_deg: float, start_s: float, top_speed_deg_per_s: float) -> Motion:
-        """The motion that never exceeds a speed."""
-        return cls(from_deg, to_deg, start_s, _PEAK_OF_EASE * abs(to_deg - from_deg) / top_speed_deg_per_s)
-
-    def angle_deg(self, now_s: float) -> float:
-        if self.duration_s <= 0 or now_s >= self.start_s + self.duration_s:
-            return self.to_deg
-        part = max(0.0, (now_s - self.start_s) / self.duration_s)
-        return self.from_deg + (self.to_deg - self.from_deg) * (1 - math.cos(math.pi * part)) / 2
-
-    @property
-    def end_s(self) -> float:
-        return self.start_s + self.duration_s
 
 
 class Lid:
@@ -142,7 +116,7 @@ class Lid:
             return
         if within_s is not None:
             way_deg = abs(self._last_deg - self.settings.closed_deg)
-            self._speed_deg_per_s = max(self._speed_deg_per_s, _PEAK_OF_EASE * way_deg / within_s)
+            self._speed_deg_per_s = max(self._speed_deg_per_s, PEAK_OF_EASE * way_deg / within_s)
         self._begin(self.settings.closed_deg, now_s, is_trusted=within_s is not None)
         self.state = "closing"
 
@@ -214,6 +188,67 @@ class Lid:
         if state != "open":
             self._servo.angle = self.angle_deg = None
         return state
+
+
+class Lids(Mapping[str, Lid]):
+    """The lids of a bin by their compartments; `tick` also sends them home at first, one after the other.
+
+    Together they would draw more current than many supplies give.
+
+    >>> with Lids(config.compartments, pins) as lids:                                   # doctest: +SKIP
+    ...     for lid, state in lids.tick(clock.now()):
+    ...         print(lid.name, state)
+    organic closed
+    """
+
+    def __init__(self, compartments: Mapping[str, CompartmentSection], pins: Any) -> None:
+        """Raises `LidError` where a pin is in use or cannot be a servo's."""
+        self._lids: dict[str, Lid] = {}
+        with contextlib.ExitStack() as opened:
+            for name, settings in compartments.items():
+                self._lids[name] = opened.enter_context(Lid(name, settings, pins))
+            self._devices = opened.pop_all()
+        self._away = deque(self._lids.values())
+        self._homing: Lid | None = None
+
+    @property
+    def is_home(self) -> bool:
+        """Whether each was sent home and is there, or has failed."""
+        return not self._away and self._homing is None
+
+    @property
+    def is_moving(self) -> bool:
+        return any(lid.is_moving for lid in self._lids.values())
+
+    @property
+    def held(self) -> frozenset[str]:
+        """Those whose button is pressed."""
+        return frozenset(name for name, lid in self._lids.items() if lid.is_held)
+
+    def tick(self, now_s: float) -> Iterator[tuple[Lid, LidState]]:
+        """Take each to where it should be now; those that have reached a state with this tick."""
+        if self._homing is None or not (self._homing.is_moving and self._homing.state == "closing"):
+            self._homing = self._away.popleft() if self._away else None
+            if self._homing is not None:
+                self._homing.home(now_s)
+        for lid in self._lids.values():
+            if (reached := lid.tick(now_s)) is not None:
+                yield lid, reached
+
+    def __getitem__(self, compartment: str) -> Lid:
+        return self._lids[compartment]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._lids)
+
+    def __len__(self) -> int:
+        return len(self._lids)
+
+    def __enter__(self) -> Lids:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._devices.close()
 
 
 def close_all(lids: Collection[Lid], clock: Clock, within_s: float) -> None:

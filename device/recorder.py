@@ -39,7 +39,7 @@ Written = tuple[Drop, bytes | None]
 class Recorder:
     """Follows the events and writes each drop once its lid has closed, or a minute after it was decided about.
 
-    >>> with Recorder(journal, bin.events, clock, bin.judged_picture) as recorder:     # doctest: +SKIP
+    >>> with Recorder(journal, bin.events, clock, bin.sight.judged) as recorder:     # doctest: +SKIP
     ...     bin.run(...)
 
     Parameters

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from device.clock import Clock
 from device.events import (
     DecisionEvent,
@@ -31,6 +33,7 @@ class Reports:
         self.events = EventBus()
         self.faults: dict[str, str] = {}
         self._clock = clock
+        self._minded: list[tuple[str, Callable[[], str | None], str]] = []
         self._latest: dict[tuple[str, str], Event] = {}
 
     def latest(self) -> list[Event]:
@@ -93,6 +96,15 @@ class Reports:
             self.complain(part, fault)
         else:
             self.mend(part, over)
+
+    def mind(self, part: str, fault: Callable[[], str | None], over: str) -> None:
+        """Judge a part at each `ask`. `fault`: must answer at once; `over`: said once there is no fault any more."""
+        self._minded.append((part, fault, over))
+
+    def ask(self) -> None:
+        """Judge all parts that are minded."""
+        for part, fault, over in self._minded:
+            self.judge(part, fault(), over)
 
     def _publish(self, event: Event) -> None:
         name = getattr(event, {"lid": "compartment", "fault": "part"}.get(event.event, ""), "")

@@ -77,7 +77,7 @@ def run(
     heartbeat, board, journal = Heartbeat(clock, Systemd()), Board(clock), Journal.of(config)
     with (
         Appliance(config, classifier, feed, factory, clock, heartbeat, board) as bin_,
-        Recorder(journal, bin_.events, clock, bin_.judged_picture if config.journal.thumbnails else None) as recorder,
+        Recorder(journal, bin_.events, clock, bin_.sight.judged if config.journal.thumbnails else None) as recorder,
         _Printer(bin_.events.subscribe(EVENTS_AT_MOST), as_json, stop),
         _page(bin_, journal, config, config_file, model) if with_page else contextlib.nullcontext() as page,
     ):

@@ -177,6 +177,16 @@ class Sorter:
         return phase.stays or is_held or awaits or open_for_s < lid.hold_s
 
 
+def stuck_buttons(situation: Situation) -> str | None:
+    """What is wrong with buttons that are pressed for too long; None where nothing is."""
+    if not situation.stuck:
+        return None
+    return (
+        f"The button of {', '.join(sorted(situation.stuck))} has been pressed for {HELD_AT_MOST_S / 60:g} minutes and "
+        f"opens nothing until it is released; is it stuck, or its cable shorted?"
+    )
+
+
 def _is_worth_a_look(sighting: Sighting, judged_id: int | None) -> bool:
     """Something rests that was not judged; it is looked at before it has lain still for long enough to be judged."""
     if sighting.at_rest_since_s is None:

@@ -130,7 +130,7 @@ class Bench:
             Board(self.clock, system=folder),
         )
         self.journal = Journal(folder / "journal.db", thumbnails_at_most=10)
-        self.recorder = Recorder(self.journal, self.appliance.events, self.clock, self.appliance.judged_picture)
+        self.recorder = Recorder(self.journal, self.appliance.events, self.clock, self.appliance.sight.judged)
         self.appliance.mind("journal", lambda: self.recorder.fault, "The history is written again.")
         self._servos = {
             name: self.pins.pin(lid.servo_pin)  # the factory forgets its pins when it is closed

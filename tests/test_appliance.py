@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from device.appliance import FRAMES_FUSED, Appliance
+from device.appliance import Appliance
 from device.board import Board
 from device.bundle import Bundle
 from device.camera import CameraReport, Frame
@@ -29,6 +29,7 @@ from device.heartbeat import Heartbeat
 from device.presence import Sighting, crop_object
 from device.recorder import TRIES_AGAIN_S
 from device.requests import CloseLid, Maintenance, OpenLid
+from device.sight import FRAMES_FUSED
 from device.trials.bench import PacedWatch
 from tests.bench import Bench
 from tests.bundles import COLOURS, write_bundle
@@ -78,7 +79,7 @@ def test_the_model_is_shown_the_mean_of_the_last_frames_in_which_a_thing_lay_sti
         shown.append(([frame.time_s for frame in frames], sighting))
         return crop_object(list(frames), sighting)
 
-    monkeypatch.setattr("device.appliance.crop_object", crop)
+    monkeypatch.setattr("device.sight.crop_object", crop)
     with Bench(tmp_path) as bench:
         bench.serve("glass")
         bench.serve("wood")
@@ -285,7 +286,7 @@ def test_a_model_file_replaced_by_garbage_disturbs_no_running_bin_and_is_refused
 def test_each_drop_is_in_the_history_with_its_lid_and_the_picture_that_was_judged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("device.appliance.PICTURES_KEPT", 1)
+    monkeypatch.setattr("device.sight.PICTURES_KEPT", 1)
     with Bench(tmp_path) as bench:
         bench.run(20)
         bench.serve("glass")
@@ -297,7 +298,7 @@ def test_each_drop_is_in_the_history_with_its_lid_and_the_picture_that_was_judge
     ]
     assert (first.latency_ms, first.model_version) == (bench.decisions[0].latency_ms, "2026.1.1-1")
     _assert_shows(bench.journal.thumbnail(first.id), "glass")
-    assert bench.appliance.judged_picture(1) is None, "or the memory would be full after some months"
+    assert bench.appliance.sight.judged(1) is None, "or the memory would be full after some months"
 
 
 def test_a_card_that_holds_the_history_up_mixes_no_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -1046,9 +1047,9 @@ def _happen(bench: Bench, what: str, how: Any) -> None:
                 pin, act = BROKEN[how]
                 setattr(bench.pins.pin(pin), act, _fail("I/O error"))
         case "model":
-            vars(bench.appliance._classifier).pop("observe", None)
+            vars(bench.appliance.sight._classifier).pop("observe", None)
             if not how:
-                bench.appliance._classifier.observe = _fail("out of memory")  # type: ignore[assignment, method-assign]
+                bench.appliance.sight._classifier.observe = _fail("out of memory")  # type: ignore[assignment, method-assign]
         case "history":
             bench.journal.path.unlink(missing_ok=True)
             if how == "garbage":

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from device.clock import ManualClock
 from device.config import CompartmentSection
 from device.errors import LidError
-from device.lids import HOMES_S, RETRIES, SETTLE_S, Lid, Motion, close_all
+from device.lids import HOMES_S, RETRIES, SETTLE_S, Lid, close_all
+from device.motion import Motion
 from device.pins import open_pins
 
 SERVO, SWITCH, BUTTON = 12, 23, 24

@@ -304,7 +304,7 @@ def test_a_split_that_was_not_finished_is_made_again(tmp_path: Path, monkeypatch
     command = ["prepare", "--data", str(tmp_path), "--description", str(describe(tmp_path, ONE)), "--run"]
     command.append(str(tmp_path / "run"))
     with monkeypatch.context() as full:
-        full.setattr("training.__main__.write_text", _full)
+        full.setattr("training.photos.write_text", _full)
         assert isinstance(CliRunner().invoke(main, command).exception, OSError)
     assert CliRunner().invoke(main, command).exit_code == 0
     assert (tmp_path / "run" / "licences.json").exists() and (tmp_path / "run" / "split.json").exists()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import shlex
 import sys
@@ -11,45 +10,27 @@ from pathlib import Path
 
 import click
 import torch
-from click.core import ParameterSource
-from tqdm import tqdm
 
-from device.config import Config
 from device.counting import counted
 from device.errors import PilahError
-from training.augment import VIEWS, reader_of
 from training.average import averaged
 from training.errors import DataError
-from training.evaluate import FOUR_LIDS
-from training.files import write_atomically, write_checkpoint, write_picture, write_text
+from training.files import write_checkpoint
 from training.loop import Training
 from training.measure import evaluate_command, seed_command, strain_command, unknown_command
 from training.models import Explainer, Student, together
-from training.options import config_option, run_option, workers_option
-from training.prepare import HELD_OUT, contact_sheet, newcomers, prepare
+from training.options import data_options, run_option, workers_option
+from training.photos import augment_command, prepare_command
 from training.processes import Processes, alone_in
 from training.recipes import RECIPES, Phase, recipe_named
 from training.report.command import report_command
 from training.resume import read_state, require_as_begun, set_aside
 from training.sampling import weights_by_source
 from training.sources import read_description
-from training.split import digest_of, load_split, require_held_out, save_split, table
+from training.split import digest_of, load_split, require_held_out
 from training.start import IMAGENET, RANDOM, begin, co_teacher, identity, place
 from training.teach import teacher_from, teacher_identity, teacher_of
 from training.tune import Tuning, complete_trials, with_tuned
-
-DESCRIPTION = Path(__file__).parent / "data" / "shared.toml"
-
-data_options = [
-    click.option("--data", type=click.Path(path_type=Path), required=True, help="Folder that the paths start from."),
-    click.option("--description", type=click.Path(path_type=Path), default=DESCRIPTION, show_default=True),
-]
-
-
-def _with_data(command: click.Command) -> click.Command:
-    for option in reversed(data_options):
-        command = option(command)
-    return command
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -58,95 +39,8 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
 
 
-@main.command("prepare")
-@_with_data
-@run_option
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
-@click.option(
-    "--like", type=click.Path(path_type=Path), default=None, metavar="SPLIT",
-    help="An earlier split.json: its photos keep their parts, so that models of before are measured fairly.",
-)  # fmt: skip
-@click.option("--rendered", type=click.Path(path_type=Path), default=None, help="Folder made by training.render.")
-@click.option("--per-class", type=click.IntRange(2), default=None, help="Keep only so many photos of a class and part.")
-@click.option(
-    "--held-out", type=click.FloatRange(0, 0.5, min_open=True), default=HELD_OUT, show_default=True,
-    help="Share that is not trained on; a smaller one, of the same seed, lies within a larger one.",
-)  # fmt: skip
-@config_option
-@click.pass_context
-def prepare_command(
-    context: click.Context, data: Path, description: Path, folder: Path, seed: int, like: Path | None,
-    rendered: Path | None, per_class: int | None, held_out: float, config: Config,
-) -> None:  # fmt: skip
-    """Check all photos, find near-duplicates, split, and write it down; a split that exists is reused."""
-    path, described = folder / "split.json", read_description(description, data)
-    if path.exists():
-        split = load_split(path)
-        given = [
-            name
-            for name in ("seed", "like", "held_out")
-            if context.get_parameter_source(name) is not ParameterSource.DEFAULT
-        ]
-        vain = ", ".join(f"--{name.replace('_', '-')}" for name in given)
-        click.echo(
-            f"{path} exists and is reused{f', so {vain} changes nothing' if vain else ''}; remove it to split anew."
-        )
-        if gone := [photo.path for photo in split.photos if not Path(photo.path).is_file()]:
-            told = counted(len(gone), "of its photos is", "of its photos are")
-            click.echo(f"{told} gone (first: {gone[0]}): bring them back, or prepare another --run with --like {path}.")
-        new, are_all = newcomers(described, split)
-        if are_all:
-            click.echo(
-                f"No photo of these folders is in it (first: {new[0]}), so none is learnt from: name another --run for "
-                f"them."
-            )
-        elif new and per_class is None:
-            told = counted(len(new), "photo of these folders is", "photos of these folders are")
-            click.echo(
-                f"{told} not in it (first: {new[0]}), so not learnt from: to take them in, prepare another --run with "
-                f"--like {path}, and name that --run from then on."
-            )
-    else:
-        if rendered is not None:
-            described = described.with_rendered(rendered)
-        before = None if like is None else load_split(like)
-        split = prepare(described, seed, held_out, lambda x: tqdm(x, desc="checking"), before)
-        split = split if per_class is None else split.thinned(per_class)
-        write_picture(folder / "contact-sheet.jpg", contact_sheet(split.photos))
-        write_text(folder / "licences.json", json.dumps({s.name: s.licence for s in described.source}))
-        save_split(split, path)
-    click.echo(table(split))
-    if homeless := config.homeless(split.classes):
-        whose = "The default bin" if config is FOUR_LIDS else "This bin"
-        click.echo(
-            f"{whose} sends {', '.join(homeless)} nowhere: evaluate and report need the configuration of one "
-            f"that does, --config pilah.toml (`make model LIDS=pilah.toml`)."
-        )
-
-
-@main.command("augment")
-@run_option
-@click.option("--size", type=click.IntRange(32), default=160, show_default=True, help="Side of a view in pixels.")
-@click.option("--strength", type=click.FloatRange(0, 2), default=1.0, show_default=True)
-@click.option(
-    "--views", type=click.Choice(list(VIEWS)), default="bin", show_default=True, help="As a recipe names them."
-)
-def augment_command(folder: Path, size: int, strength: float, views: str) -> None:
-    """Save a grid of augmented views, to look at before hours of training."""
-    from torchvision.utils import make_grid, save_image
-
-    photos = load_split(folder / "split.json").part("train")
-    view, chosen = VIEWS[views](size, strength), photos[:: max(1, len(photos) // 8)][:8]
-    read = reader_of(views)
-    pictures = [torch.from_numpy(read(photo.path)).permute(2, 0, 1) for photo in chosen]
-    shown = torch.stack([view(picture)[-3:] for picture in pictures for _ in range(8)])
-    grid = make_grid(shown.float() / 255, nrow=8)
-    write_atomically(folder / "augmented.png", lambda partial: save_image(grid, partial, format="png"))
-    click.echo(f"{folder / 'augmented.png'}: eight photos, eight views of each")
-
-
 @main.command("train")
-@_with_data
+@data_options
 @run_option
 @click.option(
     "--recipe", "name", type=click.Choice(["auto", *RECIPES]), default="auto", show_default=True,
@@ -267,7 +161,7 @@ def average_command(checkpoints: tuple[Path, ...], folder: Path, imagenet: float
 
 
 @main.command("tune")
-@_with_data
+@data_options
 @run_option
 @click.option("--trials", type=click.IntRange(1), default=30, show_default=True, help="How many the study shall have.")
 @click.option("--recipe", "name", type=click.Choice(["auto", *RECIPES]), default="auto", show_default=True)
@@ -307,7 +201,9 @@ def tune_command(
         click.echo(f"  {key:<14} {value:.4g}")
 
 
-for _command in (seed_command, evaluate_command, strain_command, unknown_command, report_command):
+for _command in (
+    prepare_command, augment_command, seed_command, evaluate_command, strain_command, unknown_command, report_command,
+):  # fmt: skip
     main.add_command(_command)
 
 

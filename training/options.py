@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,21 @@ class Told(click.Command):
             return super().invoke(ctx)
         except (PilahError, OSError) as fault:
             raise click.ClickException(str(fault)) from fault
+
+
+DESCRIPTION = Path(__file__).parent / "data" / "shared.toml"
+
+
+def data_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Which photos: `data` and `description`."""
+    described = click.option(
+        "--description", type=click.Path(path_type=Path), default=DESCRIPTION, show_default=True,
+        help="TOML file that names their folders, licences and parts.",
+    )  # fmt: skip
+    data = click.option(
+        "--data", type=click.Path(path_type=Path), required=True, help="Folder that the paths start from."
+    )
+    return data(described(command))
 
 
 RUN = Path("runs/default")

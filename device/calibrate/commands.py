@@ -24,7 +24,8 @@ from device.camera.sources import open_source
 from device.clock import Clock, SystemClock
 from device.config import Config, config_path, edit_config, read_config
 from device.errors import CameraError, ConfigError
-from device.lids import Motion, open_servo
+from device.lids import open_servo
+from device.motion import Motion
 from device.options import camera_option, pins_option
 from device.pins import PinKind, default_pins, open_pins, pin_faults
 

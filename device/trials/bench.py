@@ -105,7 +105,7 @@ def simulated_bin(
     pins, journal = open_pins("mock", config.compartments.values()), Journal.of(config)
     heartbeat, board = Heartbeat(clock, Systemd()), Board(clock)
     with Appliance(config, classifier or open_classifier(config), feed, pins, clock, heartbeat, board) as appliance:
-        recorder = Recorder(journal, appliance.events, clock, appliance.judged_picture)
+        recorder = Recorder(journal, appliance.events, clock, appliance.sight.judged)
         appliance.mind("journal", lambda: recorder.fault, "The history is written again.")
         yield SimulatedBin(config, pins, appliance, journal, recorder)
         recorder.turn(0.0, is_last=True)

@@ -1,0 +1,111 @@
+"""Commands that look at the photos before anything is trained on them: prepare, and augment."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+import torch
+from click.core import ParameterSource
+from tqdm import tqdm
+
+from device.config import Config
+from device.counting import counted
+from training.augment import VIEWS, reader_of
+from training.evaluate import FOUR_LIDS
+from training.files import write_atomically, write_picture, write_text
+from training.options import config_option, data_options, run_option
+from training.prepare import HELD_OUT, contact_sheet, newcomers, prepare
+from training.sources import DataDescription, read_description
+from training.split import Split, load_split, save_split, table
+
+
+@click.command("prepare")
+@data_options
+@run_option
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option(
+    "--like", type=click.Path(path_type=Path), default=None, metavar="SPLIT",
+    help="An earlier split.json: its photos keep their parts, so that models of before are measured fairly.",
+)  # fmt: skip
+@click.option("--rendered", type=click.Path(path_type=Path), default=None, help="Folder made by training.render.")
+@click.option("--per-class", type=click.IntRange(2), default=None, help="Keep only so many photos of a class and part.")
+@click.option(
+    "--held-out", type=click.FloatRange(0, 0.5, min_open=True), default=HELD_OUT, show_default=True,
+    help="Share that is not trained on; a smaller one, of the same seed, lies within a larger one.",
+)  # fmt: skip
+@config_option
+@click.pass_context
+def prepare_command(
+    context: click.Context, data: Path, description: Path, folder: Path, seed: int, like: Path | None,
+    rendered: Path | None, per_class: int | None, held_out: float, config: Config,
+) -> None:  # fmt: skip
+    """Check all photos, find near-duplicates, split, and write it down; a split that exists is reused."""
+    path, described = folder / "split.json", read_description(description, data)
+    if path.exists():
+        split = load_split(path)
+        given = [
+            f"--{name.replace('_', '-')}"
+            for name in ("seed", "like", "held_out")
+            if context.get_parameter_source(name) is not ParameterSource.DEFAULT
+        ]
+        vain = f", so {', '.join(given)} changes nothing" if given else ""
+        click.echo(f"{path} exists and is reused{vain}; remove it to split anew.")
+        _tell_what_has_changed(path, split, described, is_thinned=per_class is not None)
+    else:
+        if rendered is not None:
+            described = described.with_rendered(rendered)
+        before = None if like is None else load_split(like)
+        split = prepare(described, seed, held_out, lambda x: tqdm(x, desc="checking"), before)
+        split = split if per_class is None else split.thinned(per_class)
+        write_picture(folder / "contact-sheet.jpg", contact_sheet(split.photos))
+        write_text(folder / "licences.json", json.dumps({s.name: s.licence for s in described.source}))
+        save_split(split, path)
+    click.echo(table(split))
+    if homeless := config.homeless(split.classes):
+        whose = "The default bin" if config is FOUR_LIDS else "This bin"
+        click.echo(
+            f"{whose} sends {', '.join(homeless)} nowhere: evaluate and report need the configuration of one "
+            f"that does, --config pilah.toml (`make model LIDS=pilah.toml`)."
+        )
+
+
+def _tell_what_has_changed(path: Path, split: Split, described: DataDescription, is_thinned: bool) -> None:
+    """Say which photos of a split are gone, and which of the folders' it does not know."""
+    if gone := [photo.path for photo in split.photos if not Path(photo.path).is_file()]:
+        told = counted(len(gone), "of its photos is", "of its photos are")
+        click.echo(f"{told} gone (first: {gone[0]}): bring them back, or prepare another --run with --like {path}.")
+    new, are_all = newcomers(described, split)
+    if are_all:
+        click.echo(
+            f"No photo of these folders is in it (first: {new[0]}), so none is learnt from: name another --run for "
+            f"them."
+        )
+    elif new and not is_thinned:
+        told = counted(len(new), "photo of these folders is", "photos of these folders are")
+        click.echo(
+            f"{told} not in it (first: {new[0]}), so not learnt from: to take them in, prepare another --run with "
+            f"--like {path}, and name that --run from then on."
+        )
+
+
+@click.command("augment")
+@run_option
+@click.option("--size", type=click.IntRange(32), default=160, show_default=True, help="Side of a view in pixels.")
+@click.option("--strength", type=click.FloatRange(0, 2), default=1.0, show_default=True)
+@click.option(
+    "--views", type=click.Choice(list(VIEWS)), default="bin", show_default=True, help="As a recipe names them."
+)
+def augment_command(folder: Path, size: int, strength: float, views: str) -> None:
+    """Save a grid of augmented views, to look at before hours of training."""
+    from torchvision.utils import make_grid, save_image
+
+    photos = load_split(folder / "split.json").part("train")
+    view, chosen = VIEWS[views](size, strength), photos[:: max(1, len(photos) // 8)][:8]
+    read = reader_of(views)
+    pictures = [torch.from_numpy(read(photo.path)).permute(2, 0, 1) for photo in chosen]
+    shown = torch.stack([view(picture)[-3:] for picture in pictures for _ in range(8)])
+    grid = make_grid(shown.float() / 255, nrow=8)
+    write_atomically(folder / "augmented.png", lambda partial: save_image(grid, partial, format="png"))
+    click.echo(f"{folder / 'augmented.png'}: eight photos, eight views of each")
