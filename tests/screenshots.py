@@ -128,6 +128,7 @@ def _show(tab: Page, name: str, size: tuple[int, int], photos: list[bytes]) -> N
     if (name, size) != ("now", SIZES[0]):
         whole = tab.evaluate("document.documentElement.scrollHeight")
         tab.set_viewport_size({"width": size[0], "height": max(size[1], min(whole, TALLEST[size[0]]))})
+    tab.evaluate("scrollTo(0, 0)")  # Ask has scrolled to its answer
     tab.wait_for_timeout(SETTLES_MS)
 
 

@@ -75,6 +75,10 @@ IS_HIDDEN = """() => {
     const inSight = document.elementFromPoint(left + width / 2, top + height / 2);
     return inSight !== null && inSight.closest(".pages") !== null && !document.activeElement.closest(".pages");
 }"""
+IN_SIGHT = """one => {
+    const { left, top, width, height } = one.getBoundingClientRect();
+    return one.contains(document.elementFromPoint(left + width / 2, top + height / 2));
+}"""
 READ_ALOUD = """[...document.querySelectorAll(".answer *")].filter((one) => {
     const live = one.closest("[aria-live], [role=status]");
     return !one.children.length && one.checkVisibility() && live.ariaLive !== "off" && one.textContent;
@@ -215,6 +219,21 @@ def test_a_resident_asks_about_several_photos_and_reads_where_they_go(visitor: V
     answer = visitor.tab.locator(".answer", has_text="Glass ·").first
     assert answer.locator(".bars li").count() == 10
     assert answer.locator(".chip").evaluate("chip => getComputedStyle(chip).backgroundColor") == "rgb(249, 168, 37)"
+
+
+def test_who_asks_sees_what_the_bin_does_and_answers_without_scrolling(visitor: Visitor) -> None:
+    seen: list[bool] = []
+
+    def answer_late(route: Any) -> None:
+        seen.append(visitor.tab.get_by_text("Looking at your photo …").evaluate(IN_SIGHT))
+        route.continue_()
+
+    visitor.tab.context.route("**/api/classify", answer_late)
+    visitor.ask(bottle=photo_of("glass"))
+    end = visitor.tab.locator(".answer summary:visible")
+    end.wait_for()
+    assert seen == [True]
+    visitor.tab.wait_for_function(IN_SIGHT, arg=end.element_handle())
 
 
 def test_a_photo_that_is_dropped_or_pasted_is_asked_about_too(visitor: Visitor) -> None:

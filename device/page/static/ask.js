@@ -78,6 +78,7 @@ async function show(file) {
   image.addEventListener("error", () => { image.hidden = true; });
   card.querySelector(".answer-state").textContent = words.asking;
   answers.prepend(card);
+  bringIntoSight(card);
   try {
     const blob = await shrink(file);
     if (blob.size > bytesAtMost) throw new Error(words.too_large);
@@ -86,6 +87,12 @@ async function show(file) {
     card.classList.add("wrong");
     card.querySelector(".answer-state").textContent = fault instanceof TypeError ? words.no_answer : fault.message;
   }
+  bringIntoSight(card);
+}
+
+/** The answer stands below the photo, and on a phone that is below the screen. */
+function bringIntoSight(card) {
+  card.scrollIntoView({ block: "nearest" });
 }
 
 /** One after the other: the bin judges one photo at a time anyway. */
