@@ -431,6 +431,17 @@ def test_an_owner_whose_session_is_over_is_asked_to_log_in_before_a_lid_moves(ow
     owner.tab.locator("main").get_by_role("link", name="Log in").wait_for()
 
 
+def test_an_owner_whose_session_ran_out_over_the_settings_is_back_at_them_after_the_login(
+    owner: Visitor, bin_: Bin
+) -> None:
+    Password(bin_.state).set(PASSWORD)
+    owner.tab.get_by_role("button", name="Check and save").click()
+    owner.tab.locator("main").get_by_role("link", name="Log in").click()
+    owner.tab.get_by_label("Password").fill(PASSWORD)
+    owner.tab.get_by_role("button", name="Log in").click()
+    owner.tab.get_by_role("button", name="Check and save").wait_for()
+
+
 def test_an_owner_is_told_when_the_bin_is_out_of_reach_of_a_lid_s_button(owner: Visitor) -> None:
     owner.tab.evaluate("navigator.serviceWorker.ready.then(() => true)")
     owner.tab.context.set_offline(True)
