@@ -299,7 +299,7 @@ def test_an_owner_is_told_that_a_correction_did_not_reach_the_bin(owner: Visitor
     owner.tab.locator(".answer h2").wait_for()
     owner.tab.context.set_offline(True)
     owner.tab.locator(".correct").get_by_role("button", name="Plastic").click()
-    owner.tab.get_by_text("That was not saved.").wait_for()
+    owner.tab.get_by_text("That was not saved. The bin did not answer.").wait_for()
 
 
 def test_an_owner_whose_session_is_over_reads_why_a_correction_was_not_saved(owner: Visitor, bin_: Bin) -> None:

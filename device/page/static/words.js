@@ -19,7 +19,7 @@ export function sentBy(form, button) {
 export async function correct(form, button, address, sent) {
   const response = await fetch(address, { method: "POST", body: sent, headers: { "X-CSRFToken": token, Accept: "application/json" } }).catch(() => null);
   const isSaved = Boolean(response?.ok);
-  const { error = "" } = isSaved ? {} : (await response?.json().catch(() => null)) ?? {};
+  const { error = words.no_answer } = isSaved ? {} : (await response?.json().catch(() => null)) ?? {};
   form.querySelector("[role=status]").textContent = isSaved ? words.saved : `${words.not_saved} ${error}`;
   for (const one of form.querySelectorAll("button")) one.setAttribute("aria-pressed", String(isSaved && one === button));
 }
