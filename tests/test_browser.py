@@ -616,6 +616,23 @@ def test_the_page_fits_the_pi_s_own_small_screen_with_all_lids_in_sight(
     tab.close()
 
 
+@pytest.mark.parametrize("language", ["en-GB", "id-ID"])
+@pytest.mark.parametrize(("width", "height"), [(800, 480), (1024, 600), (1280, 800)])
+def test_a_fault_pushes_no_lid_out_of_sight_on_a_screen_that_nobody_scrolls(
+    chromium: Any, server: PageServer, bin_: Bin, width: int, height: int, language: str
+) -> None:
+    bin_.appliance.show(plain("glass", 480, 640), 1.0)
+    bin_.appliance.tell(DecisionEvent(1.0, 1, "organic", "organic", 0.9, "sure", 3, 400.0, {"organic": 0.9}))
+    bin_.appliance.tell(FaultEvent(2.0, "lid reuse", "The lid reuse cannot be moved; look at its cable."))
+    tab = chromium.new_page(viewport={"width": width, "height": height}, locale=language, base_url=server.url)
+    tab.goto("/")
+    tab.locator("#region").wait_for()
+    tab.locator(".faults li").wait_for()
+    box = tab.locator(".lids").bounding_box()
+    assert box["y"] + box["height"] <= height
+    tab.close()
+
+
 @pytest.mark.parametrize(("width", "lids"), [(320, 5), (360, 6), (800, 8)])
 def test_many_lids_with_long_names_fit_every_page(chromium: Any, bin_: Bin, width: int, lids: int) -> None:
     bin_.appliance.tell(DecisionEvent(1.0, 1, "organic", "organic", 0.9, "sure", 3, 400.0, {"organic": 0.9}))
