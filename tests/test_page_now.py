@@ -7,6 +7,7 @@ import http.client
 import json
 import logging
 import queue
+import select
 import socket
 import sys
 import threading
@@ -413,6 +414,32 @@ def test_uploads_that_never_end_fill_neither_card_nor_memory_and_small_ones_stil
         assert ask_over(server, photo_of("glass")) == 200
         for client in held:
             client.close()
+
+
+def test_a_program_reads_in_json_that_its_photo_is_too_large_or_the_bin_busy(server: PageServer) -> None:
+    head = "POST /api/classify HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=b\r\n"
+
+    def begin(length: int, sent: int) -> socket.socket:
+        client = socket.create_connection(("127.0.0.1", server.port), timeout=20)
+        client.sendall(f"{head}Content-Length: {length}\r\n\r\n".encode() + b"x" * sent)
+        return client
+
+    def refusal(*clients: socket.socket) -> tuple[int, str, str | None]:
+        answer = http.client.HTTPResponse(select.select(clients, [], [], 20)[0][0])
+        answer.begin()
+        return answer.status, json.loads(answer.read())["error"], answer.headers["Retry-After"]
+
+    status, sentence, _ = refusal(begin(BYTES_AT_MOST, 0))
+    assert status == 413 and "12 MB" in sentence
+    room = BODIES_BYTES_AT_MOST + 1
+    held = []
+    while room > 0:
+        held.append(begin(BYTES_AT_MOST - 1, min(room, BYTES_AT_MOST - 2)))
+        room -= BYTES_AT_MOST - 2
+    status, sentence, retry_s = refusal(*held)
+    assert status == 503 and "try again" in sentence and int(retry_s) > 0
+    for client in held:
+        client.close()
 
 
 def test_a_large_photo_is_answered_while_the_card_is_full(server: PageServer, monkeypatch: pytest.MonkeyPatch) -> None:

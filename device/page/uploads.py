@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import io
+import json
 import weakref
 from typing import Any, ClassVar
 
 import flask
 from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser
-from waitress.utilities import Error
+from waitress.utilities import Error, RequestEntityTooLarge
+
+from device.page.ask import BYTES_AT_MOST
 
 BODIES_BYTES_AT_MOST = 32 * 1024 * 1024
 """Of all requests that have begun and are not answered yet; Waitress keeps them, Flask once more."""
 
 
-class _BusyError(Error):  # type: ignore[misc]
-    code = 503
-    reason = "Service Unavailable"
+class _RefusedError(Error):  # type: ignore[misc]
+    """Told before Flask sees the request, as openapi.json says."""
+
+    def __init__(self, code: int, reason: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.code, self.reason = code, reason
+
+    def to_response(self, _ident: str | None = None) -> tuple[str, list[tuple[str, str]], bytes]:
+        headers = [("Content-Type", "application/json"), *([("Retry-After", "5")] if self.code == 503 else [])]
+        return f"{self.code} {self.reason}", headers, json.dumps({"error": self.body}).encode()
 
 
 class _Request(HTTPRequestParser):  # type: ignore[misc]
@@ -28,10 +38,14 @@ class _Request(HTTPRequestParser):  # type: ignore[misc]
 
     def received(self, data: bytes) -> Any:
         consumed = super().received(data)
+        if isinstance(self.error, RequestEntityTooLarge):
+            sentence = f"This is too large; the bin takes up to {BYTES_AT_MOST // 2**20} MB."
+            self.error = _RefusedError(413, self.error.reason, sentence)
         if self.body_rcv is not None and self.error is None:
             self._begun.add(self)
             if sum(request.body_bytes_received for request in list(self._begun)) > BODIES_BYTES_AT_MOST:
-                self.error = _BusyError("Too much is being sent to the bin at once; try again in a moment.")
+                sentence = "Too much is being sent to the bin at once; try again in a moment."
+                self.error = _RefusedError(503, "Service Unavailable", sentence)
                 self.completed = True
                 self._begun.discard(self)
         return consumed
