@@ -7,6 +7,7 @@ import http.client
 import json
 import logging
 import queue
+import re
 import select
 import socket
 import sys
@@ -29,7 +30,7 @@ from device.page.app import create_app
 from device.page.ask import BYTES_AT_MOST
 from device.page.now import STREAMS_AT_MOST
 from device.page.server import WORKERS, PageServer
-from device.page.stream import EVENTS_WAIT_AT_MOST, PICTURES_EVERY_S, Broadcast, TrayPicture
+from device.page.stream import EVENTS_WAIT_AT_MOST, PICTURES_EVERY_S, SILENT_AT_MOST_S, Broadcast, TrayPicture
 from device.page.uploads import BODIES_BYTES_AT_MOST
 from device.pictures import decode_picture
 from tests.bundles import plain
@@ -298,6 +299,62 @@ def test_a_page_that_missed_events_while_it_drew_a_picture_is_told_how_things_st
     closing.set()
 
 
+def test_all_that_happens_at_once_is_told_to_each_watcher_once_and_in_turn(appliance: PlayedAppliance) -> None:
+    closing = threading.Event()
+    broadcast = Broadcast(appliance, TrayPicture(appliance, ManualClock()), ManualClock(), closing)
+    followed = [follow(broadcast) for _ in range(3)]
+    for _, heard in followed:
+        assert b"snapshot" in heard.get(timeout=5)
+    assert len(appliance.events._subscriptions) == 1
+    happens = [LidEvent(float(at), name, "opening") for at, name in enumerate([*Config().compartments] * 4)]
+    for event in happens:
+        appliance.tell(event)
+    for _, heard in followed:
+        told: list[dict[str, Any]] = []
+        while len(told) < len(happens):
+            told += [json.loads(said[6:]) for said in heard.get(timeout=5).splitlines() if said]
+        assert told == [event.as_dict() for event in happens]
+    closing.set()
+    for watcher, _ in followed:
+        watcher.join()
+
+
+def test_who_opens_the_page_later_sees_no_lid_open_once_more(appliance: PlayedAppliance) -> None:
+    closing = threading.Event()
+    broadcast = Broadcast(appliance, TrayPicture(appliance, ManualClock()), ManualClock(), closing)
+    first, heard = follow(broadcast)
+    assert b"snapshot" in heard.get(timeout=5)
+    for state in ("opening", "closed"):
+        appliance.tell(LidEvent(1.0, "organic", state))
+        assert state.encode() in heard.get(timeout=5)
+    later, heard = follow(broadcast)
+    assert b"snapshot" in heard.get(timeout=5)
+    told = LidEvent(2.0, "reuse", "opening")
+    appliance.tell(told)
+    assert json.loads(heard.get(timeout=5)[6:]) == told.as_dict()
+    closing.set()
+    first.join()
+    later.join()
+
+
+def test_a_watcher_sees_the_tray_move_twice_a_second(appliance: PlayedAppliance) -> None:
+    clock, closing = ManualClock(), threading.Event()
+    watcher, heard = follow(Broadcast(appliance, TrayPicture(appliance, clock), clock, closing))
+    assert b"snapshot" in heard.get(timeout=5)
+    for time_s in (5.0, 5.5):
+        appliance.show(plain("glass"), time_s)
+        assert f'"time": {time_s}'.encode() in heard.get(timeout=3)
+        clock.sleep(0.5)
+    closing.set()
+    watcher.join()
+
+
+def test_a_page_that_hears_in_time_that_nothing_happens_does_not_tell_that_the_connection_is_lost() -> None:
+    script = Path("device/page/static/watch.js").read_text()
+    lost_after = re.search(r"SILENT_AT_MOST_MS = (\d+)", script)
+    assert lost_after and int(lost_after[1]) / 1000 > 2 * SILENT_AT_MOST_S
+
+
 def follow(broadcast: Broadcast) -> tuple[threading.Thread, queue.SimpleQueue[bytes]]:
     heard = queue.SimpleQueue[bytes]()
     watcher = threading.Thread(target=lambda: [heard.put(said) for said in broadcast.watch()], daemon=True)
@@ -388,6 +445,16 @@ def test_a_wide_picture_of_the_tray_is_sent_no_wider_than_a_phone_shows_it() -> 
     appliance.show(np.zeros((960, 1280, 3), np.uint8), 1.0)
     picture, _ = TrayPicture(appliance, ManualClock()).get()
     assert picture is not None and decode_picture(picture).shape == (480, 640, 3)
+
+
+def test_what_lies_on_the_tray_is_seen_clearly() -> None:
+    appliance = PlayedAppliance([])
+    tray = plain("glass", 480, 640)
+    tray[200:280, 200:440] = plain("organic", 80, 240)
+    appliance.show(tray, 1.0)
+    picture, _ = TrayPicture(appliance, ManualClock()).get()
+    assert picture is not None
+    assert np.abs(decode_picture(picture).astype(int) - tray).mean() < 2
 
 
 def test_fifty_megabytes_two_hundred_at_once_are_refused_while_the_page_goes_on(server: PageServer) -> None:
