@@ -396,7 +396,7 @@ def test_whoever_must_log_in_first_is_led_there(bin_: Bin) -> None:
     client.post("/logout", data={"csrf_token": token})
     refused = client.post("/health/settings", data={"csrf_token": token})
     assert refused.status_code == 401
-    assert 'class="button primary" href="/login"' in refused.text
+    assert 'class="button primary" href="/login?next=health.page"' in refused.text
 
 
 def test_the_doctor_s_findings_show_to_the_owner_only(tmp_path: Path) -> None:
