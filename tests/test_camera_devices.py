@@ -62,8 +62,10 @@ def test_a_video_that_is_missing_or_none_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CameraError, match="There is no video"):
         open_source(f"video:{tmp_path / 'none.mp4'}", SETTINGS, ManualClock())
     (tmp_path / "text.mp4").write_text("no video")
-    with pytest.raises(CameraError, match="is no video that OpenCV can play"):
-        open_source(f"video:{tmp_path / 'text.mp4'}", SETTINGS, ManualClock())
+    (tmp_path / "text.jpg").write_text("no picture either")
+    for name in ("text.mp4", "text.jpg"):
+        with pytest.raises(CameraError, match=f"{name} is no video that OpenCV can play"):
+            open_source(f"video:{tmp_path / name}", SETTINGS, ManualClock())
 
 
 def test_a_webcam_that_is_not_there_is_told_with_its_device() -> None:

@@ -28,7 +28,8 @@ class Video:
         if not file.is_file():
             raise CameraError(f"There is no video {file}.")
         self._capture = cv2.VideoCapture(str(file), cv2.CAP_FFMPEG)
-        if not self._capture.isOpened():
+        is_there, self._ahead = self._capture.read()
+        if not is_there:
             raise CameraError(f"{file} is no video that OpenCV can play.")
         rate_hz = self._capture.get(cv2.CAP_PROP_FPS)
         recorded_hz = rate_hz if 0 < rate_hz <= 1000 else settings.rate_hz
@@ -38,11 +39,12 @@ class Video:
         self._next_s = clock.now()
 
     def read(self) -> Frame | None:
+        pixels = self._ahead
+        if pixels is None:
+            return None
         for _ in range(self._step - 1):
             self._capture.grab()
-        is_there, pixels = self._capture.read()
-        if not is_there:
-            return None
+        _, self._ahead = self._capture.read()
         self._clock.sleep(self._next_s - self._clock.now())
         self._next_s = max(self._next_s, self._clock.now() - self._period_s) + self._period_s
         return Frame(np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8), self._clock.now())
