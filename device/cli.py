@@ -7,6 +7,7 @@ import importlib
 import io
 import logging
 import os
+import signal
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from typing import NoReturn
@@ -40,7 +41,12 @@ class _Commands(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module, _, name = COMMANDS[cmd_name].partition(":")
-        command: click.Command = getattr(importlib.import_module(module), name)
+        # Libraries in C turn a KeyboardInterrupt into faults of their own; nothing has begun yet that must end well.
+        answer = signal.signal(signal.SIGINT, signal.SIG_DFL)
+        try:
+            command: click.Command = getattr(importlib.import_module(module), name)
+        finally:
+            signal.signal(signal.SIGINT, answer)
         return command
 
 

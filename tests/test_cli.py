@@ -379,6 +379,26 @@ def test_each_mistake_gets_one_sentence_and_no_traceback(
     assert "Traceback" not in done.stderr
 
 
+def test_ctrl_c_while_libraries_are_read_ends_without_a_word(tmp_path: Path) -> None:
+    (tmp_path / "library.py").write_text(
+        "import signal\n"
+        "try:\n"
+        "    signal.raise_signal(signal.SIGINT)\n"
+        "except KeyboardInterrupt:\n"
+        "    raise ImportError('initialization failed')  # as NumPy and ONNX Runtime have it\n"
+    )
+    program = "from device import cli; cli.COMMANDS['late'] = 'library:late'; cli.main()"
+    done = subprocess.run(
+        [sys.executable, "-c", program, "late"],
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}:{Path(__file__).parents[1]}"},
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
+
+
 @pytest.mark.parametrize("arguments", [["sort"], ["run", "--drops", "0"], ["classify"], ["run", "--pins", "real"]])
 def test_wrong_usage_ends_with_2(arguments: list[str]) -> None:
     done = pilah(*arguments)
