@@ -35,7 +35,7 @@ $(STAMPS):
 	@mkdir -p $@
 
 $(BASE): $(SOURCES) | $(STAMPS)
-	@echo "Installing what the device needs into $(VENV) (once)"
+	@echo "Installing what the device needs into $(VENV) (once; 400 MB)"
 	@$(PIP) install --quiet --editable .
 	@touch $@
 
@@ -50,7 +50,7 @@ $(TRAIN): $(SOURCES) | $(STAMPS)
 	@touch $@ $(BASE)
 
 run: $(BASE) ## start the bin with mock GPIO and a simulated camera (ARGS="--drops 5 --json")
-	@$(BIN)/pilah run --camera simulated --pins mock $(ARGS)
+	@$(BIN)/python -m device run --camera simulated --pins mock $(ARGS)
 
 test: $(TRAIN) ## install what tests need and run them all (ARGS="-k lids"; PILAH_DATA=folder of photos)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
@@ -67,9 +67,9 @@ bookworm: ## run the bin with the oldest libraries that a Pi may have (Python 3.
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' \
 	  || { echo "Skipped: Bookworm's numpy needs Python 3.11; name one with: make bookworm PYTHON=python3.11"; exit 0; } \
 	  && $(MAKE) --no-print-directory $(OLDEST)/.pilah \
-	  && $(OLDEST)/bin/pilah run --camera simulated --pins mock --drops 2 --no-page \
-	  && $(OLDEST)/bin/pilah classify device/camera/samples --json >/dev/null \
-	  && $(OLDEST)/bin/pilah calibrate --help >/dev/null && $(OLDEST)/bin/pilah bench --help >/dev/null \
+	  && $(OLDEST)/bin/python -m device run --camera simulated --pins mock --drops 2 --no-page \
+	  && $(OLDEST)/bin/python -m device classify device/camera/samples --json >/dev/null \
+	  && $(OLDEST)/bin/python -m device calibrate --help >/dev/null && $(OLDEST)/bin/python -m device bench --help >/dev/null \
 	  && $(OLDEST)/bin/python -c 'import device.doctor, device.page.commands, numpy, cv2; \
 	    print("Runs with numpy", numpy.__version__, "and OpenCV", cv2.__version__)'
 
@@ -116,7 +116,7 @@ trials: $(BASE) ## time presence, the way from a drop to the servo, idling, and 
 
 bench: $(TRAIN) ## time the bundle and its peers here; writes the table and plot of docs/performance.md (ARGS="--rounds 5")
 	@mkdir -p build
-	$(BIN)/pilah bench --json $(ARGS) > build/bench.json
+	$(BIN)/python -m device bench --json $(ARGS) > build/bench.json
 	$(BIN)/python -m export.plot build/bench.json
 
 arm64: $(BASE) ## ARM64 wheels for tests/test_arm64.py, to be emulated (Debian: mmdebstrap, qemu-user-static)
@@ -128,7 +128,7 @@ arm64-count: $(TRAIN) ## instructions a picture takes on a Pi 4 and a Pi 5, in f
 lint: $(TRAIN) ## ruff (lint and format) and mypy
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy
+	@$(BIN)/python -m mypy
 
 format: $(TRAIN) ## let ruff mend what it can
 	@$(BIN)/ruff check --fix .

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -397,6 +398,22 @@ def test_ctrl_c_while_libraries_are_read_ends_without_a_word(tmp_path: Path) -> 
         check=False,
     )
     assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+def test_make_run_in_a_copied_or_renamed_folder_starts_the_program_of_that_folder(tmp_path: Path) -> None:
+    root, stamps = Path(__file__).parents[1], tmp_path / "stamps"
+    for file in ("Makefile", "pyproject.toml"):
+        shutil.copy(root / file, tmp_path)
+    (tmp_path / "device").mkdir()
+    (tmp_path / "device" / "__init__.py").touch()
+    (tmp_path / "device" / "__main__.py").write_text("import sys; print('started here:', *sys.argv[1:])")
+    stamps.mkdir()
+    (stamps / "base").touch()  # what the device needs is installed
+    command = ["make", "--silent", "run", f"BIN={Path(sys.executable).parent}", f"STAMPS={stamps}", "ARGS=--drops 5"]
+    env = {**os.environ, "MAKEFLAGS": ""}
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    assert done.stdout == "started here: run --camera simulated --pins mock --drops 5\n", done.stderr
 
 
 @pytest.mark.parametrize("arguments", [["sort"], ["run", "--drops", "0"], ["classify"], ["run", "--pins", "real"]])
