@@ -176,7 +176,8 @@ def _read_contract(path: Path, metadata: dict[str, str]) -> Contract:
         return Contract.model_validate(values)
     except ValidationError as fault:
         wrongs = "; ".join(
-            f"{'.'.join(map(str, error['loc'])) or 'metadata'}: {error['msg']}" for error in fault.errors()
+            f"{'.'.join(map(str, error['loc'])) or 'metadata'}: {error['msg'].removeprefix('Value error, ')}"
+            for error in fault.errors()
         )
         raise BundleError(f"{path} does not keep the bundle's contract ({wrongs}): export the model again.") from fault
 

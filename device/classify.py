@@ -58,7 +58,8 @@ def _read(paths: Iterable[Path]) -> Iterator[tuple[Path, NDArray[np.uint8] | Non
             else:
                 yield path, read_picture(path)
         except (PictureError, OSError) as fault:
-            click.echo(f"pilah: {fault}", err=True)
+            told = f"{path} cannot be read: {fault.strerror}." if isinstance(fault, OSError) else fault
+            click.echo(f"pilah: {told}", err=True)
             yield path, None
 
 

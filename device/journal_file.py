@@ -156,4 +156,5 @@ def _told(path: Path) -> Iterator[None]:
 
 
 def _sentence(path: Path, fault: Exception) -> str:
-    return f"The history {path} cannot be used ({fault}): look at the disk's space, its mount and the file's owner."
+    words = getattr(fault, "strerror", None) or fault
+    return f"The history {path} cannot be used ({words}): look at the disk's space, its mount and the file's owner."

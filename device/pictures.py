@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 
 import cv2
@@ -35,10 +36,12 @@ _WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD8)}
 def picture_files(folder: Path) -> list[Path]:
     """The picture files in `folder` and below it, sorted by path; hidden files and folders are left out.
 
-    Raises `PictureError` where the folder is missing.
+    Raises `PictureError` where the folder is missing or may not be read.
     """
     if not folder.is_dir():
         raise PictureError(f"There is no folder {folder}; name one that holds pictures.")
+    if not os.access(folder, os.R_OK | os.X_OK):
+        raise PictureError(f"This user may not read the folder {folder}; change its permissions, or name another.")
     return sorted(
         file
         for file in folder.rglob("*")
@@ -64,8 +67,8 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
         encoded = path.read_bytes()
     except FileNotFoundError:
         raise PictureError(f"There is no file {path}.") from None
-    except (OSError, ValueError) as fault:
-        raise PictureError(f"{path} cannot be read: {fault}.") from fault
+    except OSError as fault:
+        raise PictureError(f"{path} cannot be read: {fault.strerror or fault}.") from fault
     return decode_picture(encoded, str(path))
 
 

@@ -80,7 +80,7 @@ def test_a_model_that_gives_no_numbers_is_told(tmp_path: Path) -> None:
         ({"thresholds": {"confidence": 0.6, "energy": float("inf")}}, r"energy: Input should be a finite number"),
         ({"thresholds": None}, "thresholds: Field required"),
         ({"classes": ["glass", "paper"]}, "1×2 for its 2 classes"),
-        ({"classes": ["glass"] * 10}, "names a material twice"),
+        ({"classes": ["glass"] * 10}, "metadata: classes names a material twice"),
         ({"float_sha256": "short"}, "float_sha256"),
         ({"preprocess": {"resize_short": 64, "crop": 64, "interpolation": "area"}}, "1×64×64×3"),
         ({"preprocess": {"resize_short": 16, "crop": 32, "interpolation": "area"}}, "larger than resize_short"),

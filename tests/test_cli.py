@@ -153,7 +153,9 @@ def test_run_sorts_where_no_history_can_be_kept(photos: Path, model: Path, tmp_p
     done = run(tmp_path, photos, model, "--drops", "2", "--json")
     assert done.returncode == 0, done.stderr
     told = lines(done.stdout)
-    assert [line["part"] for line in told if line["event"] == "fault"] == ["journal"]
+    (fault,) = (line for line in told if line["event"] == "fault")
+    assert fault["part"] == "journal"
+    assert fault["message"].startswith(f"The history {tmp_path}/card/journal.db cannot be used (File exists): look at")
     assert len([line for line in told if line["event"] == "decision"]) == 2
 
 
@@ -341,9 +343,11 @@ def test_a_reader_of_classify_that_goes_away_is_no_fault_to_talk_about(photos: P
         (["classify", "{tmp}/text.jpg", "--model", "{tmp}/cut.onnx"], "it may be cut short"),
         (["classify", "{tmp}/text.jpg", "--model", "{tmp}/foreign.onnx"], "is an ONNX model but no Pilah bundle"),
         (["classify", "{tmp}/text.jpg", "--config", "{tmp}/none.toml"], "none.toml"),
+        (["classify", "{tmp}/" + "x" * 300], "xxx cannot be read: File name too long."),
         (["run", "--camera", "images:{tmp}/empty"], "The folder {tmp}/empty holds no picture"),
         (["run", "--camera", "images:{tmp}/none"], "There is no folder {tmp}/none"),
         (["run", "--camera", "video:{tmp}/none.mp4"], "none.mp4"),
+        (["run", "--config", "{tmp}/empty"], "The configuration {tmp}/empty cannot be read: Is a directory."),
         (["run", "--camera", "webcam:63"], "63"),
         (["run", "--camera", "webcam:99999999999"], "There is no camera 'webcam:99999999999'"),
         (["run", "--camera", "telescope"], "There is no camera 'telescope'"),

@@ -575,7 +575,7 @@ def test_no_client_can_fill_the_log(server: PageServer, caplog: pytest.LogCaptur
 
 
 def test_a_port_that_is_taken_is_named_with_the_setting_that_mends_it(server: PageServer, tmp_path: Path) -> None:
-    with pytest.raises(PageError, match=rf"port {server.port} .*page\.port"):
+    with pytest.raises(PageError, match=rf"port {server.port} .*\(Address already in use\): .*page\.port"):
         PageServer(create_app(make_bin(tmp_path)), "127.0.0.1", server.port)
 
 

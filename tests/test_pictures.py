@@ -193,8 +193,17 @@ def test_a_film_that_is_called_a_photo_does_not_fill_the_memory(tmp_path: Path) 
 def test_a_photo_that_the_card_gives_no_more_is_told_by_its_name(tmp_path: Path) -> None:
     (tmp_path / "worn.jpg").symlink_to("worn.jpg")
 
-    with pytest.raises(PictureError, match=r"worn\.jpg cannot be read"):
+    with pytest.raises(PictureError, match=r"worn\.jpg cannot be read: Too many levels of symbolic links\.$"):
         read_picture(tmp_path / "worn.jpg")
+
+
+def test_a_folder_that_this_user_may_not_read_is_not_called_empty(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda *_: False)  # root may read all
+
+    with pytest.raises(PictureError, match=f"This user may not read the folder {tmp_path}"):
+        picture_files(tmp_path)
 
 
 @pytest.mark.parametrize(

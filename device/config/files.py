@@ -138,7 +138,7 @@ def _read(path: Path) -> str:
     except UnicodeDecodeError as fault:
         raise ConfigError(f"The configuration {path} is no text in UTF-8; save it as such ({fault}).") from fault
     except OSError as fault:
-        raise ConfigError(f"The configuration {path} cannot be read: {fault}.") from fault
+        raise ConfigError(f"The configuration {path} cannot be read: {fault.strerror or fault}.") from fault
 
 
 def _set(document: tomlkit.TOMLDocument, key: list[str], value: Any, path: Path) -> None:

@@ -98,9 +98,10 @@ class PageServer:
             self._listener = _listen(address, port)
         except (OSError, TypeError) as fault:
             # TypeError: Python's socket cannot write the address as a host name.
+            words = str(getattr(fault, "strerror", None) or fault).partition(" (while")[0]
             raise PageError(
-                f"The page cannot listen on port {port} of {address} ({getattr(fault, 'strerror', None) or fault}); "
-                f"choose another with page.port or page.address, or leave it out: `pilah run --no-page`."
+                f"The page cannot listen on port {port} of {address} ({words}): end what uses it, choose another with "
+                f"page.port or page.address in the configuration, or leave it out: `pilah run --no-page`."
             ) from fault
         if sys.platform == "linux":  # accepted connections inherit it
             self._listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(UNREAD_AT_MOST_S * 1000))
