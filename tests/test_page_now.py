@@ -30,7 +30,14 @@ from device.page.app import create_app
 from device.page.ask import BYTES_AT_MOST
 from device.page.now import STREAMS_AT_MOST
 from device.page.server import WORKERS, PageServer
-from device.page.stream import EVENTS_WAIT_AT_MOST, PICTURES_EVERY_S, SILENT_AT_MOST_S, Broadcast, TrayPicture
+from device.page.stream import (
+    EVENTS_WAIT_AT_MOST,
+    LOOKS_EVERY_S,
+    PICTURES_EVERY_S,
+    SILENT_AT_MOST_S,
+    Broadcast,
+    TrayPicture,
+)
 from device.page.uploads import BODIES_BYTES_AT_MOST
 from device.pictures import decode_picture
 from tests.bundles import plain
@@ -247,17 +254,20 @@ def test_a_watcher_who_comes_as_the_last_one_leaves_is_told_what_happens(
 
 def test_a_watcher_sees_what_was_decided_about_no_later_than_the_decision(appliance: PlayedAppliance) -> None:
     clock, closing = ManualClock(), threading.Event()
-    stream = Broadcast(appliance, TrayPicture(appliance, clock), clock, closing).watch()
+    broadcast = Broadcast(appliance, TrayPicture(appliance, clock), clock, closing)
+    stream = broadcast.watch()
     appliance.show(plain("glass"), 5.0)
     next(said for said in stream if b'"time": 5.0' in said)
+    other, heard = follow(broadcast)
     clock.sleep(PICTURES_EVERY_S)
     appliance.show(plain("organic"), 6.0)
     appliance.tell(DecisionEvent(6.0, 1, "organic", "organic", 0.9, "sure", 2, 300.0))
-    told = b""
-    while b'"decision"' not in told:
-        told += next(stream)
-    assert b'"time": 6.0, "picture"' in told
+    while b'"decision"' not in heard.get(timeout=5):
+        pass
+    told = next(stream)
+    assert 0 < told.index(b'"time": 6.0, "picture"') < told.index(b'"decision"')
     closing.set()
+    other.join()
 
 
 def test_a_watcher_who_was_away_for_longer_than_events_wait_is_told_how_things_stand(
@@ -335,6 +345,36 @@ def test_who_opens_the_page_later_sees_no_lid_open_once_more(appliance: PlayedAp
     closing.set()
     first.join()
     later.join()
+
+
+def test_a_picture_is_sent_once_and_brings_back_nothing_that_was_told_before(appliance: PlayedAppliance) -> None:
+    closing = threading.Event()
+    watcher, heard = follow(Broadcast(appliance, TrayPicture(appliance, ManualClock()), ManualClock(), closing))
+    assert b"snapshot" in heard.get(timeout=5)
+    told = LidEvent(1.0, "organic", "opening")
+    appliance.tell(told)
+    assert json.loads(heard.get(timeout=5)[6:]) == told.as_dict()
+    appliance.show(plain("glass"), 5.0)
+    assert json.loads(heard.get(timeout=5)[6:])["event"] == "frame"
+    told = LidEvent(2.0, "organic", "open")
+    appliance.tell(told)
+    assert json.loads(heard.get(timeout=5)[6:]) == told.as_dict()
+    closing.set()
+    watcher.join()
+
+
+def test_what_happens_after_a_long_silence_is_not_lost(
+    appliance: PlayedAppliance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("device.page.stream.SILENT_AT_MOST_S", LOOKS_EVERY_S)
+    closing = threading.Event()
+    watcher, heard = follow(Broadcast(appliance, TrayPicture(appliance, ManualClock()), ManualClock(), closing))
+    assert b"snapshot" in heard.get(timeout=5)
+    assert b"quiet" in heard.get(timeout=5)
+    appliance.tell(LidEvent(1.0, "organic", "opening"))
+    assert any(b"opening" in heard.get(timeout=5) for _ in range(4))
+    closing.set()
+    watcher.join()
 
 
 def test_a_watcher_sees_the_tray_move_twice_a_second(appliance: PlayedAppliance) -> None:
