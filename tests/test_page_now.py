@@ -306,6 +306,9 @@ def test_a_page_that_missed_events_while_it_drew_a_picture_is_told_how_things_st
         appliance.tell(StateEvent(number, "empty"))
     may_go_on.set()
     assert b'"snapshot"' in next(stream)
+    told = LidEvent(2.0, "organic", "opening")
+    appliance.tell(told)
+    assert json.loads(next(stream)[6:]) == told.as_dict()
     closing.set()
 
 
@@ -361,6 +364,23 @@ def test_a_picture_is_sent_once_and_brings_back_nothing_that_was_told_before(app
     assert json.loads(heard.get(timeout=5)[6:]) == told.as_dict()
     closing.set()
     watcher.join()
+
+
+def test_a_lid_and_a_picture_are_told_as_they_come_and_not_at_the_next_look(
+    appliance: PlayedAppliance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("device.page.stream.LOOKS_EVERY_S", 3600.0)
+    clock, closing = ManualClock(), threading.Event()
+    _, heard = follow(Broadcast(appliance, TrayPicture(appliance, clock), clock, closing))
+    assert b"snapshot" in heard.get(timeout=5)
+    told = LidEvent(1.0, "organic", "opening")
+    appliance.tell(told)
+    assert json.loads(heard.get(timeout=5)[6:]) == told.as_dict()
+    appliance.show(plain("glass"), 5.0)
+    appliance.tell(DecisionEvent(6.0, 1, "glass", "recyclable", 0.9, "sure", 2, 300.0))
+    assert b'"frame"' in heard.get(timeout=5)
+    closing.set()
+    appliance.tell(told)
 
 
 def test_what_happens_after_a_long_silence_is_not_lost(

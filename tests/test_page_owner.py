@@ -157,6 +157,24 @@ def test_a_client_that_asked_too_often_is_told_how_long_to_wait_and_may_ask_agai
     assert [limit.wait_s("phone") for _ in range(3)] == [0.0, 0.0, 60.0]
 
 
+def test_who_spreads_their_tries_has_no_more_of_them_in_any_period() -> None:
+    clock = ManualClock()
+    limit = RateLimit(2, 60.0, clock)
+    assert limit.wait_s("phone") == 0.0
+    clock.sleep(50.0)
+    assert [limit.wait_s("phone") for _ in range(2)] == [0.0, 10.0]
+    clock.sleep(10.0)
+    assert [limit.wait_s("phone") for _ in range(2)] == [0.0, 50.0]
+
+
+def test_a_right_password_forgives_no_other_client_its_guesses() -> None:
+    limit = RateLimit(1, 60.0, ManualClock())
+    for number in range(100):
+        limit.wait_s(str(number))
+    limit.forget("0")
+    assert (limit.wait_s("0"), limit.wait_s("1")) == (0.0, 60.0)
+
+
 def test_the_right_password_is_no_guess(bin_: Bin, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("device.page.owner.GUESSES_OF_ONE", 2)
     client = browser_of(bin_)

@@ -51,7 +51,7 @@ class RateLimit:
 def client_key(address: str | None) -> str:
     """Whom to count: an IPv4 address, or the /64 network of an IPv6 one, since a client owns all of it."""
     try:
-        parsed = ipaddress.ip_address((address or "").partition("%")[0])
+        parsed = ipaddress.ip_address(address or "")
     except ValueError:
         return address or "unknown"
     if isinstance(parsed, ipaddress.IPv6Address):
