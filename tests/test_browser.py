@@ -236,6 +236,23 @@ def test_who_asks_sees_what_the_bin_does_and_answers_without_scrolling(visitor: 
     visitor.tab.wait_for_function(IN_SIGHT, arg=end.element_handle())
 
 
+def test_who_asks_about_several_files_reads_which_of_them_are_no_pictures_and_how_large_they_may_be(
+    visitor: Visitor,
+) -> None:
+    visitor.tab.goto("/ask")
+    sizes = {"holiday.mov": 2000, "a" * 60 + ".heic": 13_000_000}
+    files = [{"name": name, "mimeType": "image/heic", "buffer": b"x" * size} for name, size in sizes.items()]
+    visitor.tab.set_input_files("#choose", files)
+    cards = visitor.tab.locator(".answer.wrong")
+    cards.nth(1).wait_for()
+    told = [card.inner_text() for card in cards.all()]
+    assert all(name in text for name, text in zip(reversed(sizes), told, strict=True))
+    assert "up to 12 MB" in told[0]
+    assert "no JPEG" in told[1]
+    assert visitor.tab.evaluate(STICKS_OUT) == []
+    visitor.complaints.clear()  # the console tells of the answer 415
+
+
 def test_a_photo_that_is_dropped_or_pasted_is_asked_about_too(visitor: Visitor) -> None:
     visitor.tab.goto("/ask")
     for kind, field in (("drop", "dataTransfer"), ("paste", "clipboardData")):

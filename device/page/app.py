@@ -173,7 +173,7 @@ def _say_what_went_wrong(fault: HTTPException) -> ResponseReturnValue:
         401: _("Log in as the owner first."),
         404: _("There is no such page."),
         405: _("That cannot be done here."),
-        413: _("This is too large; the bin takes up to %(size)s MB.", size=ask.BYTES_AT_MOST // 2**20),
+        413: words.too_large(),
         429: _("Too many at once; wait a little."),
         500: _("Something went wrong inside the bin; its log says what."),
         503: _("The bin is busy; try again in a moment."),

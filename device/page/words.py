@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from babel import numbers
-from flask import request, session
+from flask import current_app, request, session
 from flask_babel import format_decimal, format_percent, get_locale
 from flask_babel import gettext as _
 
@@ -130,12 +130,18 @@ def check_word(name: str) -> str:
     return known.get(name, name)
 
 
+def too_large() -> str:
+    """What whoever sends more than the bin takes is told."""
+    size = current_app.config["MAX_CONTENT_LENGTH"] // 2**20
+    return str(_("This is too large; the bin takes up to %(size)s MB.", size=size))
+
+
 def script_words() -> dict[str, Any]:
     """What the scripts say: they find it in the page, in the same language as the rest."""
     return {
         "asking": _("Looking at your photo …"),
         "no_answer": _("The bin did not answer. Is your phone still on its network?"),
-        "too_large": _("This photo is too large."),
+        "too_large": too_large(),
         "goes_to": _("goes into"),
         "unsure": _("Not sure enough, so it goes into the safe lid."),
         "unknown": _("Looks like nothing I know, so it goes into the safe lid."),

@@ -75,7 +75,11 @@ async function show(file) {
   const image = card.querySelector("img");
   image.src = URL.createObjectURL(file);
   image.alt = words.photo;
-  image.addEventListener("error", () => { image.hidden = true; });
+  image.addEventListener("error", () => {
+    const name = document.createElement("code"); // of several files, which one it was
+    name.textContent = file.name;
+    image.replaceWith(name);
+  });
   card.querySelector(".answer-state").textContent = words.asking;
   answers.prepend(card);
   bringIntoSight(card);
