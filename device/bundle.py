@@ -125,8 +125,8 @@ class Bundle:
         """
         if not path.is_file():
             raise BundleError(f"There is no model at {path}: give the path of a bundle made by `make model`.")
-        session = _open_session(path, threads)
-        contract = _read_contract(path, session.get_modelmeta().custom_metadata_map)
+        session, metadata = _open_session(path, threads)
+        contract = _read_contract(path, metadata)
         _check_signature(path, session, contract)
         bundle = cls(path, contract, session)
         bundle.run(np.zeros((contract.preprocess.crop, contract.preprocess.crop, 3), np.uint8))
@@ -147,9 +147,11 @@ class Bundle:
         return values["probabilities"][0], energy
 
 
-def _open_session(path: Path, threads: int) -> ort.InferenceSession:
+def _open_session(path: Path, threads: int) -> tuple[ort.InferenceSession, dict[str, str]]:
+    """The session, and its metadata: texts that may be damaged as well."""
     try:
-        return open_session(path, threads)
+        session = open_session(path, threads)
+        return session, session.get_modelmeta().custom_metadata_map
     except Exception as fault:
         raise BundleError(
             f"{path} cannot be loaded as an ONNX model; it may be cut short or be another kind of file: "

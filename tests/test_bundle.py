@@ -64,6 +64,13 @@ def test_a_truncated_model_is_told(tmp_path: Path) -> None:
         Bundle.open(tmp_path / "model.onnx")
 
 
+def test_a_model_whose_description_the_card_has_damaged_is_told(tmp_path: Path) -> None:
+    path = write_bundle(tmp_path / "model.onnx")
+    path.write_bytes(path.read_bytes().replace(b'"licence"', b'"lic\xe5nce"'))
+    with pytest.raises(BundleError, match="cannot be loaded as an ONNX model.* copy it again"):
+        Bundle.open(path)
+
+
 def test_a_model_that_gives_no_numbers_is_told(tmp_path: Path) -> None:
     path = write_bundle(tmp_path / "model.onnx", COLOURS | {"wood": (float("nan"), 70, 20)})  # type: ignore[dict-item]
     with pytest.raises(BundleError, match="gives no numbers; the file may be damaged"):
