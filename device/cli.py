@@ -15,6 +15,7 @@ from typing import NoReturn
 import click
 
 from device.errors import PilahError
+from device.options import Commands
 
 COMMANDS = {
     "run": "device.run:run",
@@ -31,7 +32,7 @@ COMMANDS = {
 """Name of the command → module and the function in it."""
 
 
-class _Commands(click.Group):
+class _Commands(Commands):
     """Reads a command's module only when it is called, so that no command waits for what another one needs."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:

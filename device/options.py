@@ -1,4 +1,4 @@
-"""The options that several commands have."""
+"""The options that several commands have, and the help that groups of them give."""
 
 from __future__ import annotations
 
@@ -16,3 +16,12 @@ pins_option = click.option(
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 json_lines_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+
+
+class Commands(click.Group):
+    """Commands whose help says in a whole sentence what each does; Click cuts them off at the end of a line."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, command.get_short_help_str(1000)) for name, command in commands if command])

@@ -51,7 +51,9 @@ PRINTS_WITHIN_S = 1.0
 @click.option("--drops", type=click.IntRange(min=1), help="End after so many drops.")
 @json_lines_option
 @click.option("--page/--no-page", "with_page", default=True, help="Serve the page (the default), or do not.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Fixes what the simulated camera shows.")
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Fixes what the simulated camera shows."
+)
 def run(
     config_file: Path | None,
     camera: str | None,

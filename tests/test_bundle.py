@@ -67,7 +67,7 @@ def test_a_truncated_model_is_told(tmp_path: Path) -> None:
 def test_a_model_whose_description_the_card_has_damaged_is_told(tmp_path: Path) -> None:
     path = write_bundle(tmp_path / "model.onnx")
     path.write_bytes(path.read_bytes().replace(b'"licence"', b'"lic\xe5nce"'))
-    with pytest.raises(BundleError, match="cannot be loaded as an ONNX model.* copy it again"):
+    with pytest.raises(BundleError, match=r"cannot be loaded as an ONNX model.* copy it again"):
         Bundle.open(path)
 
 

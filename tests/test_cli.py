@@ -70,6 +70,13 @@ def test_version_and_help_answer() -> None:
     assert "classify " in text
 
 
+@pytest.mark.parametrize("group", [[], ["page"], ["config"], ["calibrate"]])
+def test_help_says_in_a_whole_sentence_what_each_command_does(group: list[str]) -> None:
+    _, commands = pilah(*group, "--help").stdout.split("Commands:\n")
+    assert "..." not in commands
+    assert commands.endswith(".\n")
+
+
 def test_classify_prints_a_line_for_each_picture_in_order(photos: Path, model: Path) -> None:
     done = pilah("classify", photos, "--model", model, "--json")
     assert (done.returncode, done.stderr) == (0, "")
@@ -420,7 +427,9 @@ def test_make_run_in_a_copied_or_renamed_folder_starts_the_program_of_that_folde
     assert done.stdout == "started here: run --camera simulated --pins mock --drops 5\n", done.stderr
 
 
-@pytest.mark.parametrize("arguments", [["sort"], ["run", "--drops", "0"], ["classify"], ["run", "--pins", "real"]])
+@pytest.mark.parametrize(
+    "arguments", [["sort"], ["run", "--drops", "0"], ["run", "--seed", "-1"], ["classify"], ["run", "--pins", "real"]]
+)
 def test_wrong_usage_ends_with_2(arguments: list[str]) -> None:
     done = pilah(*arguments)
     assert done.returncode == 2

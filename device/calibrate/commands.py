@@ -26,7 +26,7 @@ from device.config import Config, config_path, edit_config, read_config
 from device.errors import CameraError, ConfigError
 from device.lids import open_servo
 from device.motion import Motion
-from device.options import camera_option, pins_option
+from device.options import Commands, camera_option, pins_option
 from device.pins import PinKind, default_pins, open_pins, pin_faults
 
 DRAWS_EVERY_S = 0.25
@@ -38,7 +38,7 @@ OUTLINE = (255, 64, 64)
 _ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-@click.group()
+@click.group(cls=Commands)
 def calibrate() -> None:
     """Find angles, tray and focus at a terminal, and write them into the configuration (the old one is kept)."""
     for number in _ENDINGS:

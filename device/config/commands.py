@@ -14,12 +14,12 @@ from device.config.files import DEFAULT_PATH, PRESETS, check_config, preset_text
 from device.errors import ConfigError
 from device.evidence import policy_of
 from device.model import model_path
-from device.options import json_option
+from device.options import Commands, json_option
 
 _file = click.argument("file", type=click.Path(path_type=Path), required=False)
 
 
-@click.group()
+@click.group(cls=Commands)
 def config() -> None:
     """Check, show or make the configuration (/etc/pilah/pilah.toml unless a FILE is named)."""
 

@@ -18,7 +18,7 @@ from device.config import Config, config_path, edit_config, read_config, state_f
 from device.evidence import policy_of
 from device.journal import Journal
 from device.model import model_path
-from device.options import config_option, model_option
+from device.options import Commands, config_option, model_option
 from device.page.app import create_app
 from device.page.bin import Appliance, Bin
 from device.page.owner import Password
@@ -27,7 +27,7 @@ from device.page.server import PageServer, address_of
 log = logging.getLogger(__name__)
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=Commands, invoke_without_command=True)
 @config_option
 @model_option
 @click.option("--port", type=click.IntRange(0, 65535), help="Instead of the configuration's; 0 takes a free one.")
