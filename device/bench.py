@@ -19,7 +19,9 @@ from typing import Any, Protocol
 import click
 import numpy as np
 
+from device.bundle import Bundle
 from device.config import read_config
+from device.counting import counted
 from device.errors import BenchError, PilahError
 from device.model import model_path
 from device.options import config_option, json_option
@@ -96,6 +98,7 @@ def bench(
     With the extra `training` the same network is timed in other runtimes too, each in a process of its own, in turns.
     """
     path = model_path(read_config(config_file), model)
+    version = Bundle.open(path).contract.version
     ours = Contestant(OURS, "device.timing:bundle", path)
     counts = sorted(set(threads)) or default_threads(os.cpu_count() or 1)
     with tempfile.TemporaryDirectory(prefix="pilah-bench-") as folder:
@@ -104,13 +107,14 @@ def bench(
         left_out = [one for one in made if isinstance(one, LeftOut)]
         rows: list[Row] = []
         for count in counts:
-            log.info("%d models on %d threads, %d rounds", len(contestants), count, rounds)
+            log.info("%s on %s, %s", *map(counted, (len(contestants), count, rounds), ("model", "thread", "round")))
             measured, failed = time_in_turns(contestants, count, rounds, runs)
             rows += measured
             left_out += [one for one in failed if one not in left_out]
     told = {
         "machine": describe_machine(),
         "bundle": str(path),
+        "version": version,
         "rows": [asdict(row) for row in rows],
         "times_ours": ratios(rows),
         "left_out": [asdict(one) for one in left_out],
@@ -242,8 +246,8 @@ def table(told: dict[str, Any]) -> Iterable[str]:
     """The figures as Markdown, for people."""
     machine = told["machine"]
     yield (
-        f"{machine['processor']}, {machine['cores']} cores, {machine['system']}, "
-        f"ONNX Runtime {machine['onnxruntime']}, load {machine['load']}"
+        f"Bundle {told['version']} on {machine['processor']}, {counted(machine['cores'], 'core')}, "
+        f"{machine['system']}, ONNX Runtime {machine['onnxruntime']}, load {machine['load']}"
     )
     yield ""
     yield "| model | threads | p50 ms | p95 ms | times ours | load ms | with imports ms | RSS MB | peak MB | file MB |"

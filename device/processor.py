@@ -18,9 +18,9 @@ def processor_name(system: Path = PROC) -> str:
     if board.is_file():
         return board.read_text().strip("\0\n")
     told = _told(system)
-    features = _features(told)
+    products = [one for one in DOT_PRODUCTS if one in _features(told)]
     name = told.get("model name") or platform.processor() or platform.machine()
-    return " ".join([name, *(f"({one})" for one in DOT_PRODUCTS if one in features)])
+    return f"{name} ({', '.join(products)})" if products else name
 
 
 def saturates(machine: str | None = None, system: Path = PROC) -> bool:

@@ -95,7 +95,7 @@ class Timed:
         if not line:
             _, errors = self._process.communicate()
             last = errors.strip().splitlines()[-1] if errors.strip() else f"it ended with {self._process.returncode}"
-            raise BenchError(f"{self._name} cannot be timed: {last[:200]}.")
+            raise BenchError(f"{self._name} cannot be timed: {last[:200].rstrip('.')}.")
         told: dict[str, Any] = json.loads(line)
         return told
 

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from device.bench import OURS, Contestant, Row, default_threads, percentile, ratios, table, time_in_turns
 from device.cli import cli
-from device.errors import BenchError, PilahError
+from device.errors import BenchError, BundleError, PilahError
 from device.timing import Timed
 from tests.bundles import write_bundle
 
@@ -29,6 +29,7 @@ def test_bench_tells_latency_load_memory_and_size_of_each_thread_count(tmp_path:
         assert row["peak_mb"] > 10
         assert row["file_mb"] == round(model.stat().st_size / 1e6, 2)
     assert told["machine"]["cores"] >= 1
+    assert told["version"] == "2026.1.1-1", "of the bundle that was timed"
 
 
 def test_a_peer_that_cannot_run_is_left_out_with_its_reason_and_the_others_are_timed(tmp_path: Path) -> None:
@@ -64,8 +65,18 @@ def test_a_peer_that_dies_between_its_turns_is_left_out_and_the_others_are_timed
         time_in_turns([Contestant(OURS, "dying:peer", model)], threads=1, rounds=4, runs=2)
 
 
+@pytest.mark.parametrize("peers", [["--peers"], ["--no-peers"], []])
+def test_a_bundle_that_is_none_is_told_in_its_own_words_before_peers_are_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, peers: list[str]
+) -> None:
+    monkeypatch.setattr("device.bench._make_peers", lambda *_, **__: pytest.fail("peers are made"))
+    asked = CliRunner().invoke(cli, ["bench", "--model", str(tmp_path / "none.onnx"), *peers])
+    assert isinstance(asked.exception, BundleError)
+    assert str(asked.exception).startswith("There is no model at")
+
+
 def test_a_bundle_that_cannot_run_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(BenchError, match="There is no model at"):
+    with pytest.raises(BenchError, match=r"There is no model at .*[^.]\.$"):
         Timed("device.timing:bundle", tmp_path / "none.onnx", threads=1)
     ours = Contestant(OURS, "device.timing:bundle", tmp_path / "none.onnx")
     with pytest.raises(BenchError):
@@ -121,6 +132,7 @@ def test_ratios_and_percentiles_are_of_the_same_thread_count() -> None:
     printed = "\n".join(
         table(
             {
+                "version": "2026.1.1-1",
                 "machine": {"processor": "P", "cores": 1, "system": "S", "onnxruntime": "1", "load": 0},
                 "rows": [vars(one) for one in rows],
                 "times_ours": ratios(rows),
@@ -129,3 +141,4 @@ def test_ratios_and_percentiles_are_of_the_same_thread_count() -> None:
         )
     )
     assert "| eager | 2 | 45.0 | 45.0 | 7.50 |" in printed
+    assert printed.startswith("Bundle 2026.1.1-1 on P, 1 core, S, ONNX Runtime 1, load 0\n")

@@ -59,6 +59,8 @@ def test_only_x86_without_vnni_needs_other_weights(
 def test_a_processor_is_named_with_the_dot_products_that_it_has(tmp_path: Path) -> None:
     (tmp_path / "cpuinfo").write_text(ZEN_5)
     assert processor_name(tmp_path) == "AMD Ryzen AI 9 HX 370 (avx_vnni)"
+    (tmp_path / "cpuinfo").write_text(XEON.replace("avx2", "avx_vnni"))
+    assert processor_name(tmp_path) == "Intel(R) Xeon(R) Gold 6330 (avx512_vnni, avx_vnni)"
     (tmp_path / "device-tree").mkdir()
     (tmp_path / "device-tree" / "model").write_text("Raspberry Pi 5 Model B Rev 1.0\0")
     assert processor_name(tmp_path) == "Raspberry Pi 5 Model B Rev 1.0"
