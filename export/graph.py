@@ -27,6 +27,7 @@ OPSETS = range(13, OPSET + 1)
 """Before 13 softmax meant another thing and quantization had one scale a tensor; from 18 on reductions take their axes
 as an input."""
 IR_VERSION = 8
+LARGEST_BIAS = 2**31 - 1
 COLUMNS = 4
 """Of the picture, that the stem takes as one: twelve channels. See docs/performance.md."""
 MICROSOFT = "com.microsoft"
@@ -73,10 +74,12 @@ def check_opset(opset: int) -> None:
         )
 
 
-def round_weights(weight: NDArray[np.float64]) -> tuple[NDArray[np.int8], NDArray[np.float64]]:
+def round_weights(
+    weight: NDArray[np.float64], least_scale: NDArray[np.float64] | float = 0.0
+) -> tuple[NDArray[np.int8], NDArray[np.float64]]:
     """Symmetric int8 per output channel: (M, …) → integers in -127…127 and their scales (M,)."""
     rows = np.abs(weight).reshape(len(weight), -1).max(axis=1)
-    scale = np.where(rows > 0, rows, 1.0) / 127
+    scale = np.maximum(np.where(rows > 0, rows, 1.0) / 127, least_scale)
     return np.rint(weight / scale.reshape(-1, *[1] * (weight.ndim - 1))).astype(np.int8), scale
 
 
@@ -129,9 +132,10 @@ def _convolve(
     source: str,
     image_zero_point: int | None = None,
 ) -> str:
-    weight, scale = round_weights(convolution.weight)
     input_step = STEP if image_zero_point is None else 1.0
-    whole_bias = np.clip(np.rint(convolution.bias / (input_step * scale)), -(2**31) + 1, 2**31 - 1).astype(np.int32)
+    # Where weights are next to nothing, the bias is all there is: their scale must let it fit.
+    weight, scale = round_weights(convolution.weight, np.abs(convolution.bias) / (input_step * LARGEST_BIAS))
+    whole_bias = np.rint(convolution.bias / (input_step * scale)).astype(np.int32)
     if image_zero_point is None:
         input_scale, input_zero = graph.step(), graph.zero()
     else:
@@ -154,7 +158,7 @@ def whole_bounds(clip: Clip) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """The bounds of a clip of an equalised intermediate as uint8; 0 and 255 where they do nothing."""
     low = np.clip(np.rint(clip.low * 255), 0, 255)
     high = np.clip(np.rint(clip.high * 255), 0, 255)
-    return low.astype(np.uint8), np.maximum(high, low).astype(np.uint8)
+    return low.astype(np.uint8), high.astype(np.uint8)
 
 
 def _clip(graph: _Graph, name: str, clip: Clip, source: str) -> str:
