@@ -20,8 +20,14 @@ from training.options import run_option
 @run_option
 @click.option("--out", type=click.Path(path_type=Path), default=Path("models/default.onnx"), show_default=True)
 @click.option("--version", default=None, help="What the bundle calls itself; default: today's date and a 1.")
-@click.option("--accuracy-lost", default=Limits.accuracy_lost, show_default=True, help="INT8 may lose so much (0…1).")
-@click.option("--agreement", default=Limits.agreement, show_default=True, help="INT8 must agree with float (0…1).")
+@click.option(
+    "--accuracy-lost", type=click.FloatRange(0, 1), default=Limits.accuracy_lost, show_default=True,
+    help="INT8 may lose so much.",
+)  # fmt: skip
+@click.option(
+    "--agreement", type=click.FloatRange(0, 1), default=Limits.agreement, show_default=True,
+    help="INT8 must agree with float so often.",
+)  # fmt: skip
 @click.option(
     "--calibration-photos", type=click.IntRange(min=8), default=CALIBRATION_PHOTOS, show_default=True,
     help="Of the training part, on which the ranges of 8 bits are measured.",
@@ -37,7 +43,8 @@ def main(
     opset: int,
 ) -> None:
     """Turn the run in --run into the bundle --out, verified on held-out photos before the old one is replaced."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    logging.basicConfig(format="%(message)s", stream=sys.stderr)
+    logging.getLogger("export").setLevel(logging.INFO)  # the exporter of PyTorch talks of its own passes
     version = version or f"{date.today():%Y.%m.%d}-1"
     try:
         metadata = export_bundle(folder, out, version, Limits(accuracy_lost, agreement), calibration_photos, opset)

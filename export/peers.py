@@ -48,7 +48,7 @@ def make_peers(bundle: Path, folder: Path, run_folder: Path | None = None) -> It
     checkpoint, floating = folder / "model.pt", folder / "float.onnx"
     described = {"state_dict": student.state_dict(), "classes": len(contract.classes), "head": student.head_kind}
     torch.save(described | {"temperature": contract.temperature}, checkpoint)
-    export_float(student, contract.temperature, floating, SIZE_PX)
+    export_float(student, contract.temperature, floating, views[:8])
     yield Contestant("PyTorch eager, float", "export.runtimes:pytorch_eager", checkpoint)
     yield Contestant("ONNX Runtime, float", "export.runtimes:onnx_runtime", floating)
     made: list[tuple[str, str, Callable[[], Path]]] = [

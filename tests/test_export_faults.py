@@ -25,13 +25,13 @@ CLASSES = ["glass", "paper"]
 def make_run(folder: Path, head: str = "linear") -> Path:
     """A run's files with a student that was never trained."""
     photos = []
-    for number in range(4):
+    for number in range(6):
         path = folder / f"{number}.png"
         picture = np.random.default_rng(number).integers(0, 255, (64, 64, 3), dtype=np.uint8)
         cv2.imwrite(str(path), picture)
         photos.append(
             {"path": str(path), "source": "drawn", "material": CLASSES[number % 2],
-             "part": ("train", "val")[number // 2], "cluster": number}
+             "part": ("train", "val", "test")[number // 2], "cluster": number}
         )  # fmt: skip
     (folder / "split.json").write_text(json.dumps({"photos": photos, "rejected": [], "seed": 0}))
     (folder / "evaluation.json").write_text(json.dumps({"temperature": 1.0}))
@@ -55,13 +55,34 @@ def test_a_checkpoint_with_another_head_is_refused(tmp_path: Path) -> None:
     assert "linear head" in said
 
 
-def test_missing_calibration_photos_are_counted_and_the_first_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("gone", ["0.png", "2.png", "4.png"])
+def test_photos_that_are_gone_are_counted_and_the_first_is_named_before_minutes_of_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gone: str
+) -> None:
+    monkeypatch.setattr("export.bundle.rewritten", lambda *_: pytest.fail("it calibrates"))
     run = make_run(tmp_path)
-    (run / "0.png").unlink()
+    (run / gone).unlink()
     code, said, kept = export(run)
     assert (code, kept) == (1, PREVIOUS)
-    assert "1 calibration photo is gone" in said
-    assert str(run / "0.png") in said
+    assert f"1 photo to calibrate or verify on is gone (first: {run / gone}): put back" in said
+
+
+def test_a_run_that_takes_no_float_model_is_told_before_minutes_of_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("export.bundle.rewritten", lambda *_: pytest.fail("it calibrates"))
+    run = make_run(tmp_path)
+    (run / "float.onnx").mkdir()
+    code, said, kept = export(run)
+    assert (code, kept) == (1, PREVIOUS)
+    assert said.endswith(f"({run / 'float.onnx'}); the old bundle is in place.\n")
+
+
+@pytest.mark.parametrize("limit", ["--agreement", "--accuracy-lost"])
+def test_a_limit_in_percent_is_told_at_once(tmp_path: Path, limit: str) -> None:
+    code, said, kept = export(tmp_path, limit, "98.5")
+    assert (code, kept) == (2, PREVIOUS)
+    assert f"'{limit}': 98.5 is not in the range 0<=x<=1" in said
 
 
 @pytest.mark.parametrize(("opset", "age"), [("12", "old"), ("18", "new")])
@@ -79,7 +100,7 @@ def test_a_run_that_was_not_evaluated_is_told_what_to_do(tmp_path: Path) -> None
     assert "training evaluate" in said
 
 
-GOOD = Verification(photos=200, float_accuracy=0.80, int8_accuracy=0.80, agreement=0.99, largest_shift=0.1)
+GOOD = Verification(photos=200, float_accuracy=0.80, int8_accuracy=0.80, agreement=0.99)
 
 
 def test_an_accuracy_that_fell_too_far_or_too_little_agreement_is_refused() -> None:

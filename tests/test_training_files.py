@@ -10,6 +10,7 @@ from PIL import Image
 
 pytest.importorskip("torch")
 
+import torch
 from click.testing import CliRunner
 from torch import Tensor, nn
 
@@ -41,7 +42,7 @@ def test_a_float_model_for_which_there_is_no_room_leaves_the_earlier_one_whole(t
     path = tmp_path / "float.onnx"
     path.write_bytes(b"the earlier one")
     with disk_that_takes(4096), pytest.raises(OSError):
-        export_float(TinyStudent(), 1.0, path, 8)  # type: ignore[arg-type]
+        export_float(TinyStudent(), 1.0, path, torch.zeros(1, 3, 8, 8, dtype=torch.uint8))  # type: ignore[arg-type]
     assert path.read_bytes() == b"the earlier one" and list(tmp_path.iterdir()) == [path]
 
 

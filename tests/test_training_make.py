@@ -13,6 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 pytest.importorskip("torch")
@@ -21,6 +22,7 @@ from click.testing import CliRunner
 
 from device.bundle import Bundle
 from device.classifier import Classifier
+from device.errors import PilahError
 from device.pictures import read_picture
 from export.bundle import Limits, all_sources, export_bundle
 from export.errors import ExportError
@@ -64,6 +66,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     env = {**os.environ, "PYTHONPATH": str(ROOT), "MAKEFLAGS": "", "ARGS": ""}  # those of `make test` are pytest's
     made = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
     assert made.returncode == 0, made.stdout + made.stderr
+    (root / "said.txt").write_text(made.stderr)
     return root / "run"
 
 
@@ -118,16 +121,37 @@ def test_the_report_says_what_the_bundle_says_of_itself(run: Path) -> None:
     assert "<svg" in (run / "report.html").read_text()
 
 
-def test_a_bundle_that_fails_verification_does_not_replace_the_old_one(
-    run: Path, monkeypatch: pytest.MonkeyPatch
+def test_an_export_tells_what_each_step_changes_and_nothing_else(run: Path) -> None:
+    said = (run.parent / "said.txt").read_text()
+    steps = re.findall(r"^(.+): largest difference from PyTorch in a .+ (\S+) \(of .+\)$", said, re.MULTILINE)
+    assert [step for step, _ in steps] == ["rewritten network", "equalised network", "float ONNX model"]
+    assert all(0 <= float(difference) < 1e-3 for _, difference in steps)
+    counts = re.findall(r"^(\w+) +right in float +\d+, in INT8 +(\d+), alike +\d+ of (\d+)$", said, re.MULTILINE)
+    metric = next(one for one in Bundle.open(run / "bundle.onnx").contract.metrics if one.data == "all sources")
+    assert [name for name, *_ in counts] == ["glass", "organic", "trash", "wood", "all"]
+    assert counts[-1][1:] == (str(metric.correct), str(metric.photos))
+    assert re.search(r"^largest shift of a probability: 0\.\d+$", said, re.MULTILINE)
+    assert "unused" not in said and "rewrite rules" not in said, "the exporter's own passes"
+
+
+@pytest.mark.parametrize(
+    ("agreement", "metrics", "says"),
+    [(1.01, None, "agrees with float on .* no bundle was written"), (0.0, [], "does not keep the bundle's contract")],
+)
+def test_a_bundle_that_fails_verification_or_that_no_device_opens_does_not_replace_the_old_one(
+    run: Path, monkeypatch: pytest.MonkeyPatch, agreement: float, metrics: list[object] | None, says: str
 ) -> None:
-    monkeypatch.setattr("export.quantize.METHODS", ("min-max",))  # one way to quantize is enough
+    before = {path: path.read_bytes() for path in run.iterdir() if path.is_file()}
+    model, chosen = onnx.load(run / "bundle.onnx"), Quantization("as before", None, {}, 0.0, 1.0)  # type: ignore[arg-type]
+    monkeypatch.setattr("export.bundle.rewritten", lambda *_: (None, None))
     monkeypatch.setattr("export.bundle.export_float", lambda *_: 64 * "0")
-    out = run / "kept.onnx"
-    out.write_bytes(b"the previous bundle")
-    with pytest.raises(ExportError, match="agrees with float"):
-        export_bundle(run, out, "test-1", Limits(accuracy_lost=1.0, agreement=1.01), calibration_photos=8)
-    assert out.read_bytes() == b"the previous bundle"
+    monkeypatch.setattr("export.bundle.choose_quantization", lambda *_: chosen)
+    monkeypatch.setattr("export.bundle.int8_model", lambda *_, **__: model)
+    if metrics is not None:
+        monkeypatch.setattr("export.bundle._metrics", lambda *_: metrics)
+    with pytest.raises(PilahError, match=says):
+        export_bundle(run, run / "bundle.onnx", "test-1", Limits(1.0, agreement), calibration_photos=8)
+    assert {path: path.read_bytes() for path in run.iterdir() if path.is_file()} == before
 
 
 def test_ways_to_quantize_are_compared_on_photos_that_calibrated_nothing(
