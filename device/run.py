@@ -166,7 +166,8 @@ class _Stop:
     def __init__(self) -> None:
         self._is_asked = False  # no Event: a signal that comes while another is noted would wait for its lock for ever
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, self._note)
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # as nohup wants it
+                signal.signal(number, self._note)
 
     def _note(self, _number: int, _frame: FrameType | None) -> None:
         self.ask()

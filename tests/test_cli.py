@@ -286,6 +286,17 @@ def test_a_signal_in_the_middle_of_a_motion_closes_the_lid_and_ends_well(
     assert [line["state"] for line in told if line["event"] == "lid"][-1] == "closed"
 
 
+def test_nohup_lets_a_run_outlive_its_terminal(photos: Path, model: Path) -> None:
+    with started(photos, model, "nohup") as process:
+        until(process, "open")
+        process.send_signal(signal.SIGHUP)
+        until(process, "closed")
+        until(process, "open")
+        process.send_signal(signal.SIGTERM)
+        _, complaints = process.communicate(timeout=TIMEOUT_S)
+    assert process.returncode == 0, complaints
+
+
 def test_an_impatient_second_ctrl_c_leaves_no_lid_open(photos: Path, model: Path) -> None:
     with started(photos, model) as process:
         told = until(process, "open")
@@ -498,9 +509,10 @@ def test_a_page_whose_address_comes_later_is_served_then(
         pass
 
 
-def started(photos: Path, model: Path) -> subprocess.Popen[str]:
+def started(photos: Path, model: Path, *before: str) -> subprocess.Popen[str]:
     """A run that someone stops before its drops are done with, which is no fault."""
     command = [
+        *before,
         *PILAH,
         "run",
         "--camera",
