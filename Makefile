@@ -36,7 +36,8 @@ $(STAMPS):
 
 $(BASE): $(SOURCES) | $(STAMPS)
 	@echo "Installing what the device needs into $(VENV) (once; 400 MB)"
-	@$(PIP) install --quiet --editable .
+	@$(PIP) install --quiet --editable . \
+	  || { echo "pip could not, for the reason above; is this machine online? The same command goes on from there."; exit 1; }
 	@touch $@
 
 # uv fetches and unpacks side by side, in a quarter of pip's time. It reads no settings of pip: where only those name an

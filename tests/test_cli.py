@@ -438,6 +438,19 @@ def test_make_run_in_a_copied_or_renamed_folder_starts_the_program_of_that_folde
     assert done.stdout == "started here: run --camera simulated --pins mock --drops 5\n", done.stderr
 
 
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+def test_an_installation_without_internet_ends_in_the_advice_to_try_again(tmp_path: Path) -> None:
+    (tmp_path / "stamps").mkdir()
+    (tmp_path / "python").write_text("#!/bin/sh\necho No matching distribution found >&2; exit 1\n")
+    (tmp_path / "python").chmod(0o755)
+    command = ["make", "--silent", "run", f"BIN={tmp_path}", f"STAMPS={tmp_path / 'stamps'}"]
+    env = {**os.environ, "MAKEFLAGS": ""}
+    done = subprocess.run(command, cwd=Path(__file__).parents[1], env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "is this machine online? The same command goes on from there." in done.stdout
+    assert not list((tmp_path / "stamps").iterdir())
+
+
 @pytest.mark.parametrize(
     "arguments", [["sort"], ["run", "--drops", "0"], ["run", "--seed", "-1"], ["classify"], ["run", "--pins", "real"]]
 )
