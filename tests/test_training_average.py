@@ -13,6 +13,7 @@ torch = pytest.importorskip("torch")
 from click.testing import CliRunner  # noqa: E402
 
 from device.bundle import Bundle  # noqa: E402
+from tests.disks import disk_that_takes  # noqa: E402
 from tests.test_training_loop import TINY, photos, training, weights  # noqa: E402
 from tests.test_training_revive import SHIPPED  # noqa: E402
 from training import average, start  # noqa: E402
@@ -94,6 +95,15 @@ def test_the_command_keeps_what_lay_there(runs: Path) -> None:
     assert not torch.equal(now["classifier.weight"], before["classifier.weight"])
     told = json.loads(load_checkpoint(runs / "second" / "model.pt")["provenance"])["command"]
     assert shlex.split(told) == ["python", "-m", "training", *command, "--imagenet", "0"]
+
+
+def test_an_average_for_which_the_disk_has_no_room_leaves_the_model_in_its_place(runs: Path) -> None:
+    before, there = (runs / "first" / "model.pt").read_bytes(), sorted((runs / "first").iterdir())
+    with disk_that_takes(1_000_000):
+        refused = CliRunner().invoke(main, ["average", str(runs / "second/model.pt"), "--run", str(runs / "first")])
+    assert isinstance(refused.exception, OSError)
+    assert (runs / "first" / "model.pt").read_bytes() == before
+    assert sorted((runs / "first").iterdir()) == there
 
 
 def test_a_bundle_is_averaged_with_what_went_on_from_it(tmp_path: Path) -> None:

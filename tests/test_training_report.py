@@ -192,5 +192,5 @@ def test_a_material_that_the_model_does_not_know_is_named(run: Path) -> None:
 
 def test_photos_that_are_gone_are_named(run: Path) -> None:
     next((run.parent / "data").rglob("*.png")).unlink()
-    with pytest.raises(DataError, match="1 held-out photo is gone"):
+    with pytest.raises(DataError, match="1 photo of the split is gone"):
         report(run)

@@ -397,6 +397,33 @@ def test_what_cannot_be_begun_from_is_told_before_the_earlier_training_is_set_as
     assert (run / "model.pt").read_bytes() == b"the earlier one"
 
 
+def test_photos_that_are_gone_are_counted_before_the_earlier_training_is_set_aside(
+    trained: tuple[list[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where, run = trained
+    earlier = (run / "model.pt").read_bytes()
+    split = load_split(run / "split.json")
+    moved = tuple(replace(photo, path=f"{photo.path}.moved") for photo in split.photos)
+    save_split(replace(split, photos=moved), run / "split.json")
+    monkeypatch.setattr("training.__main__.teacher_of", lambda *_: pytest.fail("it was fitted"))
+    for command in (
+        [*fast(run, where), "--restart"], ["tune", *where, "--run", str(run)], ["seed", "--run", str(run)],
+        ["augment", "--run", str(run)],
+    ):  # fmt: skip
+        refused = in_process(*command).exception
+        assert isinstance(refused, DataError) and "photos of the split are gone (first: " in str(refused)
+    assert (run / "model.pt").read_bytes() == earlier
+
+
+def test_a_run_without_its_licences_is_told_before_it_is_measured(
+    trained: tuple[list[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, run = trained
+    monkeypatch.setattr("training.measure.predict", lambda *_: pytest.fail("it was measured"))
+    refused = in_process("evaluate", "--run", str(run)).exception
+    assert isinstance(refused, FileNotFoundError) and "licences.json" in str(refused)
+
+
 def test_a_training_begins_anew_from_the_model_and_the_teachers_that_it_had(
     trained: tuple[list[str], Path], tmp_path: Path
 ) -> None:

@@ -27,7 +27,7 @@ from training.report.command import report_command
 from training.resume import read_state, require_as_begun, set_aside
 from training.sampling import weights_by_source
 from training.sources import read_description
-from training.split import digest_of, load_split, require_held_out
+from training.split import digest_of, load_split, require_held_out, require_photos
 from training.start import IMAGENET, RANDOM, begin, co_teacher, identity, place
 from training.teach import teacher_from, teacher_identity, teacher_of
 from training.tune import Tuning, complete_trials, with_tuned
@@ -86,6 +86,7 @@ def train_command(
     )  # fmt: skip
     recipe = recipe if tuned is None else with_tuned(recipe, tuned)
     described.require_sources(photo.source for photo in split.part("train"))
+    require_photos([*split.part("train"), *split.part("val")])
     given = {"--teacher": sizes, "--taught-by": other, "--co-teacher": beside}
     if not recipe.learns_from_teacher and (vain := [option for option, value in given.items() if value]):
         raise DataError(f"The recipe {name} has no teacher: leave {' and '.join(vain)} out, or take another recipe.")
@@ -154,9 +155,12 @@ def average_command(checkpoints: tuple[Path, ...], folder: Path, imagenet: float
     """
     path = folder / "model.pt"
     values = averaged(checkpoints, load_split(folder / "split.json"), imagenet, folder)
-    for earlier in set_aside(folder):
-        click.echo(f"The earlier training is kept as {earlier}.")
-    write_checkpoint(path, values)
+
+    def make_room() -> None:
+        for earlier in set_aside(folder):
+            click.echo(f"The earlier training is kept as {earlier}.")
+
+    write_checkpoint(path, values, first=make_room)
     click.echo(f"{path}: the mean of {len(checkpoints)}, {100 * imagenet:g} % of ImageNet's weights mixed in")
 
 
@@ -179,6 +183,7 @@ def tune_command(
     described, split = read_description(description, data), load_split(folder / "split.json")
     described.require_sources(photo.source for photo in split.part("train"))
     require_held_out(folder, split)
+    require_photos([*split.part("train"), *split.part("val")])
     recipe = replace(recipe_named(name), phases=(Phase(epochs, size),), teacher_epochs=0)
     click.get_current_context().with_resource(alone_in(folder))
     taught_by = None

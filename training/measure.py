@@ -20,7 +20,7 @@ from training.outcome import Outcome, predict, predict_strained, predict_under
 from training.report.command import asking
 from training.sampling import Photos
 from training.seed import fit_seed_head, predict_with_head
-from training.split import load_split, require_held_out
+from training.split import load_split, require_held_out, require_photos
 from training.start import take_imagenet
 from training.strains import STRAINS
 from training.unknown import caution
@@ -40,6 +40,7 @@ def seed_command(folder: Path, views: int, workers: int, config: Config) -> None
     """
     split = load_split(folder / "split.json")
     require_held_out(folder, split)
+    require_photos(split.photos)
     policy(split.classes, NO_THRESHOLDS, config=config)  # told before the photos are looked at
     torch.manual_seed(0)
     student = Student(len(split.classes))
@@ -64,11 +65,12 @@ def evaluate_command(folder: Path, config: Config) -> None:
     """Fit temperature and thresholds on the held-out part, and measure on it and on the test part."""
     student, checkpoint, split = load_run(folder)
     classes, test = tuple(checkpoint["classes"]), split.part("test")
+    require_held_out(folder, split)
     policy(classes, NO_THRESHOLDS, config=config)  # told before the photos are looked at
+    licences = json.loads((folder / "licences.json").read_text(encoding="utf-8"))
     held_out = predict(student, split.part("val"), classes)
     result = evaluate(held_out, predict(student, test, classes) if test else None, config)
-    result["model_sha256"] = sha256_of(folder / "model.pt")
-    result["licences"] = json.loads((folder / "licences.json").read_text(encoding="utf-8"))
+    result |= {"model_sha256": sha256_of(folder / "model.pt"), "licences": licences}
     write_text(folder / "evaluation.json", json.dumps(result, indent=1, ensure_ascii=False))
     _tell(result)
 

@@ -18,7 +18,7 @@ from training.augment import EVALUATION_PX, evaluation_view, read_photo, trainin
 from training.errors import DataError
 from training.models import Student
 from training.sampling import Photos
-from training.split import Photo
+from training.split import Photo, require_photos
 
 SMALLEST_PROBABILITY = 1e-38
 """Below the smallest float32 that a softmax gives, so that its logarithm exists."""
@@ -61,7 +61,7 @@ class Outcome:
 def targets_of(photos: Sequence[Photo], classes: tuple[str, ...]) -> NDArray[np.int64]:
     """(N,) indices of the photos' materials.
 
-    Raises `DataError` for a material that the model does not know, and where there are no photos.
+    Raises `DataError` for a material that the model does not know, and where there are no photos or some are gone.
     """
     if not photos:
         raise DataError("The split holds no photos to measure on: prepare it anew, with more photos of each class.")
@@ -69,6 +69,7 @@ def targets_of(photos: Sequence[Photo], classes: tuple[str, ...]) -> NDArray[np.
         raise DataError(
             f"The model knows no {', '.join(strange)}, only {', '.join(classes)}: measure it on its own run."
         )
+    require_photos(photos)
     return np.array([classes.index(photo.material) for photo in photos], np.int64)
 
 

@@ -18,7 +18,7 @@ from training.files import write_atomically, write_picture, write_text
 from training.options import config_option, data_options, run_option
 from training.prepare import HELD_OUT, contact_sheet, newcomers, prepare
 from training.sources import DataDescription, read_description
-from training.split import Split, load_split, save_split, table
+from training.split import Split, gone, load_split, require_photos, save_split, table
 
 
 @click.command("prepare")
@@ -63,6 +63,10 @@ def prepare_command(
         write_text(folder / "licences.json", json.dumps({s.name: s.licence for s in described.source}))
         save_split(split, path)
     click.echo(table(split))
+    if unmeasured := sorted(set(split.classes) - {photo.material for photo in split.photos if photo.part != "train"}):
+        click.echo(
+            f"No photo of {', '.join(unmeasured)} is held out, so how well it is named stays unknown: add photos."
+        )
     if homeless := config.homeless(split.classes):
         whose = "The default bin" if config is FOUR_LIDS else "This bin"
         click.echo(
@@ -73,10 +77,11 @@ def prepare_command(
 
 def _tell_what_has_changed(path: Path, split: Split, described: DataDescription, is_thinned: bool) -> None:
     """Say which photos of a split are gone, and which of the folders' it does not know."""
-    if gone := [photo.path for photo in split.photos if not Path(photo.path).is_file()]:
-        told = counted(len(gone), "of its photos is", "of its photos are")
-        click.echo(f"{told} gone (first: {gone[0]}): bring them back, or prepare another --run with --like {path}.")
     new, are_all = newcomers(described, split)
+    if missed := gone(split.photos):
+        told = counted(len(missed), "of its photos is", "of its photos are")
+        otherwise = "" if are_all else f", or prepare another --run with --like {path}"
+        click.echo(f"{told} gone (first: {missed[0]}): bring them back{otherwise}.")
     if are_all:
         click.echo(
             f"No photo of these folders is in it (first: {new[0]}), so none is learnt from: name another --run for "
@@ -102,6 +107,7 @@ def augment_command(folder: Path, size: int, strength: float, views: str) -> Non
     from torchvision.utils import make_grid, save_image
 
     photos = load_split(folder / "split.json").part("train")
+    require_photos(photos)
     view, chosen = VIEWS[views](size, strength), photos[:: max(1, len(photos) // 8)][:8]
     read = reader_of(views)
     pictures = [torch.from_numpy(read(photo.path)).permute(2, 0, 1) for photo in chosen]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from device.counting import counted
 from training.errors import DataError
 from training.files import write_text
 from training.sources import Part
@@ -93,6 +94,18 @@ def require_held_out(folder: Path, split: Split) -> None:
     """Raises `DataError` where the split of the run in `folder` has no photos to measure on."""
     if not split.part("val"):
         raise DataError(f"{folder} holds out no photos to measure on: prepare it anew, with more photos of each class.")
+
+
+def gone(photos: Iterable[Photo]) -> list[str]:
+    """Those that are not where they were when the split was made."""
+    return [photo.path for photo in photos if not Path(photo.path).is_file()]
+
+
+def require_photos(photos: Iterable[Photo]) -> None:
+    """Raises `DataError` where some are gone: how many, before one of them is missed after minutes of work."""
+    if missed := gone(photos):
+        told = counted(len(missed), "photo of the split is", "photos of the split are")
+        raise DataError(f"{told} gone (first: {missed[0]}): bring them back, or prepare another --run without them.")
 
 
 def table(split: Split) -> str:

@@ -14,7 +14,6 @@ from tqdm import tqdm
 
 from device.bundle import Bundle, Thresholds
 from device.config import Config
-from device.counting import counted
 from device.decision import Policy
 from training.errors import DataError
 from training.evaluate import in_percent, policy, read_evaluation
@@ -25,7 +24,7 @@ from training.outcome import Outcome, observe, predict
 from training.report.figures import figures
 from training.report.mistakes import mistake_sheet, short_names, worst_mistakes
 from training.report.page import page
-from training.split import Photo, Split, load_split
+from training.split import Photo, Split, load_split, require_photos
 
 HELD_OUT = ("val", "test")
 
@@ -84,9 +83,7 @@ def _held_out(split: Split) -> dict[str, list[Photo]]:
     photos = [photo for part in parts.values() for photo in part]
     if not photos:
         raise DataError("The run's split holds out no photo, so there is nothing to measure on: prepare it again.")
-    if gone := [photo.path for photo in photos if not Path(photo.path).is_file()]:
-        told = counted(len(gone), "held-out photo is", "held-out photos are")
-        raise DataError(f"{told} gone (first: {gone[0]}): bring them back or prepare again.")
+    require_photos(photos)
     return {name: part for name, part in parts.items() if part}
 
 
