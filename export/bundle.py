@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
@@ -18,7 +19,6 @@ from torch import Tensor
 
 from device.bundle import CONTRACT, Bundle
 from device.classifier import Classifier
-from device.counting import counted
 from export.calibrate import measure_ranges
 from export.equalise import Range, equalise, narrow
 from export.errors import ExportError
@@ -30,7 +30,7 @@ from training.augment import EVALUATION_PX, evaluation_view, read_photo
 from training.evaluate import read_evaluation, share
 from training.files import require_place, write_atomically
 from training.models import DEVIATION, MEAN, Student, load_run
-from training.split import Photo, Split
+from training.split import Photo, Split, require_photos
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +79,7 @@ def export_bundle(
     classes = tuple(checkpoint["classes"])
     calibrating = _spread(split.part("train"), calibration_photos)
     held_out, test = split.part("val"), split.part("test")
-    _require_photos([*calibrating, *held_out, *test])
+    require_photos([*calibrating, *held_out, *test])
     photos = _views(calibrating)
     is_measured = torch.arange(len(photos)) % MEASURED_EVERY == 0
     calibration, measured = photos[~is_measured], photos[is_measured]
@@ -119,14 +119,6 @@ def _spread(photos: list[Photo], count: int) -> list[Photo]:
     chance = np.random.default_rng(0)
     share_of_class = max(1, count // max(1, len(by_class)))
     return [members[i] for members in by_class.values() for i in chance.permutation(len(members))[:share_of_class]]
-
-
-def _require_photos(photos: list[Photo]) -> None:
-    """Raises `ExportError` where some are gone: told before minutes of work, not when they are looked at."""
-    missing = [photo.path for photo in photos if not Path(photo.path).is_file()]
-    if missing:
-        told = counted(len(missing), "photo to calibrate or verify on is", "photos to calibrate or verify on are")
-        raise ExportError(f"{told} gone (first: {missing[0]}): put back what lay there when the run was prepared.")
 
 
 def _views(photos: list[Photo]) -> Tensor:
@@ -245,12 +237,14 @@ def judge(verification: Verification, limits: Limits) -> None:
     if lost > limits.accuracy_lost:
         raise ExportError(
             f"INT8 loses {100 * lost:.2f} points of accuracy on {verification.photos} held-out photos, more than the "
-            f"limit of {100 * limits.accuracy_lost:.2f}; no bundle was written."
+            f"limit of {100 * limits.accuracy_lost:.2f}; no bundle was written: train longer, hold out more photos, or "
+            f"allow it with --accuracy-lost {math.ceil(100 * lost) / 100:g}."
         )
     if verification.agreement < limits.agreement:
         raise ExportError(
-            f"INT8 agrees with float on {100 * verification.agreement:.1f} % of held-out photos, less than the limit "
-            f"of {100 * limits.agreement:.1f} %; no bundle was written."
+            f"INT8 agrees with float on {100 * verification.agreement:.1f} % of {verification.photos} held-out photos, "
+            f"less than the limit of {100 * limits.agreement:.1f} %; no bundle was written: train longer, hold out "
+            f"more photos, or allow it with --agreement {math.floor(100 * verification.agreement) / 100:g}."
         )
 
 
