@@ -106,6 +106,21 @@ def test_organic_waste_is_told_of_only_where_some_was_measured() -> None:
         assert ("organic into recyclable, %" in page({"made": {}, **told, "mistakes": []}, None)) == is_told
 
 
+def test_the_page_tells_of_a_test_part_only_where_there_is_one() -> None:
+    for parts in (("val",), ("val", "test")):
+        known = outcome(2.0)
+        told = figures(dict.fromkeys(parts, known), 1.4, policy(known.classes, Thresholds(confidence=0.6)))
+        assert ("set aside" in page({"made": {}, **told, "mistakes": []}, None)) == ("test" in parts)
+
+
+def test_a_material_of_which_nothing_was_measured_is_named() -> None:
+    known = outcome(2.0)
+    for measured, says in ((known, []), (known.subset(known.targets > 0), [known.classes[0]])):
+        told = figures({"val": measured}, 1.4, policy(known.classes, Thresholds(confidence=0.6)))
+        shown = page({"made": {}, **told, "mistakes": []}, None)
+        assert re.findall("No photo here shows (.*): how well", shown) == says
+
+
 def test_the_lid_that_opens_in_doubt_has_a_column_where_no_material_belongs_to_it() -> None:
     known = replace(outcome(2.0), classes=("glass", "organic", "textile", "wood"))
     measured = figures({"val": known}, 1.4, policy(known.classes, Thresholds(confidence=0.99)))
