@@ -94,6 +94,8 @@ $(RENDERED): | $(TRAIN)
 
 photos:
 	@test -d "$(DATA)" || { echo "Name the folder of photos: make model DATA=../shared/data"; exit 1; }
+	@for file in "$(DESCRIPTION)" "$(LIDS)"; do \
+	  test -z "$$file" -o -f "$$file" || { echo "There is no file $$file: name it as it lies."; exit 1; }; done
 
 model: photos $(TRAIN) $(if $(FAST),,$(RENDERED)) ## photos -> trained, evaluated, exported, verified bundle and its report (DATA=folder; DESCRIPTION=mine.toml; LIDS=pilah.toml; OUT=models/default.onnx; FAST=1)
 	$(BIN)/python -m training prepare --data "$(DATA)" --run $(RUN) $(DESCRIBED) $(MEASURED) $(if $(FAST),--per-class 6,--rendered $(RENDERED))

@@ -54,6 +54,15 @@ def test_what_init_writes_is_in_order_and_says_every_setting(tmp_path: Path, pre
     assert not Config().journal.thumbnails, "no picture is kept unless the owner says so"
 
 
+def test_a_file_that_is_no_configuration_is_told_in_a_line_that_can_be_read(tmp_path: Path) -> None:
+    (tmp_path / "photos.toml").write_text(
+        f"[[source]]\nclasses = {{ {', '.join(f'bottle_{i} = 1' for i in range(99))} }}\n"
+    )
+    with pytest.raises(ConfigError, match=r"source = .{80}: no key that Pilah knows") as told:
+        read_config(tmp_path / "photos.toml")
+    assert len(str(told.value)) < 400
+
+
 def test_a_layout_that_make_install_takes_is_one_that_init_writes() -> None:
     layouts = Path(files.__file__).parent / "presets"
     assert {layout.stem for layout in layouts.iterdir()} == set(PRESETS)

@@ -200,12 +200,14 @@ def test_whatever_lies_in_a_class_folder_is_read_or_named(tmp_path: Path) -> Non
     street = tmp_path / "street/glass"
     for name in ("a.heic", "b.gif", "without-ending"):
         (street / name).write_bytes((street / "0.jpg").read_bytes())
+    (street.parent / "loose.jpg").write_bytes((street / "0.jpg").read_bytes())
     (street / "linked").symlink_to(tmp_path / "street/paper")
     (street / ".thumbnails").mkdir()
     for name in (".hidden.jpg", ".thumbnails/deleted.jpg", ".thumbnails/deleted.heic"):
         (street / name).write_bytes((street / "0.jpg").read_bytes())
     split = prepare(read_description(describe(tmp_path, ONE), tmp_path))
-    assert sorted(Path(one.path).name for one in split.rejected) == ["a.heic", "b.gif", "linked", "without-ending"]
+    left_out = ["a.heic", "b.gif", "linked", "loose.jpg", "without-ending"]
+    assert sorted(Path(one.path).name for one in split.rejected) == left_out
     assert len(split.photos) == 12
 
 
@@ -325,6 +327,23 @@ def test_photos_that_moved_since_the_split_are_told_and_another_run_takes_them_w
     assert "gone" not in CliRunner().invoke(main, [*command, str(tmp_path / "again")]).output
 
 
+def test_photos_that_moved_with_their_folder_are_to_be_brought_back(tmp_path: Path) -> None:
+    folder(tmp_path / "photos", "street", {"glass": 6, "paper": 6})
+    command = ["prepare", "--description", str(describe(tmp_path, ONE)), "--run", str(tmp_path / "run"), "--data"]
+    assert CliRunner().invoke(main, [*command, str(tmp_path / "photos")]).exit_code == 0
+    (tmp_path / "photos").rename(tmp_path / "moved")
+    told = CliRunner().invoke(main, [*command, str(tmp_path / "moved")]).output
+    assert "12 of its photos are gone" in told and "bring them back." in told
+    assert "--like" not in told, "it would be refused"
+
+
+def test_a_material_of_which_no_photo_is_held_out_is_told(tmp_path: Path) -> None:
+    folder(tmp_path, "street", {"glass": 6, "kain": 2, "paper": 6})
+    command = ["prepare", "--data", str(tmp_path), "--description", str(describe(tmp_path, ONE)), "--run"]
+    told = CliRunner().invoke(main, [*command, str(tmp_path / "run")]).output
+    assert "No photo of kain is held out, so how well it is named stays unknown" in told
+
+
 def test_photos_that_came_since_the_split_are_counted_and_another_run_takes_them_in(tmp_path: Path) -> None:
     folder(tmp_path, "street", {"glass": 6, "paper": 6})
     command = ["prepare", "--data", str(tmp_path), "--description", str(describe(tmp_path, ONE)), "--run"]
@@ -392,14 +411,31 @@ def test_a_trial_keeps_a_few_photos_of_each_class_in_each_part(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("classes", "text", "sentence"),
     [
-        ({}, ONE, "there is no folder"),
+        ({}, ONE, "there is no folder .*/street.*--data, .*--description"),
         ({"glass": 5}, ONE, "only one class"),
         ({"glass": 5, "paper": 1}, ONE, "Too few photos to train on in paper"),
         ({"glass": 5, "paper": 5}, ONE + 'classes = { bottle = "glass" }\n', "class map names bottle"),
         ({"glass": 5, "Food waste": 5}, ONE, "cannot map 'Food waste' to a lid"),
         ({"glass": 5, "paper": 5}, ONE + 'classes = { paper = "papér" }\n', "rename such folders in `classes`"),
         ({"glass": 5, "paper": 5}, 'materials = ["glass"]\n' + ONE, "'paper' is none of the materials"),
-        ({"glass": 5, "paper": 5}, ONE + 'parts = ["exam"]\n', "parts"),
+        (
+            {"glass": 5, "paper": 5},
+            ONE + 'parts = ["exam"]\n',
+            r"parts\.0: .* 'train', 'val' or 'test'\.$",
+        ),
+        ({"glass": 5, "paper": 5}, ONE + 'parts = "train"\n', r"parts: must be a list in brackets, \[ \]\.$"),
+        ({"glass": 5, "paper": 5}, ONE + 'parts = ["train"]\n', "No photo would be held out"),
+        (
+            {"glass": 5, "paper": 5},
+            ONE + 'author = "me"\n',
+            "author: there is no such key here, only name, path",
+        ),
+        ({"glass": 5, "paper": 5}, ONE.replace("licence", "#"), r"licence: this key must be given\.$"),
+        (
+            {"glass": 5, "paper": 5},
+            ONE + ONE.replace("street", "lane", 1),
+            "Two sources have .*/glass, whose photos",
+        ),
         ({"glass": 5, "paper": 5}, ONE + 'parts = ["val", "test"]\n', "serves nothing else"),
         ({"glass": 5, "paper": 5}, ONE + ONE, "same name"),
         ({"glass": 5, "paper": 5}, ONE.replace("[[source]]", "[source]"), r"source: .*write \[\[source\]\]"),
@@ -409,7 +445,7 @@ def test_a_trial_keeps_a_few_photos_of_each_class_in_each_part(tmp_path: Path) -
             "line 3, .*; in double quotes .* write paths with /",
         ),
         ({"glass": 5, "paper": 5}, ONE + "weight = inf\n", r"weight: Input should be a finite number\.$"),
-        ({"glass": 5, "paper": 5, "metal": 0}, ONE, "No source has a picture of metal"),
+        ({"glass": 5, "paper": 5, "metal": 0}, ONE, "No source has a JPEG, PNG or WebP picture of metal"),
     ],
 )
 def test_data_that_cannot_be_trained_on_is_refused_in_one_sentence(
@@ -420,6 +456,11 @@ def test_data_that_cannot_be_trained_on_is_refused_in_one_sentence(
         prepare(read_description(describe(tmp_path, text), tmp_path))
 
 
+def test_a_description_that_windows_marked_as_utf_8_is_read(tmp_path: Path) -> None:
+    (tmp_path / "data.toml").write_text(ONE, encoding="utf-8-sig")
+    assert read_description(tmp_path / "data.toml", tmp_path).source[0].name == "street"
+
+
 def test_a_description_that_is_not_utf_8_is_told(tmp_path: Path) -> None:
     (tmp_path / "data.toml").write_bytes(ONE.encode() + b"# caf\xe9\n")
     with pytest.raises(DataError, match="not valid TOML in UTF-8"):
@@ -428,7 +469,7 @@ def test_a_description_that_is_not_utf_8_is_told(tmp_path: Path) -> None:
 
 def test_an_empty_folder_is_said_to_be_empty(tmp_path: Path) -> None:
     (tmp_path / "street/glass").mkdir(parents=True)
-    with pytest.raises(DataError, match="no picture in the class folders"):
+    with pytest.raises(DataError, match="no JPEG, PNG or WebP picture in the class folders"):
         prepare(read_description(describe(tmp_path, ONE), tmp_path))
 
 

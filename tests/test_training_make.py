@@ -84,14 +84,19 @@ def test_a_folder_of_photos_whose_name_has_spaces_is_one_folder(tmp_path: Path) 
     assert [step.get("--data") for step in steps_of(tmp_path, DATA="my photos")[:2]] == ["my photos", "my photos"]
 
 
-def test_a_folder_of_photos_that_is_not_there_is_told_before_anything_is_made(tmp_path: Path) -> None:
+def test_photos_or_a_file_that_are_not_there_are_told_before_anything_is_made(tmp_path: Path) -> None:
     (tmp_path / "training").touch()  # what training needs is installed
-    command = ["make", "--no-print-directory", "model", "DATA=nosuch", f"RENDERED={tmp_path / 'new'}"]
-    command += [f"STAMPS={tmp_path}", f"BIN={tmp_path}"]
-    env = {**os.environ, "MAKEFLAGS": ""}
-    said = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
-    assert said.returncode != 0
-    assert said.stdout == "Name the folder of photos: make model DATA=../shared/data\n"
+    for given, says in (
+        (["DATA=nosuch"], "Name the folder of photos: make model DATA=../shared/data"),
+        ([f"DATA={ROOT}", "DESCRIPTION=my own.toml"], "There is no file my own.toml: name it as it lies."),
+        ([f"DATA={ROOT}", "LIDS=nosuch.toml"], "There is no file nosuch.toml: name it as it lies."),
+    ):
+        command = ["make", "--no-print-directory", "model", *given, f"RENDERED={tmp_path / 'new'}"]
+        command += [f"STAMPS={tmp_path}", f"BIN={tmp_path}"]
+        env = {**os.environ, "MAKEFLAGS": ""}
+        said = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+        assert said.returncode != 0
+        assert said.stdout == f"{says}\n"
 
 
 def test_a_bins_configuration_is_read_before_hours_of_training(tmp_path: Path) -> None:

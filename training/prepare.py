@@ -67,9 +67,14 @@ def prepare(
         for source in description.source
         for path, material in list_photos(source, description.materials)
     ]
+    folders = Counter((source.path / name).resolve() for source in description.source for name in source.folders())
+    if twice := [str(path) for path, times in folders.items() if times > 1]:
+        raise DataError(f"Two sources have the class folder {twice[0]}, whose photos would count twice: leave one out.")
     named = {name for source in description.source for name in source.folders().values()}
     if empty := named - {one.material for one in listed}:
-        raise DataError(f"No source has a picture of {', '.join(sorted(empty))}: add some, or remove the empty folder.")
+        raise DataError(
+            f"No source has a JPEG, PNG or WebP picture of {', '.join(sorted(empty))}: add some, or remove the folder."
+        )
     if known:
         _require_in_place(known, {one.path.resolve(): one.source for one in listed})
     others = [Rejected(_printed(path), why) for source in description.source for path, why in other_files(source)]
@@ -189,6 +194,11 @@ def _check_classes(split: Split) -> None:
         raise DataError(f"There is only one class ({', '.join(split.classes)}); a classifier needs at least two.")
     if poor := [name for name in split.classes if counts[name] < 2]:
         raise DataError(f"Too few photos to train on in {', '.join(poor)}: add photos, or leave the class out.")
+    if not split.part("val"):
+        raise DataError(
+            "No photo would be held out, and a model that cannot be measured becomes no bundle: add photos, hold out a "
+            "larger share, or let a source serve `val` too."
+        )
 
 
 def _check(path: Path) -> int | str:

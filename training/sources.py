@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from device.config.files import KINDS
 from device.config.sections import NAME
 from device.pictures import SUFFIXES, is_hidden, picture_files
 from training.errors import DataError
@@ -45,13 +46,16 @@ class Source(BaseModel):
     def folders(self) -> dict[str, str]:
         """The material of each class folder, in a fixed order; hidden folders are none. Raises `DataError`."""
         if not self.path.is_dir():
-            raise DataError(f"Source {self.name!r}: there is no folder {self.path}.")
+            raise DataError(
+                f"Source {self.name!r}: there is no folder {self.path}. Name the one that it lies in with --data, or "
+                f"describe your own photos and name that --description (`make model DESCRIPTION=mine.toml`)."
+            )
         names = sorted(child.name for child in self.path.iterdir() if child.is_dir() and child.name[0] != ".")
         renamed = {_composed(name): material for name, material in self.classes.items()}
         if unknown := sorted(renamed.keys() - set(map(_composed, names))):
             raise DataError(
                 f"Source {self.name!r}: its class map names {', '.join(unknown)}, but {self.path} "
-                f"has only {', '.join(names) or 'no folders'}."
+                f"has {'only ' + ', '.join(names) if names else 'no folders'}."
             )
         materials = {name: material for name in names if (material := renamed.get(_composed(name), name))}
         if strange := sorted({one for one in materials.values() if not re.fullmatch(NAME, one)}):
@@ -107,7 +111,7 @@ def read_description(path: Path, root: Path) -> DataDescription:
     """Read a description and make its paths absolute under `root`. Raises `DataError`."""
     hint = ""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # Windows likes to mark its files as UTF-8
         hint = "; in double quotes a \\ begins an escape, so write paths with /" if "\\" in text else ""
         description = DataDescription.model_validate(tomllib.loads(text))
     except OSError as fault:
@@ -115,15 +119,22 @@ def read_description(path: Path, root: Path) -> DataDescription:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as fault:
         raise DataError(f"{path} is not valid TOML in UTF-8: {fault}{hint}.") from fault
     except ValidationError as fault:
-        # A source that is wrong is not counted either, and would be missed a second time.
-        errors = [e for e in fault.errors() if e["loc"] != ("source",) or fault.error_count() == 1]
-        wrongs = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in errors)
-        raise DataError(f"{path}: {wrongs}.") from fault
+        # A source or part that is wrong is not counted either, and would be missed a second time.
+        errors = [e for e in fault.errors() if e["type"] != "too_short" or fault.error_count() == 1]
+        raise DataError(f"{path}: {'; '.join(map(_say, errors))}.") from fault
     names = [source.name for source in description.source]
     if len(set(names)) < len(names):
         raise DataError(f"{path}: two sources have the same name; give each its own.")
     placed = tuple(source.model_copy(update={"path": root / source.path}) for source in description.source)
     return description.model_copy(update={"source": placed})
+
+
+def _say(error: Any) -> str:
+    key, kind = ".".join(map(str, error["loc"])), error["type"]
+    if kind == "extra_forbidden":
+        known = DataDescription if len(error["loc"]) == 1 else Source
+        return f"{key}: there is no such key here, only {', '.join(known.model_fields)}"
+    return f"{key}: {'this key must be given' if kind == 'missing' else KINDS.get(kind, error['msg'])}"
 
 
 def list_photos(source: Source, materials: tuple[str, ...] | None = None) -> list[tuple[Path, str]]:
@@ -134,13 +145,13 @@ def list_photos(source: Source, materials: tuple[str, ...] | None = None) -> lis
             raise DataError(f"Source {source.name!r}: {material!r} is none of the materials {', '.join(materials)}.")
         photos += [(path, material) for path in picture_files(source.path / folder)]
     if not photos:
-        raise DataError(f"Source {source.name!r}: no picture in the class folders of {source.path}.")
+        raise DataError(f"Source {source.name!r}: no JPEG, PNG or WebP picture in the class folders of {source.path}.")
     return photos
 
 
 def other_files(source: Source) -> list[tuple[Path, str]]:
-    """What lies in a source's class folders and is not read, with the reason, and links to no folder beside them;
-    nothing that is hidden.
+    """What lies in a source's class folders and is not read, with the reason, and photos and links to no folder
+    beside them; nothing that is hidden.
     """
     below = [
         path
@@ -152,4 +163,9 @@ def other_files(source: Source) -> list[tuple[Path, str]]:
     links = [(path, "a link to a folder is not followed") for path in below if path.is_symlink() and path.is_dir()]
     links += [(path, "a link that leads nowhere") for path in [*beside, *below] if not path.exists()]
     others = [path for path in below if path.is_file() and path.suffix.lower() not in SUFFIXES]
-    return [*links, *((path, "it is no JPEG, PNG or WebP file") for path in others)]
+    loose = [path for path in beside if path.is_file() and path.suffix.lower() in SUFFIXES]
+    return [
+        *links,
+        *((path, "it is no JPEG, PNG or WebP file") for path in others),
+        *((path, "it lies in no class folder") for path in loose),
+    ]

@@ -22,7 +22,7 @@ DEFAULT_PATH = Path("/etc/pilah/pilah.toml")
 PRESETS = ("four-lids", "three-lids", "one-per-material")
 """Layouts of bins that `pilah config init` can start from; the first is the default."""
 _TABLE = "must be a table: { key = value }"
-_KINDS = {
+KINDS = {
     "bool_type": "must be true or false, without quotes",
     "dict_type": _TABLE,
     "float_type": "must be a number, without quotes",
@@ -30,6 +30,7 @@ _KINDS = {
     "model_type": _TABLE,
     "path_type": "must be a path in quotes",
     "string_type": "must be text in quotes",
+    "tuple_type": "must be a list in brackets, [ ]",
 }
 """Pydantic's kind of error → what to write, in TOML's words and not in Python's."""
 
@@ -163,10 +164,10 @@ def _say(error: Any) -> str:
         known = _keys_beside(error["loc"])
         close = difflib.get_close_matches(str(error["loc"][-1]), known, n=1)
         meant = f"did you mean {close[0]}? " if close else ""
-        return f"{key} = {error['input']!r}: no key that Pilah knows; {meant}allowed here: {', '.join(known)}."
+        return f"{key} = {_short(error['input'])}: no key that Pilah knows; {meant}allowed here: {', '.join(known)}."
     sentence = error["msg"].removesuffix(".")
     sentence = sentence[0].lower() + sentence[1:] if sentence.startswith("Input ") else sentence
-    sentence = _KINDS.get(error["type"], sentence)
+    sentence = KINDS.get(error["type"], sentence)
     if error["type"] == "missing":
         return f"{key}: this key must be given."
     if error["type"] == "string_pattern_mismatch":
