@@ -105,7 +105,7 @@ def reliability(calibration: dict[str, Any], name: str) -> str:
             axes.set_xlabel("confidence")
             axes.set_xlim(0, 1)
             axes.set_ylim(0, 1.02)
-        panels[0].legend(loc="upper left", fontsize=9)
+        panels[0].legend(fontsize=9)
         return _svg(figure, name)
 
 
@@ -125,7 +125,7 @@ def risk_coverage(curves: dict[str, Any], name: str) -> str:
         axes.set_ylabel("wrong, % of those answered")
         axes.set_xlim(0, 101)
         axes.set_ylim(bottom=0)
-        axes.legend(loc="upper left", fontsize=9)
+        axes.legend(fontsize=9)
         return _svg(figure, name)
 
 
