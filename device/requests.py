@@ -21,7 +21,10 @@ class CloseLid:
 
 @dataclass(frozen=True)
 class Maintenance:
-    """While on, nothing is sorted and lids move only when told. Ending it closes all and tries faulty lids again."""
+    """While on, nothing is sorted and lids move only when told.
+
+    Ending it closes all, tries faulty lids again, and learns the tray anew, which may have been cleaned and moved.
+    """
 
     is_on: bool
 

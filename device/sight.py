@@ -50,7 +50,7 @@ class Sight:
         return self.sighting
 
     def look(self) -> Observation | None:
-        """What the model sees in the frames since which the thing lies still; None before the first frame."""
+        """What the model says of the frames in which the thing lies still; None before the first frame."""
         if self.sighting is None:
             return None
         self._shown = crop_object(self._at_rest, self.sighting)
@@ -60,7 +60,7 @@ class Sight:
         return observation
 
     def keep(self, drop: int) -> None:
-        """Keep what the model was shown last as the picture of a drop, for as long as `PICTURES_KEPT` others."""
+        """Keep what the model was shown last as the picture of a drop, until `PICTURES_KEPT` more drops have come."""
         if self._shown is not None:
             self._judged[drop] = self._shown
         self._judged.pop(drop - PICTURES_KEPT, None)
@@ -70,5 +70,5 @@ class Sight:
         return self._judged.get(drop)
 
     def learn_anew(self) -> None:
-        """The camera was away: what it shows next is compared with nothing from before."""
+        """The camera or the tray was away: what is seen next is compared with nothing from before."""
         self._presence.reset()

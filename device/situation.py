@@ -113,7 +113,12 @@ class Finish:
     drop: Drop
 
 
-Effect = Look | Announce | Open | Close | CloseAll | Show | Finish
+@dataclass(frozen=True)
+class LearnTray:
+    """Whatever the tray shows from now on is the empty tray."""
+
+
+Effect = Look | Announce | Open | Close | CloseAll | Show | Finish | LearnTray
 
 # Where the sorter stands.
 
