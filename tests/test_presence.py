@@ -112,6 +112,30 @@ def test_the_crop_is_a_square_that_holds_the_thing(tmp_path: Path, seed: int) ->
     assert crop.shape[0] >= height and crop.shape[1] >= width
 
 
+@pytest.mark.parametrize(
+    ("at", "in_crop"),
+    [((200, 150), (7, 17)), ((64, 48), (0, 0)), ((516, 392), (14, 34))],
+    ids=["inside", "top", "bottom"],
+)
+def test_the_model_is_shown_a_thing_in_the_middle_of_its_square_as_far_as_the_region_allows(
+    at: tuple[int, int], in_crop: tuple[int, int]
+) -> None:
+    pixels = np.zeros((480, 640, 3), np.uint8)
+    pixels[at[1] : at[1] + 40, at[0] : at[0] + 60] = 255
+
+    crop = crop_object([Frame(pixels, 0.0)], Sighting("still", 0.0, 0.0, (64, 48, 512, 384), (*at, 60, 40)))
+
+    assert crop.shape == (74, 74, 3)
+    assert cv2.boundingRect(crop[..., 0]) == (*in_crop, 60, 40)
+
+
+def test_the_model_is_shown_the_whole_region_where_a_thing_fills_it_or_its_place_is_not_known() -> None:
+    frame, region = Frame(np.zeros((480, 640, 3), np.uint8), 0.0), (64, 48, 512, 384)
+
+    for box in (region, None):
+        assert crop_object([frame], Sighting("still", 0.0, 0.0, region, box)).shape == (384, 512, 3)
+
+
 def test_the_crop_of_several_frames_is_their_mean() -> None:
     sighting = Sighting("still", 0.0, 0.0, (0, 0, 64, 48), (20, 20, 10, 10))
 
@@ -568,21 +592,27 @@ def test_nothing_that_lies_still_does_so_for_ever(steps: list[tuple[Measurement,
     assert has_been_absorbed
 
 
+def stillness(box: tuple[float, float, float, float]) -> float:
+    """Seconds until what covers such a box counts as lying still."""
+    stage, now_s = Stage(), 0.0
+    while stage.state != "still":
+        now_s += FRAME_S
+        moves = 0.1 if stage.state == "empty" else 0.0
+        stage = advance(stage, Measurement(0.1, moves, box), now_s, SETTINGS)
+    return now_s
+
+
 @pytest.mark.parametrize(
     "box",
     [(0.0, 0.3, 0.5, 0.2), (0.3, 0.0, 0.2, 0.5), (0.5, 0.3, 0.5, 0.2), (0.3, 0.5, 0.2, 0.5), (0.0, 0.3, 1.0, 0.2)],
     ids=["left", "top", "right", "bottom", "across"],
 )
 def test_an_arm_that_rests_at_the_edge_must_lie_still_for_longer(box: tuple[float, float, float, float]) -> None:
-    def stillness(box: tuple[float, float, float, float]) -> float:
-        stage, now_s = Stage(), 0.0
-        while stage.state != "still":
-            now_s += FRAME_S
-            moves = 0.1 if stage.state == "empty" else 0.0
-            stage = advance(stage, Measurement(0.1, moves, box), now_s, SETTINGS)
-        return now_s
-
     assert stillness(box) > stillness((0.3, 0.3, 0.5, 0.2)) + SETTINGS.still_s
+
+
+def test_a_cloth_that_covers_the_whole_tray_is_no_arm_and_is_judged_as_soon_as_any_other_thing() -> None:
+    assert stillness((0.0, 0.0, 1.0, 1.0)) == stillness((0.3, 0.3, 0.5, 0.2))
 
 
 def test_a_gap_between_frames_is_not_taken_for_stillness() -> None:
@@ -642,6 +672,18 @@ def test_the_tray_is_learnt_before_anything_is_called_a_thing() -> None:
         }
         assert states == {"empty"}
         presence.reset()
+
+
+def test_one_picture_right_after_the_start_does_not_outweigh_all_that_was_learnt_before() -> None:
+    presence, states = Presence(SETTINGS, WHOLE), set()
+
+    for number in range(20):
+        pixels = np.full((120, 160, 3), 128, np.uint8)
+        if number >= 5:
+            pixels[40:80, 60:100] = 135 if number % 2 else 121
+        states.add(presence.update(Frame(pixels, 1000 + number / 8)).state)
+
+    assert 3 / 8 < LEARNS_S <= 4 / 8 and states == {"empty"}
 
 
 def test_a_tray_that_is_never_quiet_is_taken_as_it_is_after_a_while() -> None:
