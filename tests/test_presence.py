@@ -345,6 +345,29 @@ def test_what_lies_outside_the_region_is_not_seen_and_not_shown_to_the_classifie
     assert (crop[crop.shape[0] // 2, crop.shape[1] // 2] == (20, 60, 120)).all()
 
 
+@pytest.mark.parametrize(
+    ("edge", "beyond", "within"),
+    [
+        ("left", (45, 15), (45, 115)),
+        ("right", (45, 115), (45, 15)),
+        ("top", (15, 65), (75, 65)),
+        ("bottom", (75, 65), (15, 65)),
+    ],
+)
+def test_only_what_lies_on_the_regions_side_of_each_edge_is_a_thing(
+    edge: str, beyond: tuple[int, int], within: tuple[int, int]
+) -> None:
+    def state_with_a_thing(top: int, left: int) -> str:
+        presence = Presence(SETTINGS, RegionSection(**{edge: 0.5}))
+        for number in range(30):
+            pixels = np.full((120, 160, 3), 128, np.uint8)
+            pixels[top : top + 30, left : left + 30] = 128 if number < 15 else 30
+            state = presence.update(Frame(pixels, number * FRAME_S)).state
+        return state
+
+    assert (state_with_a_thing(*beyond), state_with_a_thing(*within)) == ("empty", "still")
+
+
 def test_the_small_picture_of_a_camera_is_looked_at_where_there_is_one() -> None:
     chance = np.random.default_rng(0)
     presence = Presence(SETTINGS, WHOLE)
