@@ -37,7 +37,6 @@ from device.situation import (
     Finish,
     Halted,
     Input,
-    LearnTray,
     LidReached,
     Look,
     Observed,
@@ -273,8 +272,6 @@ class Appliance:
                 self._reports.signal(signal, compartment)
             case Finish():
                 self.finished_drops += 1
-            case LearnTray():
-                self.sight.learn_anew()
         return None
 
     def _announce_lid(self, compartment: str) -> None:

@@ -21,10 +21,7 @@ class CloseLid:
 
 @dataclass(frozen=True)
 class Maintenance:
-    """While on, nothing is sorted and lids move only when told.
-
-    Ending it closes all, tries faulty lids again, and learns the tray anew, which may have been cleaned and moved.
-    """
+    """While on, nothing is sorted and lids move only when told. Ending it closes all and tries faulty lids again."""
 
     is_on: bool
 

@@ -70,5 +70,5 @@ class Sight:
         return self._judged.get(drop)
 
     def learn_anew(self) -> None:
-        """The camera or the tray was away: what is seen next is compared with nothing from before."""
+        """The camera was away: what it shows next is compared with nothing from before."""
         self._presence.reset()

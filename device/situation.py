@@ -113,12 +113,7 @@ class Finish:
     drop: Drop
 
 
-@dataclass(frozen=True)
-class LearnTray:
-    """Whatever the tray shows from now on is the empty tray."""
-
-
-Effect = Look | Announce | Open | Close | CloseAll | Show | Finish | LearnTray
+Effect = Look | Announce | Open | Close | CloseAll | Show | Finish
 
 # Where the sorter stands.
 

@@ -22,7 +22,6 @@ from device.situation import (
     Finish,
     Halted,
     Input,
-    LearnTray,
     LidReached,
     Look,
     Observed,
@@ -260,10 +259,6 @@ def _heed(
                 return _close_now(situation, phase, now_s, effects)
             return situation
         case Maintenance(is_on):
-            if situation.is_maintenance and not is_on and (phase is None or phase.drop is None):
-                # Whoever was at work may have moved the tray, and what lies there is nobody's waste.
-                effects.append(LearnTray())
-                situation = replace(situation, sighting=None)
             # Lids that failed are tried again as soon as it is over.
             situation = replace(situation, is_maintenance=is_on, asked=None, mends_at_s=now_s)
             if phase is not None and phase.stays and not is_on:

@@ -743,21 +743,6 @@ def test_what_lies_there_in_a_long_maintenance_becomes_tray(tmp_path: Path) -> N
     assert bench.decisions == []
 
 
-def test_a_tray_that_was_cleaned_and_put_back_otherwise_in_maintenance_opens_no_lid_and_the_next_thing_is_sorted(
-    tmp_path: Path,
-) -> None:
-    with Bench(tmp_path) as bench:
-        bench.appliance.request(Maintenance(True))
-        bench.tray.beside, bench.tray.is_stuck = "wood", True
-        bench.run(30)
-        bench.appliance.request(Maintenance(False))
-        bench.run(5)
-        assert bench.decisions == []
-        bench.drop("glass")
-        bench.until(lambda: bench.appliance.finished_drops == 1)
-    assert bench.opened == ["recyclable"]
-
-
 def test_a_lid_that_is_not_held_open_is_told_to_the_tray_all_the_same(tmp_path: Path) -> None:
     recyclable = Config().compartments["recyclable"].model_copy(update={"hold_s": 0.0, "hold_at_most_s": 0.0})
     config = Config().model_copy(update={"compartments": {**Config().compartments, "recyclable": recyclable}})
@@ -779,9 +764,9 @@ def test_the_owner_opens_and_closes_lids_and_keeps_the_bin_from_sorting(tmp_path
         bench.run(2)
         bench.assert_all_closed()
         assert bench.decisions == []
+        bench.drop("glass")
         bench.appliance.request(Maintenance(False))
-        bench.run(1)
-        bench.serve("glass")
+        bench.until(lambda: bench.appliance.finished_drops == 1)
     with pytest.raises(LidError, match="no lid 'cellar'; it has organic, recyclable"):
         bench.appliance.request(OpenLid("cellar"))
 

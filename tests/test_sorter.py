@@ -31,7 +31,6 @@ from device.situation import (
     Finish,
     Halted,
     Input,
-    LearnTray,
     LidReached,
     Look,
     Observed,
@@ -493,18 +492,6 @@ def test_the_end_of_maintenance_closes_no_lid_over_waste_that_is_still_served() 
     bin_.tell(Maintenance(True))
     bin_.tell(Maintenance(False))
     assert bin_.lids["recyclable"] == "open"
-    assert bin_.asked_for(LearnTray) == [], "or the waste would count as tray, and its lid close over it"
-
-
-def test_only_the_end_of_maintenance_learns_the_tray_anew() -> None:
-    bin_ = Bin()
-    bin_.tell(Maintenance(False))
-    assert bin_.asked_for(LearnTray) == [], "or what waits there would never be judged"
-    bin_.tell(Maintenance(True))
-    bin_.sees_tray("still", 1, at_rest=True)
-    assert bin_.asked_for(LearnTray) == []
-    bin_.tell(Maintenance(False))
-    assert bin_.effects == [LearnTray()] and bin_.situation.sighting is None
 
 
 def test_the_end_of_maintenance_tries_faulty_lids_again() -> None:
