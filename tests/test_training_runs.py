@@ -470,6 +470,11 @@ def test_what_was_measured_of_another_model_is_not_told_of_this_one(trained: tup
     assert in_process("report", "--run", str(run)).exit_code == 0, "one that does not say is taken"
 
 
+def test_help_says_in_a_whole_sentence_what_each_step_does() -> None:
+    commands = in_process("--help").stdout.split("Commands:\n")[1]
+    assert "..." not in commands and commands.endswith(".\n")
+
+
 @pytest.mark.parametrize(
     ("command", "arguments", "says"),
     [
@@ -479,6 +484,7 @@ def test_what_was_measured_of_another_model_is_not_told_of_this_one(trained: tup
         (export.plot.main, [__file__], "is not what `pilah bench --json` prints"),
         (training.pace.main, ["--batch", "0"], "0 is not in the range x>=2"),
         (training_command, ["prepare", "--data", ".", "--seed", "-1"], "-1 is not in the range x>=0"),
+        (training_command, ["prepare", "--data", ".", "--rendered", "none"], "Directory 'none' does not exist"),
         (training_command, ["augment", "--strength", "-1"], "-1.0 is not in the range"),
     ],
 )

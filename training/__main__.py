@@ -13,6 +13,7 @@ import torch
 
 from device.counting import counted
 from device.errors import PilahError
+from device.options import Commands
 from training.average import averaged
 from training.errors import DataError
 from training.files import write_checkpoint
@@ -33,7 +34,7 @@ from training.teach import teacher_from, teacher_identity, teacher_of
 from training.tune import Tuning, complete_trials, with_tuned
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """Train and evaluate the material classifier."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)

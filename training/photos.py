@@ -29,7 +29,10 @@ from training.split import Split, gone, load_split, require_photos, save_split, 
     "--like", type=click.Path(path_type=Path), default=None, metavar="SPLIT",
     help="An earlier split.json: its photos keep their parts, so that models of before are measured fairly.",
 )  # fmt: skip
-@click.option("--rendered", type=click.Path(path_type=Path), default=None, help="Folder made by training.render.")
+@click.option(
+    "--rendered", type=click.Path(path_type=Path, exists=True, file_okay=False), default=None,
+    help="Folder made by training.render.",
+)  # fmt: skip
 @click.option("--per-class", type=click.IntRange(2), default=None, help="Keep only so many photos of a class and part.")
 @click.option(
     "--held-out", type=click.FloatRange(0, 0.5, min_open=True), default=HELD_OUT, show_default=True,
