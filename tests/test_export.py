@@ -22,7 +22,7 @@ from export.errors import ExportError  # noqa: E402
 from export.floating import compare  # noqa: E402
 from export.graph import OPSETS, int8_model, round_weights, whole_bounds  # noqa: E402
 from export.network import Arithmetic, Clip, Convolution, Network, from_checkpoint, run  # noqa: E402
-from export.quantize import choose_quantization, divergence, nearest, probabilities_of  # noqa: E402
+from export.quantize import agreement, choose_quantization, divergence, nearest, probabilities_of  # noqa: E402
 from export.sensitivity import names, sensitivities  # noqa: E402
 from export.simulate import EightBits, change_convolutions, with_whole_bounds, with_whole_weights  # noqa: E402
 from tests.smooth import smooth_views  # noqa: E402
@@ -228,6 +228,11 @@ def test_the_simulation_in_float_is_the_int8_graph(densenet: DenseNet, photos: t
     assert np.abs(simulated - rounded).max() < 0.25 * np.abs(rounded - exact).max()
 
 
+def test_what_lies_beyond_eight_bits_saturates_in_the_simulation_too() -> None:
+    stored = EightBits().store("stem", torch.tensor([-0.5, 0.3 / 255, 0.6 / 255, 0.6, 1.5]))
+    assert torch.allclose(stored, torch.tensor([0, 0, 1, 153, 255]) / 255)
+
+
 def test_only_the_intermediates_asked_for_are_rounded(densenet: DenseNet, photos: torch.Tensor) -> None:
     network = from_checkpoint(densenet.state_dict(), MEAN, DEVIATION)
     equal = equalise(network, measure_ranges(network, [photos]))
@@ -332,6 +337,12 @@ def test_the_candidate_nearest_to_float_is_taken(
     assert nearest([worse, chosen]) is chosen
 
 
+def test_nearness_to_float_is_the_divergence_of_what_is_told_from_what_is_wanted() -> None:
+    wanted, told = np.array([[0.6, 0.4], [0.2, 0.8]], np.float32), np.array([[0.9, 0.1], [0.2, 0.8]], np.float32)
+    assert divergence(wanted, told) == pytest.approx((0.6 * np.log(0.6 / 0.9) + 0.4 * np.log(0.4 / 0.1)) / 2)
+    assert [agreement(wanted[:, ::-1], told), agreement(wanted, told)] == [0, 1]
+
+
 def test_the_layer_with_the_coarsest_weights_is_the_most_sensitive(densenet: DenseNet, photos: torch.Tensor) -> None:
     network = from_checkpoint(densenet.state_dict(), MEAN, DEVIATION)
     equal = equalise(network, measure_ranges(network, [photos]))
@@ -347,5 +358,6 @@ def test_the_layer_with_the_coarsest_weights_is_the_most_sensitive(densenet: Den
     rows = {name: (by_weights, by_output) for name, by_weights, by_output in sensitivities(equal, photos)}
     coarsened = {row[0]: row[1] for row in sensitivities(change_convolutions(equal, coarse), photos)}
     assert list(rows) == names(equal)
+    assert len({by_output for _, by_output in rows.values()}) > 10, "of each layer alone"
     assert all(by_output > 0 for name, (_, by_output) in rows.items() if not name.endswith("squeeze"))
     assert coarsened["2.0.grow"] > 5 * rows["2.0.grow"][0]

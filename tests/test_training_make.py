@@ -181,6 +181,7 @@ def test_ways_to_quantize_are_compared_on_photos_that_calibrated_nothing(
     with pytest.raises(ExportError, match="seen enough"):
         export_bundle(run, run / "never.onnx", "test-1", Limits(), calibration_photos=8)
     assert seen["measured"] and seen["calibration"] == seen["ranges"]
+    assert len(seen["measured"]) + len(seen["calibration"]) == 8, "two of each class"
     assert not seen["measured"] & seen["calibration"]
 
 
