@@ -102,7 +102,9 @@ def from_checkpoint(state: Mapping[str, Tensor], mean: float, deviation: tuple[f
     """
     arrays = {key: value.double().numpy() for key, value in state.items() if value.is_floating_point()}
     if "classifier.weight" not in arrays or "features.denseblock4.denselayer1.norm1.weight" not in arrays:
-        raise ExportError("This checkpoint is no DenseNet with a linear head: export takes what `make model` trains.")
+        raise ExportError(
+            "This checkpoint is no DenseNet with a linear head: train one, which every recipe but `seed` does."
+        )
     if mean != round(mean):
         raise ExportError(f"The mean grey ({mean}) must be a whole number, or zero padding would change the border.")
     stem_weight = arrays["features.conv0.weight"] / (255 * np.array(deviation)).reshape(1, 3, 1, 1)

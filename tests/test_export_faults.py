@@ -52,7 +52,7 @@ def export(run: Path, *arguments: str) -> tuple[int, str, bytes]:
 def test_a_checkpoint_with_another_head_is_refused(tmp_path: Path) -> None:
     code, said, kept = export(make_run(tmp_path, head="seed"))
     assert (code, kept) == (1, PREVIOUS)
-    assert "linear head" in said
+    assert "no DenseNet with a linear head: train one, which every recipe but `seed` does" in said
 
 
 @pytest.mark.parametrize("gone", ["0.png", "2.png", "4.png"])
@@ -109,3 +109,12 @@ def test_an_accuracy_that_fell_too_far_or_too_little_agreement_is_refused() -> N
         judge(replace(GOOD, int8_accuracy=0.794), Limits())
     with pytest.raises(ExportError, match=r"with float on 98\.4 %.* no bundle was written.* --agreement 0\.98\.$"):
         judge(replace(GOOD, agreement=0.984), Limits())
+
+
+def test_one_photo_of_few_may_be_named_otherwise_and_two_may_not() -> None:
+    few = Verification(photos=49, float_accuracy=45 / 49, int8_accuracy=44 / 49, agreement=48 / 49)
+    judge(few, Limits())
+    with pytest.raises(ExportError, match=r"allow it with --accuracy-lost 0\.05\.$"):
+        judge(replace(few, int8_accuracy=43 / 49), Limits())
+    with pytest.raises(ExportError, match=r"allow it with --agreement 0\.95\.$"):
+        judge(replace(few, agreement=47 / 49), Limits())
