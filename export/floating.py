@@ -59,6 +59,7 @@ def export_float(student: Student, temperature: float, path: Path, photos: Tenso
 def compare(name: str, what: str, wanted: Tensor, got: Tensor) -> None:
     """Print how far `got` is from what PyTorch says, `wanted`. Raises `ExportError` where that is too far."""
     difference = float((wanted - got).abs().max())
-    log.info("%s: largest difference from PyTorch in %s %.2g (of %.3g)", name, what, difference, wanted.abs().max())
+    largest = wanted.abs().max()
+    log.info("%s: largest difference from PyTorch in %s %.2g (of at most %.3g)", name, what, difference, largest)
     if not difference <= LIMIT:  # nor where it is no number
         raise ExportError(f"The {name} differs from the trained one by {difference:.3g} in {what}.")
