@@ -86,7 +86,7 @@ def test_the_lids_are_those_that_open_in_the_bin_whose_configuration_is_named(ru
         "[decision]\nconfidence = 0.5\nenergy = -1000.0\n"
         "cost = { recyclable = { reuse = 0.0 }, organic = { reuse = 0.0 } }\n"
     )
-    _, figures = report(run, "--config", str(config))
+    page, figures = report(run, "--config", str(config))
     model = ["--model", str(run / "bundle.onnx"), "--config", str(config)]
     told = CliRunner().invoke(pilah, ["classify", str(run.parent / "data"), *model, "--json"])
     rows = [json.loads(line) for line in told.output.splitlines()]
@@ -97,6 +97,7 @@ def test_the_lids_are_those_that_open_in_the_bin_whose_configuration_is_named(ru
         sum(n * figures["cost_matrix"][a].get(b, 1) for (a, b), n in opened.items() if a != b) / 60, abs=1e-4
     )
     assert figures["cost_matrix"]["recyclable"]["reuse"] == 0
+    assert "lids: the configured bin&#39;s" in page and "lids: the default bin&#39;s" in report(run)[0]
 
 
 def test_organic_waste_is_told_of_only_where_some_was_measured() -> None:

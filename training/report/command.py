@@ -16,7 +16,7 @@ from device.bundle import Bundle, Thresholds
 from device.config import Config
 from device.decision import Policy
 from training.errors import DataError
-from training.evaluate import in_percent, policy, read_evaluation
+from training.evaluate import FOUR_LIDS, in_percent, policy, read_evaluation
 from training.files import require_place, write_picture, write_text
 from training.models import load_run
 from training.options import config_option, run_option
@@ -62,7 +62,7 @@ def report_command(folder: Path, bundle: Path | None, out: Path | None, pictures
     mistakes = worst_mistakes(everything, measured.temperature)
     names = short_names([photo.path for photo in everything.photos])
     result = {
-        "made": measured.made,
+        "made": {**measured.made, "lids": "the default bin's" if config is FOUR_LIDS else "the configured bin's"},
         **figures(measured.outcomes, measured.temperature, measured.rule),
         "mistakes": [{**asdict(one), "photo": names[one.photo]} for one in mistakes],
     }
