@@ -100,17 +100,21 @@ def stats(config_file: Path | None, since_s: float | None, as_json: bool) -> Non
 
 
 def bars(days: Mapping[date, Mapping[str, int]], config: Config, width: int) -> Iterator[str]:
-    """A bar for each day and a legend, `width` characters wide; each part at least one block where there is a drop."""
+    """A bar for each day and a legend, `width` characters wide; each part at least one block where there is a drop.
+
+    Many days on end without drops, holidays or a clock that was set wrongly, are one line.
+    """
     names = list(dict.fromkeys([*config.compartments, *(name for day in days.values() for name in day)]))
     styled = {name: _style(name, number, config) for number, name in enumerate(names)}
     most = max(sum(numbers.values()) for numbers in days.values())
     per_drop = max(1, width - len("2026-11-24  ") - len(f" {most}") - len(names)) / most
-    day = min(days)
-    while day <= max(days):
-        numbers = days.get(day, {})
-        parts = (styled[name](max(1, round(numbers[name] * per_drop))) for name in names if numbers.get(name))
-        yield f"{day}  {''.join(parts)} {sum(numbers.values()) or ''}".rstrip()
-        day += timedelta(days=1)
+    before = min(days)
+    for day in sorted(days):
+        empty = [before + timedelta(days=number) for number in range(1, (day - before).days)]
+        yield from map(str, empty) if len(empty) <= DAYS else [f"{len(empty)} days without a drop"]
+        parts = (styled[name](max(1, round(days[day][name] * per_drop))) for name in names if days[day].get(name))
+        yield f"{day}  {''.join(parts)} {sum(days[day].values())}"
+        before = day
     totals = Counter[str]()
     for numbers in days.values():
         totals.update(numbers)

@@ -128,6 +128,13 @@ def test_a_bar_is_as_long_as_its_day_was_busy_and_days_without_drops_are_shown()
     assert "cellar 1" in shown[3]
 
 
+def test_a_drop_of_a_day_on_which_the_clock_was_years_ahead_leaves_the_other_days_in_sight() -> None:
+    days = {date(2026, 6, 1): {"organic": 3}, date(2062, 6, 3): {"organic": 1}}
+    shown = [click.unstyle(line) for line in bars(days, Config(), width=80)]
+    assert [line.split()[0] for line in shown[:3]] == ["2026-06-01", "13150", "2062-06-03"]
+    assert shown[1] == "13150 days without a drop" and len(shown) == 4
+
+
 @pytest.mark.parametrize("command", ["history", "stats", "export-corrections out", "page set-password", "doctor"])
 def test_who_may_not_read_the_services_history_is_told_that_this_is_another(
     command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
