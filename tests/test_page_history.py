@@ -239,6 +239,15 @@ def test_a_drop_that_waits_for_correction_is_asked_about_once_and_first_where_it
     assert "aria-pressed" not in page.split("<article", 1)[1]
 
 
+def test_an_owner_who_has_switched_pictures_on_reads_that_the_bin_must_start_again(tmp_path: Path) -> None:
+    file = tmp_path / "pilah.toml"
+    file.write_text("")
+    client, token = owner_of(replace(bin_with(file), journal=ListJournal()))
+    client.post("/health/settings", data={"journal.thumbnails": "yes", "csrf_token": token})
+    assert read_config(file).journal.thumbnails
+    assert "start the bin again" in client.get("/teach").text
+
+
 def test_only_an_owner_is_led_from_the_history_to_corrections_and_only_of_what_can_be_seen(
     bin_: Bin, journal: ListJournal
 ) -> None:
