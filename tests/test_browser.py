@@ -236,6 +236,20 @@ def test_who_asks_sees_what_the_bin_does_and_answers_without_scrolling(visitor: 
     visitor.tab.wait_for_function(IN_SIGHT, arg=end.element_handle())
 
 
+def test_of_very_many_photos_the_later_ones_wait_and_need_not_be_chosen_again(
+    chromium: Any, bin_: Bin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("device.page.ask.UPLOADS_OF_ONE", 1)
+    monkeypatch.setattr("device.page.ask.UPLOADS_PERIOD_S", 3.0)
+    with PageServer(create_app(bin_), "127.0.0.1", 0) as server:
+        visitor = Visitor(chromium, server.url, PHONE)
+        visitor.ask(bottle=photo_of("glass"), can=photo_of("metal"))
+        visitor.tab.get_by_text("Too many photos at once; wait a little.").wait_for()
+        visitor.tab.locator(".answer .chip:visible").nth(1).wait_for()
+        assert visitor.tab.locator(".answer.wrong").count() == 0
+        visitor.tab.context.close()
+
+
 def test_who_asks_about_several_files_reads_which_of_them_are_no_pictures_and_how_large_they_may_be(
     visitor: Visitor,
 ) -> None:

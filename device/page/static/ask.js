@@ -32,11 +32,17 @@ async function shrink(file) {
   }
 }
 
-async function question(blob) {
+/** What the bin answers; of very many photos the later ones wait, and `tell` says so, until it takes them. */
+async function question(blob, tell) {
   const form = new FormData();
   form.append("photo", blob, "photo");
   const response = await fetch(zone.dataset.url, { method: "POST", body: form, headers: { Accept: "application/json" } });
   const answer = await response.json().catch(() => ({}));
+  if (response.status === 429) {
+    tell(answer.error);
+    await new Promise((done) => setTimeout(done, 1000 * response.headers.get("Retry-After")));
+    return question(blob, tell);
+  }
   if (!response.ok) throw new Error(answer.error ?? words.no_answer);
   return answer;
 }
@@ -80,16 +86,17 @@ async function show(file) {
     name.textContent = file.name;
     image.replaceWith(name);
   });
-  card.querySelector(".answer-state").textContent = words.asking;
+  const tell = (sentence) => { card.querySelector(".answer-state").textContent = sentence; };
+  tell(words.asking);
   answers.prepend(card);
   bringIntoSight(card);
   try {
     const blob = await shrink(file);
     if (blob.size > bytesAtMost) throw new Error(words.too_large);
-    fill(card, await question(blob), blob);
+    fill(card, await question(blob, tell), blob);
   } catch (fault) {
     card.classList.add("wrong");
-    card.querySelector(".answer-state").textContent = fault instanceof TypeError ? words.no_answer : fault.message;
+    tell(fault instanceof TypeError ? words.no_answer : fault.message);
   }
   bringIntoSight(card);
 }
