@@ -44,7 +44,9 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize("echo", [1, 2])
-def test_a_training_that_was_stopped_ends_with_the_same_weights_and_one_log(tmp_path: Path, echo: int) -> None:
+def test_a_training_that_was_stopped_ends_with_the_same_weights_and_one_log(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], echo: int
+) -> None:
     listed, recipe = photos(tmp_path / "photos"), replace(TINY, echo=echo)
     training(listed, tmp_path / "whole", recipe).run()
 
@@ -58,7 +60,10 @@ def test_a_training_that_was_stopped_ends_with_the_same_weights_and_one_log(tmp_
     stopped.after_epoch = cut
     with pytest.raises(PowerCutError):
         stopped.run()
+    capsys.readouterr()
     training(listed, tmp_path / "stopped", recipe).run()
+    done, steps = stopped.step, stopped.steps_per_epoch * recipe.epochs
+    assert f"| {done}/{steps} [" in capsys.readouterr().err, "its bar tells when the whole training ends"
 
     whole, resumed = weights(tmp_path / "whole"), weights(tmp_path / "stopped")
     assert all(torch.equal(whole[key], resumed[key]) for key in whole)

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -111,9 +111,13 @@ class Training:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.resume()
         first = self.processes.is_first
-        with Log(self.folder, self.epoch) if first else contextlib.nullcontext() as log:
+        steps = self.recipe.epochs * self.steps_per_epoch  # of the whole training, so its end is what the bar foretells
+        with (
+            Log(self.folder, self.epoch) if first else contextlib.nullcontext() as log,
+            tqdm(total=steps, initial=self.step, leave=False, mininterval=5, disable=not first) as bar,
+        ):
             while self.epoch < self.recipe.epochs:
-                row = self._one_epoch()
+                row = self._one_epoch(bar)
                 if log is not None:
                     log.tell(row)
                     self.save()
@@ -121,9 +125,9 @@ class Training:
                     self.after_epoch(row)
         self.processes.wait()
 
-    def _one_epoch(self) -> dict[str, Any]:
+    def _one_epoch(self, bar: tqdm[NoReturn]) -> dict[str, Any]:
         began = time.monotonic()
-        loss = self.processes.mean(self._train_epoch())
+        loss = self.processes.mean(self._train_epoch(bar))
         self.epoch += 1
         if not math.isfinite(loss):
             raise TrainingError(
@@ -148,7 +152,7 @@ class Training:
         done = (self.step - warm) / max(1.0, total - warm)
         return self.recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
 
-    def _train_epoch(self) -> float:
+    def _train_epoch(self, bar: tqdm[NoReturn]) -> float:
         recipe = self.recipe
         torch.manual_seed(recipe.seed * 100_003 + self.epoch)
         self.model.train()
@@ -156,11 +160,8 @@ class Training:
             self.model.eval()
             self.model.head.train()
         total = torch.zeros((), device=self.device)
-        bar = tqdm(
-            self._batches(), desc=f"epoch {self.epoch + 1}/{recipe.epochs}", total=self.steps_per_epoch, leave=False,
-            mininterval=5, disable=not self.processes.is_first,
-        )  # fmt: skip
-        for batch in bar:
+        bar.set_description(f"epoch {self.epoch + 1}/{recipe.epochs}", refresh=False)
+        for batch in self._batches():
             for group in self.optimiser.param_groups:
                 group["lr"] = self.learning_rate()
             with mixed_precision(self.device.type):
@@ -171,6 +172,7 @@ class Training:
             self.optimiser.step()
             self._update_average()
             self.step += 1
+            bar.update()
             total += loss.detach()
         return float(total) / self.steps_per_epoch
 
