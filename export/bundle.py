@@ -233,15 +233,15 @@ def _verify(
 
 
 def judge(verification: Verification, limits: Limits) -> None:
-    """Raises `ExportError` where INT8 costs more than it may: a photo at least, of however few."""
-    lost, a_photo = verification.float_accuracy - verification.int8_accuracy, 1.001 / verification.photos
-    if lost > max(limits.accuracy_lost, a_photo):
+    """Raises `ExportError` where INT8 costs more than it may."""
+    lost = verification.float_accuracy - verification.int8_accuracy
+    if lost > limits.accuracy_lost:
         raise ExportError(
             f"INT8 loses {100 * lost:.2f} points of accuracy on {verification.photos} held-out photos, more than the "
             f"limit of {100 * limits.accuracy_lost:.2f}; no bundle was written: train longer, hold out more photos, or "
             f"allow it with --accuracy-lost {math.ceil(100 * lost) / 100:g}."
         )
-    if verification.agreement < min(limits.agreement, 1 - a_photo):
+    if verification.agreement < limits.agreement:
         raise ExportError(
             f"INT8 agrees with float on {100 * verification.agreement:.1f} % of {verification.photos} held-out photos, "
             f"less than the limit of {100 * limits.agreement:.1f} %; no bundle was written: train longer, hold out "
