@@ -40,7 +40,7 @@ async function question(blob, tell) {
   const answer = await response.json().catch(() => ({}));
   if (response.status === 429) {
     tell(answer.error);
-    await new Promise((done) => setTimeout(done, 1000 * response.headers.get("Retry-After")));
+    await new Promise((done) => setTimeout(done, 1000 * (response.headers.get("Retry-After") || 5)));
     return question(blob, tell);
   }
   if (!response.ok) throw new Error(answer.error ?? words.no_answer);
