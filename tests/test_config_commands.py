@@ -147,6 +147,10 @@ def test_check_lists_everything_that_is_wrong_at_once(tmp_path: Path) -> None:
         (f"{LID} = {{ servo_pin = 12, closed_deg = -91.0 }}", f"{LID}.closed_deg = -91.0: must lie between min_angle"),
         (f"{LID} = {{ servo_pin = 12, max_angle_deg = -90.0 }}", "max_angle_deg = -90.0: must be larger than min_"),
         (f"{LID} = {{ servo_pin = 12, min_pulse_ms = 2.5 }}", "max_pulse_ms = 2.5: must be larger than min_pulse_ms"),
+        (
+            "page.names = ['http://bin.example']",
+            "page.names.0 = 'http://bin.example': must be a name alone, such as bin",
+        ),
         (f"{LID} = {{ servo_pin = 12, hold_at_most_s = 1.0 }}", "hold_at_most_s = 1.0: must not be smaller than hold"),
     ],
 )
@@ -157,12 +161,14 @@ def test_check_refuses_what_the_bin_could_not_run_with(tmp_path: Path, text: str
 
 
 def test_a_value_of_another_kind_is_told_whatever_its_key() -> None:
-    def keys(table: dict[str, Any], *above: str) -> Iterator[str]:
+    def keys(table: dict[str, Any], *above: str) -> Iterator[tuple[str, bool]]:
         for name, value in table.items():
-            yield from keys(value, *above, name) if isinstance(value, dict) else [".".join((*above, name))]
+            is_list = isinstance(value, tuple)
+            yield from keys(value, *above, name) if isinstance(value, dict) else [(".".join((*above, name)), is_list)]
 
-    for key in keys(Config().model_dump()):
-        with pytest.raises(ConfigError, match=rf"(?m)^file: {key}.* = \[\[1\]\]: "):
+    for key, is_list in keys(Config().model_dump()):
+        told = r"\.0 = \[1\]: must be text in quotes" if is_list else r".* = \[\[1\]\]: "
+        with pytest.raises(ConfigError, match=rf"(?m)^file: {key}{told}"):
             parse_config(f"{key} = [[1]]", "file")
 
 

@@ -85,6 +85,33 @@ def test_what_changes_is_refused_to_a_stranger_even_with_a_token(client: FlaskCl
     assert bin_.appliance.requests == []
 
 
+@pytest.mark.parametrize("path", ["/now", "/api/now", "/events", "/history.csv", "/api/openapi.json", "/login"])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "192.168.1.20.evil.example:8080", "pilah.local.evil.example", "fritz.box", "[::1"]
+)
+def test_a_page_on_the_internet_reads_nothing_of_the_bin_under_a_name_of_its_own(
+    client: FlaskClient, host: str, path: str
+) -> None:
+    answer = client.get(path, headers={"Host": host})
+    assert answer.status_code == 421
+    assert f"Open the bin by its address, or add {host.removesuffix(':8080')} to page.names" in answer.text
+    assert client.get("/static/style.css", headers={"Host": host}).status_code == 200, "or nobody could read that"
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost:8080", "192.168.1.20:8080", "[fe80::1]:8080", "pilah", "pilah.local", "PILAH.Fritz.Box.:8080"]
+)
+def test_addresses_and_names_of_the_own_network_open_the_page(client: FlaskClient, host: str) -> None:
+    assert client.get("/now", headers={"Host": host}).status_code == 200
+
+
+def test_a_name_that_the_owner_has_written_down_opens_the_page(tmp_path: Path) -> None:
+    named = make_bin(tmp_path, Config(page=PageSection(names=("Bin.school.example",))))
+    client = create_app(named).test_client()
+    assert client.get("/ask", headers={"Host": "bin.school.example"}).status_code == 200
+    assert client.get("/ask", headers={"Host": "other.school.example"}).status_code == 421
+
+
 @pytest.mark.parametrize("path", [*CHANGES, "/logout", "/language", "/login"])
 def test_a_forged_form_is_refused_even_from_the_owner(client: FlaskClient, bin_: Bin, path: str) -> None:
     log_in(client)

@@ -173,7 +173,8 @@ def _say(error: Any) -> str:
     if error["type"] == "string_pattern_mismatch":
         if error["loc"][-1] == "[key]":
             return f"{key.removesuffix('.[key]')}: a name has at most 32 of a-z, 0-9, - and _, and a letter first."
-        sentence = "must be #RRGGBB, such as #2e7d32"
+        is_colour = "colour" in error["loc"]
+        sentence = f"must be {'#RRGGBB, such as #2e7d32' if is_colour else 'a name alone, such as bin.school.example'}"
     return f"{key} = {_short(error['input'])}: {sentence}."
 
 

@@ -199,6 +199,7 @@ class JournalSection(Section):
 class PageSection(Section):
     port: Whole = Field(default=8080, ge=1, le=65535)
     address: str | None = Field(default=None, min_length=1)
+    names: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]+$")], ...] = ()
 
 
 def _default_compartments() -> dict[str, CompartmentSection]:

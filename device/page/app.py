@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from typing import Any
@@ -17,6 +18,7 @@ from werkzeug.exceptions import BadHost, HTTPException, MethodNotAllowed
 from device.errors import JournalError
 from device.page import ask, health, history, install, now, owner, teach, words
 from device.page.bin import Bin, the_bin
+from device.page.names import answers_to
 from device.page.uploads import HeldRequest
 
 CONTENT_SECURITY_POLICY = "; ".join(
@@ -55,6 +57,7 @@ def create_app(bin_: Bin) -> Flask:
     app.config["WTF_CSRF_TIME_LIMIT"] = None
     app.extensions["pilah-bin"] = bin_
     app.extensions["pilah-closing"] = threading.Event()
+    app.before_request(_refuse_strange_names)
     owner.install(app, bin_.state, bin_.clock)
     now.install(app, bin_)
     ask.install(app, bin_)
@@ -147,6 +150,14 @@ def _what_templates_know() -> dict[str, Any]:
         "data_word": words.data_word,
         "script_words": words.script_words(),
     }
+
+
+def _refuse_strange_names() -> ResponseReturnValue | None:
+    host = request.headers.get("Host", "")
+    if request.endpoint == "static" or answers_to(host, the_bin().config.page.names):
+        return None  # what draws the refusal is the same on every bin
+    name = re.sub(r"(?<!:):\d+$", "", host)
+    return _say(_("Open the bin by its address, or add %(name)s to page.names in its configuration.", name=name), 421)
 
 
 def _protect(response: Response) -> Response:
