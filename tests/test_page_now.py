@@ -198,9 +198,7 @@ def test_a_picture_that_cannot_be_made_ends_the_stream_once_and_the_next_one_tel
     del tray.get
     second, heard = follow(broadcast)
     assert b"snapshot" in heard.get(timeout=5)
-    told = LidEvent(2.0, "organic", "opening")
-    appliance.tell(told)
-    assert json.loads(heard.get(timeout=5)[6:]) == told.as_dict()
+    is_passed_on(LidEvent(2.0, "organic", "opening"), appliance, heard)
     closing.set()
     second.join()
 
@@ -245,9 +243,7 @@ def test_a_watcher_who_comes_as_the_last_one_leaves_is_told_what_happens(
         last.close()  # type: ignore[attr-defined]
         watcher, heard = came.get(timeout=5)
         listens.join(5)
-    told = LidEvent(2.0, "organic", "opening")
-    appliance.tell(told)
-    assert json.loads(heard.get(timeout=5)[6:]) == told.as_dict()
+    is_passed_on(LidEvent(2.0, "organic", "opening"), appliance, heard)
     closing.set()
     watcher.join()
 
@@ -342,9 +338,7 @@ def test_who_opens_the_page_later_sees_no_lid_open_once_more(appliance: PlayedAp
         assert state.encode() in heard.get(timeout=5)
     later, heard = follow(broadcast)
     assert b"snapshot" in heard.get(timeout=5)
-    told = LidEvent(2.0, "reuse", "opening")
-    appliance.tell(told)
-    assert json.loads(heard.get(timeout=5)[6:]) == told.as_dict()
+    is_passed_on(LidEvent(2.0, "reuse", "opening"), appliance, heard)
     closing.set()
     first.join()
     later.join()
@@ -354,14 +348,10 @@ def test_a_picture_is_sent_once_and_brings_back_nothing_that_was_told_before(app
     closing = threading.Event()
     watcher, heard = follow(Broadcast(appliance, TrayPicture(appliance, ManualClock()), ManualClock(), closing))
     assert b"snapshot" in heard.get(timeout=5)
-    told = LidEvent(1.0, "organic", "opening")
-    appliance.tell(told)
-    assert json.loads(heard.get(timeout=5)[6:]) == told.as_dict()
+    is_passed_on(LidEvent(1.0, "organic", "opening"), appliance, heard)
     appliance.show(plain("glass"), 5.0)
     assert json.loads(heard.get(timeout=5)[6:])["event"] == "frame"
-    told = LidEvent(2.0, "organic", "open")
-    appliance.tell(told)
-    assert json.loads(heard.get(timeout=5)[6:]) == told.as_dict()
+    is_passed_on(LidEvent(2.0, "organic", "open"), appliance, heard)
     closing.set()
     watcher.join()
 
@@ -420,6 +410,12 @@ def follow(broadcast: Broadcast) -> tuple[threading.Thread, queue.SimpleQueue[by
     watcher = threading.Thread(target=lambda: [heard.put(said) for said in broadcast.watch()], daemon=True)
     watcher.start()
     return watcher, heard
+
+
+def is_passed_on(event: LidEvent, appliance: PlayedAppliance, heard: queue.SimpleQueue[bytes]) -> None:
+    """The next that a watcher hears is this event, and nothing from before."""
+    appliance.tell(event)
+    assert json.loads(heard.get(timeout=5)[6:]) == event.as_dict()
 
 
 @pytest.mark.parametrize("jump_s", [-2e9, 0.0, 2e9])
