@@ -6,6 +6,7 @@ Here they are made; export/runtimes.py loads and runs them, each in a process of
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -114,7 +115,9 @@ def ncnn_files(student: Student, temperature: float, folder: Path) -> Path:
     planar = _Planar(student, temperature).eval().to(memory_format=torch.contiguous_format)
     pnnx.export(planar, str(folder / "model.pt"), torch.zeros(1, 3, SIZE_PX, SIZE_PX))
     for path in folder.iterdir():
-        if path.name not in ("model.ncnn.param", "model.ncnn.bin"):
+        if path.is_dir():
+            shutil.rmtree(path)  # pnnx runs what it has written, and Python keeps it compiled
+        elif path.name not in ("model.ncnn.param", "model.ncnn.bin"):
             path.unlink()
     if not (folder / "model.ncnn.bin").is_file():
         raise ExportError("pnnx did not convert the network.")

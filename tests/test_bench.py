@@ -6,6 +6,7 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -119,6 +120,25 @@ def test_peers_from_a_training_of_other_materials_are_refused(tmp_path: Path) ->
     model = write_bundle(tmp_path / "model.onnx")
     asked = CliRunner().invoke(cli, ["bench", "--model", str(model), "--run", str(tmp_path / "run"), "--rounds", "1"])
     assert "model.pt tells dry, wet, " in str(asked.exception)
+
+
+def test_ncnn_says_what_pytorch_says_where_python_keeps_what_it_compiles(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("ncnn")
+    pytest.importorskip("pnnx")
+    from export.peers import ncnn_files
+    from export.runtimes import ncnn, picture
+    from training.models import Student
+
+    torch.manual_seed(0)
+    student, image = Student(3).eval(), torch.from_numpy(picture()).permute(2, 0, 1)[None]
+    monkeypatch.setattr("sys.dont_write_bytecode", False)
+    said = ncnn(ncnn_files(student, 0.5, tmp_path / "ncnn"), 1)()()
+    with torch.no_grad():
+        wanted = torch.softmax(student(image)[0] / 0.5, dim=1)
+    assert np.abs(np.asarray(said) - wanted.numpy()).max() < 0.01
 
 
 def test_ratios_and_percentiles_are_of_the_same_thread_count() -> None:
