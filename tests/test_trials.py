@@ -15,7 +15,7 @@ from device.trials import __main__ as trials
 from device.trials import powercut
 from device.trials.__main__ import main
 from device.trials.bench import WorkingClock
-from device.trials.endurance import endure
+from device.trials.endurance import Endurance, Footprint, endure
 from device.trials.leaving import leave
 from device.trials.powercut import THUMBNAIL, cut_power
 from device.trials.speed import latencies_ms
@@ -58,6 +58,20 @@ def test_a_log_that_was_cut_short_costs_its_last_drops_only(tmp_path: Path, cut_
     there = [drop.id for drop in after.drops(Search(), 100)]
     assert 0 < len(there) < 30 and there == list(range(len(there), 0, -1))
     assert after.write(powercut.DROP) == len(there) + 1
+
+
+@pytest.mark.parametrize(
+    ("resident_mb", "grew_mb"),
+    [
+        ((176, 184, 186, 195, 197, 188, 199, 199, 191, 192), 3.25),  # measured: a pool that fills and empties
+        ((176, 184, 186, 187, 188, 189, 190, 191, 192, 193), 7.0),  # a megabyte leaks in each stage
+    ],
+)
+def test_memory_that_comes_and_goes_is_no_leak_and_what_leaks_slowly_is(
+    resident_mb: tuple[int, ...], grew_mb: float
+) -> None:
+    stages = tuple(Footprint(one * 10**6, 42, 14) for one in resident_mb)
+    assert Endurance(103877, (90,) * 10, 900, 24, 120, stages).grew_mb == pytest.approx(grew_mb, abs=0.05)
 
 
 def test_a_few_busy_minutes_leak_neither_threads_nor_descriptors(tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
+import numpy as np
+
 from device.camera import Frame
 from device.camera.simulated import Fault, SimulatedTray, TrayLife
 from device.clock import ManualClock
@@ -61,8 +63,11 @@ class Endurance:
 
     @property
     def grew_mb(self) -> float:
-        """From then to the end."""
-        return (self.stages[-1].resident_bytes - self.warm.resident_bytes) / 1e6
+        """From then to the end, by the straight line through all stages since: each for itself is some MB more or less,
+        as the C library gives memory back or keeps it (2.0, 2.8 and 5.8 MB between the same two of equal runs)."""
+        since = [stage.resident_bytes / 1e6 for stage in self.stages[len(self.stages) // 4 :]]
+        slope_mb = float(np.polyfit(range(len(since)), since, 1)[0])
+        return slope_mb * (len(since) - 1)
 
 
 def endure(
