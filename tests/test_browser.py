@@ -172,7 +172,7 @@ def test_a_picture_of_before_the_camera_failed_is_not_shown_as_what_it_sees(visi
     bin_.appliance.tell(FaultEvent(time.time(), "camera", "The camera gives no pictures."))
     visitor.tab.goto("/now")
     visitor.tab.get_by_text("The camera gives no pictures.").wait_for()
-    visitor.tab.wait_for_function("document.getElementById('tray').src.startsWith('data:')")
+    visitor.tab.wait_for_function("() => document.getElementById('tray').src.startsWith('data:')")
     assert visitor.tab.get_by_text("No picture from the camera.").is_visible()
     assert not visitor.tab.get_by_alt_text("What the camera sees on the tray").is_visible()
     bin_.appliance.tell(FaultEvent(time.time(), "camera", "It is back.", is_over=True))

@@ -112,7 +112,7 @@ def _correct_a_drop(visitor: Visitor) -> str:
     tab = visitor.tab
     tab.goto("/teach")
     card = tab.get_by_role("article").first
-    tab.wait_for_function("document.querySelector('.lesson img').naturalWidth > 100")
+    tab.wait_for_function("() => document.querySelector('.lesson img').naturalWidth > 100")
     label = card.get_attribute("aria-label")
     card.get_by_role("button", name="Textile").click()
     card.get_by_text("Saved. Thank you!").wait_for()
