@@ -110,8 +110,10 @@ def bars(days: Mapping[date, Mapping[str, int]], config: Config, width: int) -> 
     per_drop = max(1, width - len("2026-11-24  ") - len(f" {most}") - len(names)) / most
     before = min(days)
     for day in sorted(days):
-        empty = [before + timedelta(days=number) for number in range(1, (day - before).days)]
-        yield from map(str, empty) if len(empty) <= DAYS else [f"{len(empty)} days without a drop"]
+        if (empty := (day - before).days - 1) > DAYS:
+            yield f"{empty} days without a drop"
+        else:
+            yield from (str(before + timedelta(days=number)) for number in range(1, empty + 1))
         parts = (styled[name](max(1, round(days[day][name] * per_drop))) for name in names if days[day].get(name))
         yield f"{day}  {''.join(parts)} {sum(days[day].values())}"
         before = day

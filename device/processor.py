@@ -18,7 +18,8 @@ def processor_name(system: Path = PROC) -> str:
     if board.is_file():
         return board.read_text().strip("\0\n")
     told = _told(system)
-    products = [one for one in DOT_PRODUCTS if one in _features(told)]
+    features = _features(told)
+    products = [one for one in DOT_PRODUCTS if one in features]
     name = told.get("model name") or platform.processor() or platform.machine()
     return f"{name} ({', '.join(products)})" if products else name
 

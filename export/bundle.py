@@ -93,7 +93,7 @@ def export_bundle(
 
     def write_verified(candidate: Path) -> None:
         _write(model, metadata, candidate)
-        verification, int8 = _verify(student, candidate, held_out, classes)
+        verification, int8 = _verify(student, candidate, held_out, classes, temperature)
         judge(verification, limits)
         metadata["metrics"] = _metrics(int8, held_out, classes, "val")
         if test:
@@ -208,7 +208,7 @@ def _observe(bundle: Path, photos: list[Photo]) -> NDArray[np.float32]:
 
 
 def _verify(
-    student: Student, candidate: Path, photos: list[Photo], classes: tuple[str, ...]
+    student: Student, candidate: Path, photos: list[Photo], classes: tuple[str, ...], temperature: float
 ) -> tuple[Verification, NDArray[np.float32]]:
     """Float against INT8, printed for each class and all; and what INT8 says, (N, K)."""
     targets = np.array([classes.index(photo.material) for photo in photos])
@@ -216,7 +216,6 @@ def _verify(
         views = torch.split(_views(photos), 32)
         floating = torch.cat([student(batch)[0] for batch in views])
     int8 = _observe(candidate, photos)
-    temperature = Bundle.open(candidate).contract.temperature
     wanted = torch.softmax(floating / temperature, dim=1).numpy()
     answers, answers_int8 = wanted.argmax(1), int8.argmax(1)
     right, right_int8, alike = answers == targets, answers_int8 == targets, answers == answers_int8

@@ -19,7 +19,7 @@ from device.errors import JournalError
 from device.page import ask, health, history, install, now, owner, teach, words
 from device.page.bin import Bin, the_bin
 from device.page.names import answers_to
-from device.page.uploads import HeldRequest
+from device.page.uploads import RETRY_AFTER_S, HeldRequest
 
 CONTENT_SECURITY_POLICY = "; ".join(
     (
@@ -164,7 +164,7 @@ def _protect(response: Response) -> Response:
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
     if response.status_code == 503:
-        response.headers.setdefault("Retry-After", "5")
+        response.headers.setdefault("Retry-After", RETRY_AFTER_S)
     if response.mimetype == "text/html":
         response.cache_control.no_store = True
     return response

@@ -17,6 +17,9 @@ from device.page.ask import BYTES_AT_MOST
 BODIES_BYTES_AT_MOST = 32 * 1024 * 1024
 """Of all requests that have begun and are not answered yet; Waitress keeps them, Flask once more."""
 
+RETRY_AFTER_S = "5"
+"""What a client is told to wait that finds the bin busy."""
+
 
 class _RefusedError(Error):  # type: ignore[misc]
     """Told before Flask sees the request, as openapi.json says."""
@@ -26,7 +29,9 @@ class _RefusedError(Error):  # type: ignore[misc]
         self.code, self.reason = code, reason
 
     def to_response(self, _ident: str | None = None) -> tuple[str, list[tuple[str, str]], bytes]:
-        headers = [("Content-Type", "application/json"), *([("Retry-After", "5")] if self.code == 503 else [])]
+        headers = [("Content-Type", "application/json")]
+        if self.code == 503:
+            headers.append(("Retry-After", RETRY_AFTER_S))
         return f"{self.code} {self.reason}", headers, json.dumps({"error": self.body}).encode()
 
 
