@@ -6,6 +6,7 @@ classes, its crop, its calibration, where it comes from) is read from the file's
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -21,8 +22,11 @@ from device.session import open_session
 
 CONTRACT = 1
 """The version of the contract that this program reads."""
+UNTOLD = "0" * 64
+"""Stands for a bundle's own digest while it is taken."""
 
 Probability = Annotated[float, Field(ge=0, le=1)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 CostMatrix = dict[str, dict[str, float]]
 """cost[compartment that is right][compartment that opens]; what it does not name costs 1, the right lid 0."""
 
@@ -84,7 +88,8 @@ class Contract(_Section):
     sources: tuple[Source, ...] = Field(min_length=1)
     metrics: tuple[Metric, ...] = Field(min_length=1)
     provenance: dict[str, Any]
-    float_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    float_sha256: Sha256
+    sha256: Sha256 | None = None
 
     @model_validator(mode="after")
     def _classes_differ(self) -> Contract:
@@ -125,8 +130,10 @@ class Bundle:
         """
         if not path.is_file():
             raise BundleError(f"There is no model at {path}: give the path of a bundle made by `make model`.")
-        session, metadata = _open_session(path, threads)
+        content, session, metadata = _open_session(path, threads)
         contract = _read_contract(path, metadata)
+        if contract.sha256 and digest(content, contract.sha256) != contract.sha256:
+            raise BundleError(f"{path} is damaged: it is not what was exported (its SHA-256 differs); copy it again.")
         _check_signature(path, session, contract)
         bundle = cls(path, contract, session)
         bundle.run(np.zeros((contract.preprocess.crop, contract.preprocess.crop, 3), np.uint8))
@@ -147,11 +154,20 @@ class Bundle:
         return values["probabilities"][0], energy
 
 
-def _open_session(path: Path, threads: int) -> tuple[ort.InferenceSession, dict[str, str]]:
-    """The session, and its metadata: texts that may be damaged as well."""
+def digest(content: bytes, told: str) -> str:
+    """SHA-256 of a bundle's content, in which the digest that it tells of itself, `told`, counts as zeros.
+
+    A card that loses a block of weights leaves a file that loads, and names things wrongly.
+    """
+    return hashlib.sha256(content.replace(told.encode(), UNTOLD.encode())).hexdigest()
+
+
+def _open_session(path: Path, threads: int) -> tuple[bytes, ort.InferenceSession, dict[str, str]]:
+    """The file's content, a session of it, and its metadata: texts that may be damaged as well."""
     try:
-        session = open_session(path, threads)
-        return session, session.get_modelmeta().custom_metadata_map
+        content = path.read_bytes()
+        session = open_session(content, threads)
+        return content, session, session.get_modelmeta().custom_metadata_map
     except Exception as fault:
         raise BundleError(
             f"{path} cannot be loaded as an ONNX model; it may be cut short or be another kind of file: "

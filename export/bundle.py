@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from device.bundle import CONTRACT, Bundle
+from device.bundle import CONTRACT, UNTOLD, Bundle, digest
 from device.classifier import Classifier
 from export.calibrate import measure_ranges
 from export.equalise import Range, equalise, narrow
@@ -195,10 +195,15 @@ def _told_by_bundles(provenance: Any) -> Iterator[dict[str, Any]]:
 
 
 def _write(model: onnx.ModelProto, metadata: dict[str, Any], path: Path) -> None:
+    told = digest(_described(model, metadata | {"sha256": UNTOLD}), UNTOLD)
+    path.write_bytes(_described(model, metadata | {"sha256": told}))
+
+
+def _described(model: onnx.ModelProto, metadata: dict[str, Any]) -> bytes:
     del model.metadata_props[:]
     for key, value in metadata.items():
         model.metadata_props.add(key=key, value=json.dumps(value, ensure_ascii=False))
-    path.write_bytes(model.SerializeToString())
+    return bytes(model.SerializeToString())
 
 
 def _observe(bundle: Path, photos: list[Photo]) -> NDArray[np.float32]:

@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 import pytest
 
-from device.bundle import Bundle, Preprocess
+from device.bundle import UNTOLD, Bundle, Preprocess, digest
 from device.classifier import Classifier, prepare
 from device.errors import BundleError
-from tests.bundles import COLOURS, plain, write_bundle
+from tests.bundles import COLOURS, SHARPNESS, plain, write_bundle
 
 
 @pytest.mark.parametrize("material", COLOURS)
@@ -68,6 +68,32 @@ def test_a_model_whose_description_the_card_has_damaged_is_told(tmp_path: Path) 
     path = write_bundle(tmp_path / "model.onnx")
     path.write_bytes(path.read_bytes().replace(b'"licence"', b'"lic\xe5nce"'))
     with pytest.raises(BundleError, match=r"cannot be loaded as an ONNX model.* copy it again"):
+        Bundle.open(path)
+
+
+def sealed(path: Path) -> bytes:
+    """A bundle that tells its own digest."""
+    told = digest(write_bundle(path, sha256=UNTOLD).read_bytes(), UNTOLD)
+    return write_bundle(path, sha256=told).read_bytes()
+
+
+def test_a_model_that_lost_a_weight_but_still_loads_is_told_by_its_own_digest(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    whole = sealed(path)
+    Bundle.open(path)
+    path.write_bytes(whole.replace(np.float32(-SHARPNESS).tobytes(), np.float32(-1).tobytes()))
+    with pytest.raises(BundleError, match=r"model\.onnx is damaged: .* copy it again"):
+        Bundle.open(path)
+
+
+@pytest.mark.parametrize("digit", [0, 63])
+def test_a_digest_that_is_damaged_itself_is_told(tmp_path: Path, digit: int) -> None:
+    path = tmp_path / "model.onnx"
+    whole = bytearray(sealed(path))
+    at = whole.index(Bundle.open(path).contract.sha256.encode()) + digit  # type: ignore[union-attr]
+    whole[at] = ord("e") if whole[at] != ord("e") else ord("f")
+    path.write_bytes(whole)
+    with pytest.raises(BundleError, match="is damaged"):
         Bundle.open(path)
 
 

@@ -21,7 +21,7 @@ import torch
 from click.testing import CliRunner
 
 import export.bundle
-from device.bundle import Bundle
+from device.bundle import Bundle, digest
 from device.classifier import Classifier
 from device.errors import PilahError
 from device.pictures import read_picture
@@ -113,6 +113,12 @@ def test_a_bundle_comes_out_that_the_device_runs(run: Path) -> None:
     observed = classifier.observe(read_picture(run.parent / "data/trashnet/train/glass/0.jpg"))
     assert np.isclose(observed.probabilities.sum(), 1.0, atol=1e-4)
     assert observed.energy is not None
+
+
+def test_an_exported_bundle_tells_its_own_digest_so_that_a_damaged_copy_is_found(run: Path) -> None:
+    told = Bundle.open(run / "bundle.onnx").contract.sha256
+    assert told is not None
+    assert digest((run / "bundle.onnx").read_bytes(), told) == told
 
 
 def test_the_report_says_what_the_bundle_says_of_itself(run: Path) -> None:
