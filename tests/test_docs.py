@@ -10,15 +10,22 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-LINK = re.compile(r"\]\(([^)#\s]+)[^)]*\)")
+LINK = re.compile(r"\]\(([^)#\s]*)(?:#([^)\s]+))?[^)]*\)")
 COMMAND = re.compile(r"^(?:sudo )?make ([a-z][a-z-]*)", re.MULTILINE)
+
+
+def anchors(page: Path) -> set[str]:
+    """What GitHub calls the headings of a page."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_every_link_leads_somewhere(document: Path) -> None:
-    links = LINK.findall(document.read_text(encoding="utf-8"))
-    missing = [link for link in links if "://" not in link and not (document.parent / link).exists()]
-    assert not missing
+    links = [link for link in LINK.findall(document.read_text(encoding="utf-8")) if "://" not in link[0]]
+    assert not [path for path, _ in links if not (document.parent / path).exists()]
+    pages = [(document.parent / path if path else document, anchor) for path, anchor in links if anchor]
+    assert not [(page.name, anchor) for page, anchor in pages if anchor not in anchors(page)]
 
 
 def test_every_make_command_in_the_documents_is_in_the_map() -> None:
