@@ -114,7 +114,8 @@ def test_check_lists_everything_that_is_wrong_at_once(tmp_path: Path) -> None:
         ("lights.fault_pin = 12", "lights.fault_pin = 12: GPIO12 is compartments.organic.servo_pin already"),
         (f"{LID} = {{ servo_pin = 0, led_pin = 0 }}", f"{LID}.led_pin = 0: GPIO0 is {LID}.servo_pin already"),
         (f"{LID} = {{ servo_pin = [12] }}", f"{LID}.servo_pin = [12]: must be a whole number, without quotes."),
-        (f"{LID} = {{ servo_pin = 33 }}", f"{LID}.servo_pin = 33: input should be less than or equal to 27"),
+        (f"{LID} = {{ servo_pin = 32 }}", f"{LID}.servo_pin = 32: must be a GPIO number, 0 to 27, and no number of"),
+        (f'{LID} = {{ servo_pin = 12, label = {{ english = "Rest" }} }}', f"{LID}.label.english: a language is a code"),
         ('journal.thumbnails = "off"', "journal.thumbnails = 'off': must be true or false, without quotes."),
         ("camera = 3", "camera = 3: must be a table: { key = value }."),
         (f'{LID} = {{ servo_pin = 12, label = "Rest" }}', f"{LID}.label = 'Rest': must be a table: {{ key = value }}."),
@@ -158,6 +159,16 @@ def test_check_refuses_what_the_bin_could_not_run_with(tmp_path: Path, text: str
     (tmp_path / "pilah.toml").write_text(text)
     refused = pilah("config", "check", tmp_path / "pilah.toml").exception
     assert isinstance(refused, ConfigError) and says in str(refused)
+
+
+def test_lids_without_a_table_of_materials_are_told_so_in_one_line(tmp_path: Path) -> None:
+    file = tmp_path / "pilah.toml"
+    file.write_text("decision.fallback = 'left'\n[compartments]\nleft = { servo_pin = 12 }\nright = { servo_pin = 13 }")
+    assert str(pilah("config", "check", file).exception) == (
+        f"{file}: materials = 'organic, recyclable, reuse, residual': not in this bin; it has left, right: write "
+        "[materials], with a lid for each of organic, cardboard, paper, carton, glass, metal, plastic, textile, wood, "
+        "trash."
+    )
 
 
 def test_a_value_of_another_kind_is_told_whatever_its_key() -> None:
@@ -244,6 +255,15 @@ def test_what_must_last_lies_where_it_is_told_to(tmp_path: Path, monkeypatch: py
     assert state_folder(Config()) == mine / "pilah"
     services.mkdir()
     assert state_folder(Config()) == services
+
+
+def test_a_user_without_a_home_is_told_where_the_history_could_lie(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("STATE_DIRECTORY", "XDG_STATE_HOME", "HOME"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", {}.__getitem__)
+    monkeypatch.setattr(places, "SERVICE_STATE", Path("/nowhere"))
+    refused = pilah("stats").exception
+    assert isinstance(refused, ConfigError) and "set HOME, or journal.path in the configuration" in str(refused)
 
 
 def test_a_change_that_would_leave_the_file_wrong_is_not_written(tmp_path: Path) -> None:

@@ -170,9 +170,13 @@ def _say(error: Any) -> str:
     sentence = KINDS.get(error["type"], sentence)
     if error["type"] == "missing":
         return f"{key}: this key must be given."
+    if key.endswith("_pin") and error["type"] in ("greater_than_equal", "less_than_equal"):
+        sentence = "must be a GPIO number, 0 to 27, and no number of the board's header, where GPIO12 is pin 32"
     if error["type"] == "string_pattern_mismatch":
         if error["loc"][-1] == "[key]":
-            return f"{key.removesuffix('.[key]')}: a name has at most 32 of a-z, 0-9, - and _, and a letter first."
+            name = "a name has at most 32 of a-z, 0-9, - and _, and a letter first"
+            rule = "a language is a code, such as en or id" if "label" in error["loc"] else name
+            return f"{key.removesuffix('.[key]')}: {rule}."
         is_colour = "colour" in error["loc"]
         sentence = f"must be {'#RRGGBB, such as #2e7d32' if is_colour else 'a name alone, such as bin.school.example'}"
     return f"{key} = {_short(error['input'])}: {sentence}."

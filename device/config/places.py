@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from device.config.schema import Config
+from device.errors import ConfigError
 
 SERVICE_STATE = Path("/var/lib/pilah")
 """What the service may write (StateDirectory= of its unit)."""
@@ -21,14 +22,19 @@ def journal_path(config: Config) -> Path:
 
 def state_folder(config: Config) -> Path:
     """Beside the configured journal; else the folder that systemd names, `/var/lib/pilah` where this user may write
-    it, or the user's own (XDG Base Directory Specification)."""
+    it, or the user's own (XDG Base Directory Specification). Raises `ConfigError` where this user has none."""
     if config.journal.path is not None:
         return config.journal.path.parent
     if named := os.environ.get("STATE_DIRECTORY"):
         return Path(named.split(":")[0])
     if os.access(SERVICE_STATE, os.W_OK):
         return SERVICE_STATE
-    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "pilah"
+    try:
+        return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "pilah"
+    except RuntimeError as fault:
+        raise ConfigError(
+            "This user has no home for the history and the password: set HOME, or journal.path in the configuration."
+        ) from fault
 
 
 def tell_whose(config: Config) -> None:

@@ -18,6 +18,7 @@ from device.config.sections import (
     Cost,
     Degrees,
     Fraction,
+    Language,
     Milliseconds,
     Name,
     Pin,
@@ -132,7 +133,7 @@ class CompartmentSection(Section):
     servo_pin: Pin
     led_pin: Pin | None = None
     colour: str = Field(default="#808080", pattern=r"^#[0-9a-fA-F]{6}$")
-    label: dict[str, str] = Field(default_factory=dict)
+    label: dict[Language, str] = Field(default_factory=dict)
     closed_deg: Degrees = 0.0
     open_deg: Degrees = 90.0
     min_angle_deg: Degrees = -90.0
@@ -261,9 +262,13 @@ def _strangers(values: Mapping[str, Any]) -> Iterator[Wrong]:
     known = _table(values, "compartments")
     decision = _table(values, "decision")
     costs = _table(decision, "cost")
-    named: list[tuple[tuple[str, ...], Any]] = [
-        (("materials", material), lid) for material, lid in _table(values, "materials").items()
-    ]
+    materials, has = _table(values, "materials"), f"it has {', '.join(known)}"
+    if materials == _default_materials():  # what was not given is one wrong, not ten
+        if missing := [lid for lid in dict.fromkeys(materials.values()) if lid not in known]:
+            told = f"not in this bin; {has}: write [materials], with a lid for each of {', '.join(materials)}"
+            yield Wrong(("materials",), ", ".join(missing), told)
+        materials = {}
+    named: list[tuple[tuple[str, ...], Any]] = [(("materials", material), lid) for material, lid in materials.items()]
     named.append((("decision", "fallback"), decision.get("fallback", DecisionSection().fallback)))
     named += [(("decision", "cost", right), right) for right in costs]
     named += [(("decision", "cost", right, opened), opened) for right in costs for opened in _table(costs, right)]
@@ -272,7 +277,7 @@ def _strangers(values: Mapping[str, Any]) -> Iterator[Wrong]:
             yield Wrong(("decision", "cost", right, right), cost, "must be 0: the right lid costs nothing")
     for key, compartment in named:
         if isinstance(compartment, str) and compartment not in known:
-            yield Wrong(key, compartment, f"is no compartment of this bin; it has {', '.join(known)}")
+            yield Wrong(key, compartment, f"is no compartment of this bin; {has}")
 
 
 def _pins_used_twice(values: Mapping[str, Any]) -> Iterator[Wrong]:
