@@ -97,6 +97,8 @@ def bench(
 
     With the extra `training` the same network is timed in other runtimes too, each in a process of its own, in turns.
     """
+    if peers is False and run_folder is not None:
+        raise click.UsageError("--run makes peers and --no-peers leaves them out: give one of them.")
     path = model_path(read_config(config_file), model)
     version = Bundle.open(path).contract.version
     ours = Contestant(OURS, "device.timing:bundle", path)

@@ -76,6 +76,12 @@ def test_a_bundle_that_is_none_is_told_in_its_own_words_before_peers_are_made(
     assert str(asked.exception).startswith("There is no model at")
 
 
+def test_a_training_whose_peers_are_left_out_is_wrong_usage() -> None:
+    asked = CliRunner().invoke(cli, ["bench", "--run", "runs/mine", "--no-peers"])
+    assert asked.exit_code == 2
+    assert "--run makes peers and --no-peers leaves them out" in asked.output
+
+
 def test_a_bundle_that_cannot_run_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(BenchError, match=r"There is no model at .*[^.]\.$"):
         Timed("device.timing:bundle", tmp_path / "none.onnx", threads=1)
