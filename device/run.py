@@ -109,7 +109,13 @@ def _first(open_camera: Callable[[], FrameSource], is_awaited: bool) -> FrameSou
 
 def _page(bin_: Appliance, journal: Journal, config: Config, config_file: Path | None, model: Path | None) -> Page:
     shown = bin_of(config, config_file, model, bin_, journal)
-    return Page(lambda: serve(shown, config))
+
+    def start() -> PageServer:
+        server = serve(shown, config)
+        log.info("The page is at %s.", server.url)
+        return server
+
+    return Page(start)
 
 
 class Page:

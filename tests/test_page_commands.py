@@ -43,11 +43,12 @@ def test_a_short_or_endless_password_changes_nothing(config: Path, tmp_path: Pat
 def test_the_page_alone_answers_until_it_is_ended(config: Path, tmp_path: Path, number: signal.Signals) -> None:
     bundle = write_bundle(tmp_path / "colours.onnx")
     command = [sys.executable, "-m", "device", "page", "--config", config, "--model", bundle, "--port", "0"]
-    page = subprocess.Popen([str(word) for word in command], stdout=subprocess.PIPE, text=True)
+    page = subprocess.Popen([str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert page.stdout is not None
     url = page.stdout.readline().split("at ")[1].split(" ")[0]
     with urllib.request.urlopen(url, timeout=20) as answer:
         assert answer.url == f"{url}/ask"
     page.send_signal(number)
-    page.communicate(timeout=30)
+    _, complaints = page.communicate(timeout=30)
     assert page.returncode == 0
+    assert url not in complaints, "it is told once"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import signal
 import threading
 from functools import partial
@@ -23,8 +22,6 @@ from device.page.app import create_app
 from device.page.bin import Appliance, Bin
 from device.page.owner import Password
 from device.page.server import PageServer, address_of
-
-log = logging.getLogger(__name__)
 
 
 @click.group(cls=Commands, invoke_without_command=True)
@@ -98,8 +95,5 @@ def _diagnose(config_file: Path | None, model: Path, appliance: Appliance) -> li
 
 def serve(bin_: Bin, config: Config, port: int | None = None) -> PageServer:
     """Start the page where the settings say. Raises `PageError` when the port cannot be had."""
-    server = PageServer(
-        create_app(bin_), address_of(config.page, bin_.state), config.page.port if port is None else port
-    )
-    log.info("The page is at %s.", server.url)
-    return server
+    address = address_of(config.page, bin_.state)
+    return PageServer(create_app(bin_), address, config.page.port if port is None else port)
