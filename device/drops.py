@@ -66,14 +66,18 @@ def all_drops(journal: Reader, search: Search) -> Iterator[Drop]:
 
 
 def csv_lines(drops: Iterable[Drop]) -> Iterator[str]:
-    """A heading and a line for each drop, RFC 4180."""
-    yield "id,time,material,compartment,confidence,verdict,model,corrected,latency_ms,lid\r\n"
+    """A heading and a line for each drop, RFC 4180.
+
+    Of day and time as one, Excel and LibreOffice read no form alike as a date; of a day alone, ISO 8601's.
+    """
+    yield "id,day,time,material,compartment,confidence,verdict,model,corrected,latency_ms,lid\r\n"
     for drop in drops:
-        line = io.StringIO()
+        line, when = io.StringIO(), local_time(drop.time_s)
         csv.writer(line).writerow(
             (
                 drop.id,
-                local_time(drop.time_s).isoformat(timespec="seconds"),
+                when.date(),
+                when.isoformat(timespec="seconds"),
                 drop.material,
                 drop.compartment,
                 f"{drop.confidence:.4f}",

@@ -199,6 +199,7 @@ def test_a_time_zone_that_is_set_while_the_bin_runs_holds_from_the_next_page_on(
             for zone, offset in (("Asia/Jakarta", "+07:00"), ("America/New_York", "-04:00")):
                 elsewhere.setenv("TZ", zone)
                 assert f"{offset},metal" in client.get("/history.csv").text
+                assert all(row["day"] == row["time"].split("T")[0] for row in rows_of(client)), "for spreadsheets"
     finally:
         time.tzset()
 
