@@ -105,17 +105,17 @@ model: photos $(TRAIN) $(if $(FAST),,$(RENDERED)) ## photos -> trained, evaluate
 	$(BIN)/python -m training report --run $(RUN) --bundle $(OUT) $(MEASURED)
 
 soak: $(BASE) ## watch an empty tray for 10,000 frames, then run the bin for two simulated hours and look for leaks
-	@$(BIN)/python -m device.trials soak $(ARGS)
-	@$(BIN)/python -m device.trials endurance
+	@$(BIN)/python -m tests.trials soak $(ARGS)
+	@$(BIN)/python -m tests.trials endurance
 
 powercut: $(BASE) ## kill the writer of the history at 200 random moments (ARGS="--kills 20")
-	@$(BIN)/python -m device.trials powercut $(ARGS)
+	@$(BIN)/python -m tests.trials powercut $(ARGS)
 
 trials: $(BASE) ## time presence, the way from a drop to the servo, idling, and leaving on a busy machine
-	@$(BIN)/python -m device.trials presence
-	@$(BIN)/python -m device.trials latency
-	@$(BIN)/python -m device.trials idle
-	@$(BIN)/python -m device.trials leaving
+	@$(BIN)/python -m tests.trials presence
+	@$(BIN)/python -m tests.trials latency
+	@$(BIN)/python -m tests.trials idle
+	@$(BIN)/python -m tests.trials leaving
 
 bench: $(TRAIN) ## time the bundle and its peers here; writes the table and plot of docs/performance.md (ARGS="--rounds 5")
 	@mkdir -p build

@@ -22,8 +22,8 @@ from device.events import DecisionEvent, Event, FaultEvent, LidEvent, StateEvent
 from device.heartbeat import Heartbeat
 from device.journal import Journal
 from device.recorder import Recorder
-from device.trials.bench import PacedWatch
 from tests.bundles import COLOURS, write_bundle
+from tests.trials.bench import PacedWatch
 
 SHAPE = (120, 160)
 THING = 100

@@ -26,8 +26,8 @@ from device.decision import decide
 from device.events import DecisionEvent
 from device.model import open_classifier
 from device.presence import Sighting, crop_object
-from device.trials.bench import PacedWatch, simulated_bin, trial_config
 from tests.trays import GROUNDS, HEIGHT, WIDTH, Chance, Fall, MadeUpTray, Picture, Thing, whole_thing
+from tests.trials.bench import PacedWatch, simulated_bin, trial_config
 from training.augment import read_photo
 from training.evaluate import NO_THRESHOLDS, in_percent, opened_well, organic_into_recyclable, policy, share
 from training.options import Told, run_option

@@ -30,9 +30,9 @@ from device.presence import Sighting, crop_object
 from device.recorder import TRIES_AGAIN_S
 from device.requests import CloseLid, Maintenance, OpenLid
 from device.sight import FRAMES_FUSED
-from device.trials.bench import PacedWatch
 from tests.bench import Bench
 from tests.bundles import COLOURS, write_bundle
+from tests.trials.bench import PacedWatch
 
 CLOSED_MS, OPEN_MS = 1.5, 2.5
 

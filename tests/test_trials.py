@@ -11,14 +11,14 @@ from click.testing import CliRunner
 from device.clock import ManualClock
 from device.drops import Search
 from device.journal import Journal
-from device.trials import __main__ as trials
-from device.trials import powercut
-from device.trials.__main__ import main
-from device.trials.bench import WorkingClock
-from device.trials.endurance import Endurance, Footprint, endure
-from device.trials.leaving import leave
-from device.trials.powercut import THUMBNAIL, cut_power
-from device.trials.speed import latencies_ms
+from tests.trials import __main__ as trials
+from tests.trials import powercut
+from tests.trials.__main__ import main
+from tests.trials.bench import WorkingClock
+from tests.trials.endurance import Endurance, Footprint, endure
+from tests.trials.leaving import leave
+from tests.trials.powercut import THUMBNAIL, cut_power
+from tests.trials.speed import latencies_ms
 
 
 def test_no_committed_drop_is_lost_when_the_writer_is_killed(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from device.camera.grabber import Grabber
 from device.camera.simulated import SimulatedTray, TrayLife
 from device.clock import Clock, SystemClock
 from device.page.commands import bin_of, serve
-from device.trials.bench import PacedWatch, SimulatedBin, simulated_bin, trial_config
+from tests.trials.bench import PacedWatch, SimulatedBin, simulated_bin, trial_config
 
 EMPTY = TrayLife(gap_s=None)
 QUIET = TrayLife(gap_s=None, passers_per_minute=0)

@@ -16,7 +16,7 @@ from device.camera.simulated import Fault, SimulatedTray, TrayLife
 from device.clock import ManualClock
 from device.drops import Search
 from device.page.commands import bin_of, serve
-from device.trials.bench import PacedWatch, simulated_bin, trial_config
+from tests.trials.bench import PacedWatch, simulated_bin, trial_config
 
 BUSY = TrayLife(gap_s=5.0, passers_per_minute=2, lamps_per_minute=0.5)
 FAULTS_EVERY_S = 300.0

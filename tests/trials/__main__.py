@@ -1,4 +1,4 @@
-"""`python -m device.trials`: each trial says what it found; the exit code is 1 where that is worse than is promised."""
+"""`python -m tests.trials`: each trial says what it found; the exit code is 1 where that is worse than is promised."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import cv2
 import numpy as np
 
 from device.clock import Clock, SystemClock
-from device.trials.bench import WorkingClock
-from device.trials.endurance import Footprint, endure
-from device.trials.leaving import leave
-from device.trials.powercut import cut_power
-from device.trials.speed import idle_shares, latencies_ms
-from device.trials.tray import soak_empty_tray, time_presence
+from tests.trials.bench import WorkingClock
+from tests.trials.endurance import Footprint, endure
+from tests.trials.leaving import leave
+from tests.trials.powercut import cut_power
+from tests.trials.speed import idle_shares, latencies_ms
+from tests.trials.tray import soak_empty_tray, time_presence
 
 LATENCY_MS = 400
 IDLE_SHARE = 0.05
