@@ -180,7 +180,7 @@ class Situation:
     unclosed: frozenset[str] = frozenset()
     out_of_service: frozenset[str] = frozenset()
     to_mend: tuple[str, ...] = ()
-    mends_at_s: float = 0.0
+    mends_at_s: float = float("-inf")
 
     @property
     def state(self) -> SorterState:

@@ -37,8 +37,8 @@ from device.situation import (
 HELD_AT_MOST_S = 300.0
 """A button that is pressed for longer is stuck: it opens nothing until it was released."""
 BACK_OFF_S, BACK_OFF_AT_MOST_S = 1.0, 60.0
-MENDS_AFTER_S = 600.0
-"""A lid that failed is tried again so often: what blocked it may have fallen out."""
+MENDS_SOON_S, MENDS_AFTER_S = 10.0, 600.0
+"""A lid that failed is tried again soon, for a bag that it caught may be gone, and from then on so seldom."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,9 @@ class Sorter:
             situation = replace(situation, out_of_service=situation.out_of_service - {compartment}, to_mend=to_mend)
         if state == "fault":
             broken = situation.out_of_service | {compartment}
-            situation = replace(situation, out_of_service=broken, mends_at_s=now_s + MENDS_AFTER_S)
+            is_first = now_s - situation.mends_at_s > MENDS_AFTER_S
+            mends_at_s = now_s + (MENDS_SOON_S if is_first else MENDS_AFTER_S)
+            situation = replace(situation, out_of_service=broken, mends_at_s=mends_at_s)
         phase = situation.phase
         if not isinstance(phase, Serving) or phase.compartment != compartment:
             return situation

@@ -41,7 +41,7 @@ from device.situation import (
     Situation,
     Waiting,
 )
-from device.sorter import BACK_OFF_AT_MOST_S, HELD_AT_MOST_S, MENDS_AFTER_S, Sorter
+from device.sorter import BACK_OFF_AT_MOST_S, HELD_AT_MOST_S, MENDS_AFTER_S, MENDS_SOON_S, Sorter
 
 LIDS = {
     "organic": CompartmentSection(servo_pin=12),
@@ -268,6 +268,36 @@ def test_a_lid_that_failed_is_tried_again_after_a_while_and_serves_again() -> No
     bin_.lid_arrives()
     bin_.drop(2)
     assert bin_.asked_for(Open)[-1] == Open("recyclable")
+
+
+def test_a_lid_that_fails_again_and_again_is_tried_once_soon_and_then_seldom() -> None:
+    bin_ = Bin()
+    bin_.tell(OpenLid("organic"))
+    bin_.lid_arrives(fails=True)
+    pauses_s = []
+    for _ in range(3):
+        failed_s = bin_.now_s
+        while bin_.lids["organic"] != "closing":
+            bin_.wait(1.0)
+        pauses_s.append(bin_.now_s - failed_s)
+        bin_.lid_arrives(fails=True)
+    assert pauses_s == [MENDS_SOON_S, MENDS_AFTER_S, MENDS_AFTER_S]
+
+
+def test_a_lid_that_closes_but_never_opens_costs_two_drops_in_ten_minutes_their_patience() -> None:
+    bin_ = Bin()
+    for number in range(1, 4):
+        bin_.drop(number)
+        bin_.lid_arrives(fails=bin_.lids["recyclable"] == "opening")
+        if bin_.lids["residual"] == "opening":
+            bin_.lid_arrives()
+        bin_.sees_tray("empty")
+        bin_.wait(2.0)
+        bin_.lid_arrives()
+        bin_.wait(2 * MENDS_SOON_S)
+        if bin_.lids["recyclable"] == "closing":
+            bin_.lid_arrives()
+    assert [opened.compartment for opened in bin_.asked_for(Open)].count("recyclable") == 2
 
 
 def test_something_unforeseen_closes_the_lids_drops_what_was_half_done_and_is_forgotten_after_a_while() -> None:
