@@ -210,7 +210,6 @@ class Appliance:
     # What comes in.
 
     def _hear_lids(self) -> None:
-        was_home = self._lids.is_home
         for lid, reached in self._lids.tick(self._clock.now()):
             if self._lids.is_home or reached == "fault":
                 self._announce_lid(lid.name)
@@ -221,8 +220,6 @@ class Appliance:
                 self._feed.lid_opened()
             elif reached == "closed":
                 self._feed.lid_closed()
-        if self._lids.is_home and not was_home:
-            self._heartbeat.ready()
 
     def _hear_camera(self) -> None:
         for report in self._feed.reports():

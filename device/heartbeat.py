@@ -38,12 +38,11 @@ class Heartbeat:
         self._notifier = notifier
         self._last_s: float | None = None
 
-    def ready(self) -> None:
-        self._notifier.notify("READY=1")
-
     def beat(self, status: str) -> None:
-        """The loop turns. Passed on once a second; a watchdog must allow for a few of those."""
+        """The loop turns; the first time, the bin is ready. Passed on once a second: a watchdog must allow for a few."""
         now_s = self._clock.now()
+        if self._last_s is None:
+            self._notifier.notify("READY=1")
         if self._last_s is None or now_s - self._last_s >= BEATS_EVERY_S:
             self._last_s = now_s
             self._notifier.notify(f"WATCHDOG=1\nSTATUS={status}")

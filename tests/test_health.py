@@ -23,7 +23,6 @@ class Notes(list[str]):
 def test_the_watchdog_hears_of_the_loop_once_a_second_however_fast_it_turns() -> None:
     clock, notes = ManualClock(), Notes()
     heartbeat = Heartbeat(clock, notes)
-    heartbeat.ready()
     for _ in range(45):
         heartbeat.beat("empty, 0 drops")
         clock.sleep(0.1)
