@@ -106,6 +106,7 @@ def _lgpio() -> Path:
         folder = Path(name)
         source, headers = folder / LGPIO, folder / "headers"
         trees.run(
+            *trees.APART,
             *("mmdebstrap", "--quiet", "--variant=extract", "--architectures=arm64"),
             *("--include=base-files,libpython3.13-dev", trees.RELEASE, headers),
         )

@@ -260,7 +260,6 @@ def main() -> int:
         return 0
     if arguments.keep_card and not card.made().image.exists():
         parser.error("no card was made yet: leave --keep-card out")
-    trees.end_when_told()
     report = Report()
     report.note("photos, and what this machine says of them")
     expected = photos.choose(arguments.photos)
@@ -280,4 +279,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(trees.as_command("make pi", main))

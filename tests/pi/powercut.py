@@ -45,7 +45,9 @@ def _cut(made: Card, report: Report, number: int, times: int) -> tuple[int, list
                 lost.append(f"{said}, {asides} files set aside")
             if attempt == times:
                 break
-            board.wait_for(r"COMMITTED", within_s=60)
+            if board.wait_for(r"COMMITTED", within_s=60) is None:
+                lost.append(f"board {number}, boot {attempt} wrote no drop")
+                break
             time.sleep(random.uniform(0.5, 4))
             board.cut_power()
             done += 1

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 CHECKOUT = Path(__file__).parent.parent.parent
@@ -27,6 +27,8 @@ LEAN = (
 IN_GUEST = Path("/root/pilah")
 """Where the guest finds the checkout, with the wheels in `wheels`."""
 BINFMT = Path("/proc/sys/fs/binfmt_misc")
+APART = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
+"""What a command mounts and starts goes with it, however it ends."""
 
 
 def why_not(tools: Iterable[str]) -> str | None:
@@ -35,7 +37,7 @@ def why_not(tools: Iterable[str]) -> str | None:
         return "it needs root on Linux: sudo make nspawn, sudo make pi"
     missing = [tool for tool in tools if shutil.which(tool) is None]
     if missing:
-        return f"{', '.join(missing)} not installed"
+        return f"{', '.join(missing)} not installed (docs/emulated-pi.md tells what to install)"
     try:
         run("unshare", "--mount", "--pid", "--uts", "--ipc", "--net", "--fork", "true")
     except RuntimeError:
@@ -73,6 +75,7 @@ def debian_tree(architecture: str, more: Sequence[str] = (), files: Mapping[str,
                 local.write_text(text)
             options += [f'--setup-hook=cp -r {folder}/. "$1"']
             run(
+                *APART,
                 *("mmdebstrap", "--quiet", f"--architectures={architecture}", "--variant=minbase"),
                 *(*options, f"--include={packages}", RELEASE, part),
             )
@@ -113,9 +116,11 @@ def wheels_for(architecture: str) -> Path:
 
 
 def _newest_change() -> float:
-    """When a file that goes into Pilah's wheel was changed last."""
-    files = run("git", "ls-files", "device", "training", "export", "models", "pyproject.toml").splitlines()
-    return max(path.stat().st_mtime for file in files if (path := CHECKOUT / file).exists())
+    """When a file that goes into Pilah's wheel was changed last; git tells root nothing of another's checkout."""
+    files = [CHECKOUT / "pyproject.toml"]
+    for folder in ("device", "training", "export", "models"):
+        files += (path for path in (CHECKOUT / folder).rglob("*.*") if path.is_file() and path.suffix != ".pyc")
+    return max(file.stat().st_mtime for file in files)
 
 
 def carry_checkout(root: Path, wheels: Path) -> None:
@@ -145,8 +150,7 @@ def in_tree(root: Path, command: str) -> str:
     plain = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LC_ALL": "C.UTF-8"}
     mounts = (("proc", "proc"), ("sysfs", "sys"), ("devtmpfs", "dev"))
     enter = "; ".join(f'mount -t {kind} {kind} "$0/{folder}"' for kind, folder in mounts)
-    namespace = ("unshare", "--mount", "--pid", "--fork", "--kill-child")
-    return run(*namespace, "sh", "-ec", f'{enter}; exec chroot "$0" sh -ec "$1"', root, command, environment=plain)
+    return run(*APART, "sh", "-ec", f'{enter}; exec chroot "$0" sh -ec "$1"', root, command, environment=plain)
 
 
 @contextlib.contextmanager
@@ -164,9 +168,25 @@ def layer_over(tree: Path) -> Iterator[Path]:
             run("umount", "--lazy", root)
 
 
+def as_command(name: str, main: Callable[[], int]) -> int:
+    """`main` as a command; where a tool fails or somebody ends it, it says so and what goes on from there."""
+    end_when_told()
+    goes_on = f"The same command goes on with what is whole in {CACHE}."
+    try:
+        return main()
+    except KeyboardInterrupt:
+        print(f"\n{name}: interrupted. {goes_on}")
+        return 128 + signal.SIGINT
+    except (RuntimeError, OSError) as fault:
+        print(f"{name}: {fault}\n{goes_on}")
+        return 1
+
+
 def end_when_told() -> None:
-    """SIGTERM ends a run as Ctrl-C does: what it has started and mounted ends first."""
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    """SIGTERM and a closed terminal end a run as Ctrl-C does: what it has started and mounted ends first."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as `nohup` has it
+            signal.signal(number, lambda number, _: sys.exit(128 + number))
 
 
 def remove_tree(tree: Path) -> None:
