@@ -20,6 +20,11 @@ SOURCES := pyproject.toml
 # Where it is set, as in many containers, each process of a test would compile PyTorch anew, for eight seconds.
 unexport PYTHONDONTWRITEBYTECODE
 
+# A virtual environment belongs to one Python: after an upgrade of the system's it is made anew.
+ifneq ($(wildcard $(VENV)/.pilah),)
+$(shell $(VENV)/bin/python -c 'import pip' 2>/dev/null || rm -rf $(VENV))
+endif
+
 .DEFAULT_GOAL := help
 .PHONY: help run test bookworm soak powercut trials screenshots load drops lint format photos model bench arm64 arm64-count clean
 

@@ -14,7 +14,8 @@ from device.errors import PictureError
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 PIXELS_AT_MOST = 64_000_000
-"""A picture of this size takes up to 370 MB while it is decoded, which a Pi with 1 GB can still spare."""
+"""A picture of this size takes up to 370 MB while it is decoded, 550 of a WebP with transparency, which a Pi with 1 GB
+can still spare."""
 BYTES_AT_MOST = 64 * 1024 * 1024
 SCANS_AT_MOST = 64
 """Passes in which a JPEG is drawn, a progressive one of a camera in about ten: each takes a look at every pixel, and

@@ -439,6 +439,32 @@ def test_make_run_in_a_copied_or_renamed_folder_starts_the_program_of_that_folde
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+@pytest.mark.parametrize(("python", "is_made"), [("gone", True), ("of another version", True), ("as it was", False)])
+def test_an_environment_of_a_python_that_was_upgraded_is_made_anew(tmp_path: Path, python: str, is_made: bool) -> None:
+    for file in ("Makefile", "pyproject.toml"):
+        shutil.copy(Path(__file__).parents[1] / file, tmp_path)
+    made, new, old = tmp_path / ".venv" / ".pilah", tmp_path / "python", tmp_path / ".venv" / "bin" / "python"
+    for folder in (made, old.parent):
+        folder.mkdir(parents=True)
+    (made / "base").touch()  # what the device needs is installed
+    new.write_text('#!/bin/sh\n[ "$2" != venv ] || { mkdir -p "$3/bin" && cp "$0" "$3/bin/python"; }\n')
+    new.chmod(0o755)
+    match python:
+        case "gone":
+            old.symlink_to("/usr/bin/python3.1")
+        case "of another version":
+            old.symlink_to("/bin/false")  # it finds no module
+        case _:
+            shutil.copy(new, old)
+    command = ["make", "--silent", "run", f"PYTHON={new}"]
+    env = {**os.environ, "MAKEFLAGS": ""}
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert ("Making a virtual environment" in done.stdout) is is_made
+    assert old.read_text() == new.read_text()
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 def test_an_installation_without_internet_ends_in_the_advice_to_try_again(tmp_path: Path) -> None:
     (tmp_path / "stamps").mkdir()
     (tmp_path / "python").write_text("#!/bin/sh\necho No matching distribution found >&2; exit 1\n")

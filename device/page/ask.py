@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 BYTES_AT_MOST = 12 * 1024 * 1024
 """Of one upload; the page's script makes larger photos smaller before it sends them."""
 PIXELS_AT_MOST = 25_000_000
-"""Of one upload: 150 MB while it is decoded, so that one at a time fits a Pi with 1 GB."""
+"""Of one upload: 150 MB while it is decoded, 215 of a WebP with transparency; one at a time fits a Pi with 1 GB."""
 WAITING_AT_MOST = 8
 JUDGING = frozenset({"arriving", "still", "deciding"})
 WAITS_FOR_LOOP_S, LOOKS_EVERY_S = 3.0, 0.02
