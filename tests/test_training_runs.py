@@ -45,6 +45,7 @@ from training.models import Student, Teacher, load_checkpoint  # noqa: E402
 from training.processes import Processes  # noqa: E402
 from training.split import Photo, Split, load_split, save_split  # noqa: E402
 from training.start import begin  # noqa: E402
+from training.tune import BEGUN_WITH, open_study  # noqa: E402
 
 CLASSES = ("glass", "paper")
 
@@ -413,6 +414,17 @@ def test_photos_that_are_gone_are_counted_before_the_earlier_training_is_set_asi
         refused = in_process(*command).exception
         assert isinstance(refused, DataError) and "photos of the split are gone (first: " in str(refused)
     assert (run / "model.pt").read_bytes() == earlier
+
+
+def test_a_study_that_was_begun_otherwise_is_told_before_a_teacher_is_fitted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where, run = prepared(tmp_path, "run"), tmp_path / "run"
+    (run / "tuning").mkdir()
+    open_study(run / "tuning").set_user_attr(BEGUN_WITH, {"start": "imagenet"})
+    monkeypatch.setattr("training.__main__.teacher_of", lambda *_: pytest.fail("it was fitted"))
+    refused = in_process("tune", *where, "--run", str(run), "--recipe", "short", "--start", "random").exception
+    assert isinstance(refused, DataError) and "was begun otherwise (start was imagenet, now random)" in str(refused)
 
 
 def test_a_run_without_its_licences_is_told_before_it_is_measured(

@@ -68,6 +68,16 @@ def test_a_study_of_other_trials_is_not_gone_on_with(tmp_path: Path) -> None:
     assert len(tuning.run(1).trials) == 1, "as it was begun, it goes on"
 
 
+def test_a_teacher_that_is_yet_to_be_made_is_compared_by_its_name(tmp_path: Path) -> None:
+    made = Tuning(tmp_path, TINY, split(tmp_path), Student(2), None, {}, begun_with={"teacher": "Lite0 (1234abcd)"})
+    made.require_as_begun()
+    made.run(1)
+    replace(made, begun_with={"teacher": "Lite0"}).require_as_begun()
+    for other in ("Lite1", "Lite0 (5678abcd)"):
+        with pytest.raises(DataError, match=re.escape(f"teacher was Lite0 (1234abcd), now {other}")):
+            replace(made, begun_with={"teacher": other}).require_as_begun()
+
+
 def test_a_trial_does_not_keep_the_photos_of_the_one_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     begun: list[weakref.ref[Training]] = []
     alive: list[int] = []

@@ -187,19 +187,26 @@ def tune_command(
     require_photos([*split.part("train"), *split.part("val")])
     recipe = replace(recipe_named(name), phases=(Phase(epochs, size),), teacher_epochs=0)
     click.get_current_context().with_resource(alone_in(folder))
-    taught_by = None
-    if recipe.learns_from_teacher:
-        taught_by = teacher_of(folder, split, recipe, teacher, workers, Processes.join())
     torch.manual_seed(recipe.seed)
     student = Student(len(split.classes), norms=recipe.norms)
     begin(student, start, split)
-    split = split if per_class is None else split.thinned(per_class)
-    weights = {source.name: source.weight for source in described.source}
-    begun_with = {
-        "start": start if start in (IMAGENET, RANDOM) else identity(Path(start)),
-        "teacher": None if taught_by is None else teacher_identity(folder, teacher, is_fine_tuned=False),
-    }
-    study = Tuning(folder / "tuning", recipe, split, student, taught_by, weights, workers, begun_with).run(trials)
+
+    def chosen() -> dict[str, str | None]:
+        is_taught = recipe.learns_from_teacher
+        return {
+            "start": start if start in (IMAGENET, RANDOM) else identity(Path(start)),
+            "teacher": teacher_identity(folder, teacher, is_fine_tuned=False) if is_taught else None,
+        }
+
+    tuning = Tuning(
+        folder / "tuning", recipe, split if per_class is None else split.thinned(per_class), student, None,
+        {source.name: source.weight for source in described.source}, workers, chosen(),
+    )  # fmt: skip
+    if recipe.learns_from_teacher:
+        tuning.require_as_begun()  # before a teacher is fitted for minutes
+        taught_by = teacher_of(folder, split, recipe, teacher, workers, Processes.join())
+        tuning = replace(tuning, teacher=taught_by, begun_with=chosen())
+    study = tuning.run(trials)
     if not complete_trials(study):
         raise DataError(f"No trial of {folder / 'tuning'} came to its end: tune with more --trials.")
     click.echo(f"{folder / 'tuning'}: {counted(len(study.trials), 'trial')}; best loss {study.best_value:.4f} with")

@@ -15,6 +15,7 @@ import shutil
 import sqlite3
 import warnings
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -81,22 +82,33 @@ class Tuning:
         cannot be written.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        try:
+        with self._told():
             study = self._continued(trials)
+        shutil.rmtree(self.folder / "trial", ignore_errors=True)
+        write_tables(study, self.folder)
+        draw_plots(study, self.folder)
+        return study
+
+    def require_as_begun(self) -> None:
+        """Raises `DataError` as `run` does; a teacher that is yet to be made is compared by its name."""
+        if (self.folder / "study.db").exists():
+            with self._told():
+                self._compared(open_study(self.folder))
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
         except Exception as fault:
             if why := _unwritten(fault):
                 raise DataError(
                     f"{self.folder / 'study.db'} cannot be written ({why}); its trials are kept."
                 ) from fault
             raise
-        shutil.rmtree(self.folder / "trial", ignore_errors=True)
-        write_tables(study, self.folder)
-        draw_plots(study, self.folder)
-        return study
 
     def _continued(self, trials: int) -> optuna.Study:
         study = open_study(self.folder)
-        self._require_as_begun(study)
+        study.set_user_attr(BEGUN_WITH, self._compared(study))
         held_out = Photos(self.split.part("val"), self.split.classes)
         left = trials - len(study.get_trials(deepcopy=False, states=FINISHED))
         if left > 0:
@@ -107,16 +119,18 @@ class Tuning:
             )  # fmt: skip
         return study
 
-    def _require_as_begun(self, study: optuna.Study) -> None:
+    def _compared(self, study: optuna.Study) -> dict[str, Any]:
+        """What its trials begin with."""
         parts = {part: digest_of(self.split.part(part))[:12] for part in ("train", "val")}
         now = {**asdict(self.recipe), **parts, "source_weights": dict(self.source_weights), **self.begun_with}
-        saved = study.user_attrs.get(BEGUN_WITH)
-        if saved is None:
-            study.set_user_attr(BEGUN_WITH, now)
-        elif changed := changes(saved, now):
+        saved = study.user_attrs.get(BEGUN_WITH, {})
+        if str(saved.get("teacher")).startswith(f"{now.get('teacher')} ("):
+            now["teacher"] = saved["teacher"]
+        if changed := changes(saved, now):
             raise DataError(
                 f"{self.folder / 'study.db'} was begun otherwise ({changed}): go on as it was begun, or remove it."
             )
+        return now
 
     def _try(self, trial: optuna.Trial, held_out: Photos) -> float:
         """One short training; its value is the held-out loss at the best temperature, lower is better."""
