@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 from datetime import date
 from pathlib import Path
 
 import click
+
+if __name__ == "__main__":  # reading PyTorch takes seconds, and nothing has begun yet that Ctrl-C must end well
+    _answer = signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 from device.errors import PilahError
 from export.bundle import CALIBRATION_PHOTOS, Limits, export_bundle
@@ -62,4 +66,5 @@ def main(
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, _answer)
     main()

@@ -106,6 +106,15 @@ def has_begun(training: BaseProcess, run: Path) -> bool:
     return False
 
 
+@pytest.mark.parametrize("program", ["training", "export"])
+def test_ctrl_c_while_pytorch_is_read_ends_without_a_word(tmp_path: Path, program: str) -> None:
+    (tmp_path / "torch.py").write_text("import signal\nsignal.raise_signal(signal.SIGINT)\n")
+    env = {**os.environ, "PYTHONPATH": f"{tmp_path}:{Path(__file__).parents[1]}"}
+    command = [sys.executable, "-m", program, "--help"]
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
+
+
 @pytest.mark.timeout(900)
 def test_a_training_killed_at_a_random_moment_ends_with_the_same_model_and_one_log(tmp_path: Path) -> None:
     where, said = prepared(tmp_path, "whole", "killed"), tmp_path / "said"

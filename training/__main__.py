@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import logging
 import shlex
+import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 import click
+
+if __name__ == "__main__":  # reading PyTorch takes seconds, and nothing has begun yet that Ctrl-C must end well
+    _answer = signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import torch
 
 from device.counting import counted
@@ -234,4 +239,5 @@ def run() -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, _answer)
     run()
