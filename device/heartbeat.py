@@ -39,7 +39,7 @@ class Heartbeat:
         self._last_s: float | None = None
 
     def beat(self, status: str) -> None:
-        """The loop turns; the first time, the bin is ready. Passed on once a second: a watchdog must allow for a few."""
+        """The loop turns; the first time the bin is ready. Passed on once a second: a watchdog must allow for a few."""
         now_s = self._clock.now()
         if self._last_s is None:
             self._notifier.notify("READY=1")
