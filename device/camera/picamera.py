@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -142,11 +143,7 @@ def whole_view(modes: Sequence[Mapping[str, Any]], rate_hz: float) -> Mapping[st
     """
     told = [mode for mode in modes if "crop_limits" in mode]
     fast = [mode for mode in told if mode["fps"] >= rate_hz] or told
-    return min(fast, key=lambda mode: (-_area(mode["crop_limits"][2:]), _area(mode["size"])), default=None)
-
-
-def _area(size: Sequence[int]) -> int:
-    return size[0] * size[1]
+    return min(fast, key=lambda mode: (-math.prod(mode["crop_limits"][2:]), math.prod(mode["size"])), default=None)
 
 
 def _rgb(planes: NDArray[np.uint8], width: int) -> NDArray[np.uint8]:
