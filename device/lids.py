@@ -190,7 +190,7 @@ class Lid:
         return state
 
 
-class Lids(Mapping[str, Lid]):
+class Lids(dict[str, Lid]):
     """The lids of a bin by their compartments; `tick` also sends them home at first, one after the other.
 
     Together they would draw more current than many supplies give.
@@ -203,12 +203,12 @@ class Lids(Mapping[str, Lid]):
 
     def __init__(self, compartments: Mapping[str, CompartmentSection], pins: Any) -> None:
         """Raises `LidError` where a pin is in use or cannot be a servo's."""
-        self._lids: dict[str, Lid] = {}
+        super().__init__()
         with contextlib.ExitStack() as opened:
             for name, settings in compartments.items():
-                self._lids[name] = opened.enter_context(Lid(name, settings, pins))
+                self[name] = opened.enter_context(Lid(name, settings, pins))
             self._devices = opened.pop_all()
-        self._away = deque(self._lids.values())
+        self._away = deque(self.values())
         self._homing: Lid | None = None
 
     @property
@@ -218,12 +218,12 @@ class Lids(Mapping[str, Lid]):
 
     @property
     def is_moving(self) -> bool:
-        return any(lid.is_moving for lid in self._lids.values())
+        return any(lid.is_moving for lid in self.values())
 
     @property
     def held(self) -> frozenset[str]:
         """Those whose button is pressed."""
-        return frozenset(name for name, lid in self._lids.items() if lid.is_held)
+        return frozenset(name for name, lid in self.items() if lid.is_held)
 
     def tick(self, now_s: float) -> Iterator[tuple[Lid, LidState]]:
         """Take each to where it should be now; those that have reached a state with this tick."""
@@ -231,18 +231,9 @@ class Lids(Mapping[str, Lid]):
             self._homing = self._away.popleft() if self._away else None
             if self._homing is not None:
                 self._homing.home(now_s)
-        for lid in self._lids.values():
+        for lid in self.values():
             if (reached := lid.tick(now_s)) is not None:
                 yield lid, reached
-
-    def __getitem__(self, compartment: str) -> Lid:
-        return self._lids[compartment]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._lids)
-
-    def __len__(self) -> int:
-        return len(self._lids)
 
     def __enter__(self) -> Lids:
         return self
