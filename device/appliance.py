@@ -14,9 +14,8 @@ from device.camera import Feed, Frame
 from device.classifier import Classifier
 from device.clock import Clock
 from device.config import Config
-from device.counting import counted
 from device.errors import LidError
-from device.events import Event, EventBus, Signal
+from device.events import Event, EventBus
 from device.evidence import Jury, policy_of
 from device.heartbeat import Heartbeat
 from device.lids import Lids, close_all
@@ -68,18 +67,8 @@ class Appliance:
     ...     bin.run(should_stop=lambda: False, drops=3)
 
     The loop runs in its caller's thread. `events`, `snapshot`, `newest_frame`, `sight.judged` and `request` may be used
-    from any other; none of them ever makes the loop wait. The lids are closed when the `with` ends, however it ends.
-
-    Parameters
-    ----------
-    config, classifier:
-        the settings, and the model that names materials.
-    feed:
-        where frames come from; closed with the appliance.
-    pins:
-        a gpiozero pin factory.
-    clock, heartbeat, board:
-        time, whom to tell that the loop is alive, and whose heat and supply are told.
+    from any other; none of them ever makes the loop wait. The lids are closed when the `with` ends, however it ends;
+    `feed` and `pins`, a gpiozero pin factory, then as well.
     """
 
     def __init__(
@@ -93,17 +82,13 @@ class Appliance:
         board: Board,
     ) -> None:
         """Raises `ConfigError` where model and settings do not fit, and `LidError` where pins cannot be used."""
-        self._reports = Reports(clock)
+        self._reports = Reports(clock, heartbeat, board, classifier.bundle.contract.version)
         self.config = config
-        self._version = classifier.bundle.contract.version
         self._feed = feed
         self._clock = clock
-        self._heartbeat = heartbeat
-        self._board = board
         self.sight = Sight(Presence(config.presence, config.camera.region), classifier, clock)
         """What it sees of the tray, and the pictures of the last drops."""
         self._requests: queue.SimpleQueue[Request] = queue.SimpleQueue()
-        self._signal: tuple[Signal, float] = ("idle", clock.now())
         self.finished_drops = 0
         """How many are done with since the start."""
         with contextlib.ExitStack() as opened:
@@ -170,10 +155,8 @@ class Appliance:
             self._beat()
         except Exception as fault:  # noqa: BLE001  the failsafe: every fault there is leads to closed lids
             self._fail(fault)
-        signal, since_s = self._signal
-        now_s = self._clock.now()
         states = {name: lid.state for name, lid in self._lids.items()}
-        self._lights.tick(signal, now_s - since_s, states, bool(self._reports.faults), now_s)
+        self._lights.tick(states, bool(self._reports.faults), self._clock.now())
 
     def _turn(self) -> None:
         self._hear_lids()
@@ -251,7 +234,7 @@ class Appliance:
             case Announce(drop):
                 self.sight.keep(drop.number)
                 frame = self.sight.frame
-                self._reports.decision(drop, self._version, None if frame is None else frame.file)
+                self._reports.decision(drop, None if frame is None else frame.file)
             case Open(compartment):
                 self._lids[compartment].open(self._clock.now())
                 self._announce_lid(compartment)
@@ -264,8 +247,7 @@ class Appliance:
                         lid.close(self._clock.now())
                         self._announce_lid(name)
             case Show(signal, compartment):
-                if signal != self._signal[0]:
-                    self._signal = signal, self._clock.now()
+                self._lights.show(signal, self._clock.now())
                 self._reports.signal(signal, compartment)
             case Finish():
                 self.finished_drops += 1
@@ -280,12 +262,8 @@ class Appliance:
         """Let the watchdog know, but only while frames flow or a camera that is lost is being looked after."""
         self._reports.ask()
         is_blind = self._clock.now() - self.sight.taken_s > self.config.camera.lost_after_s
-        if not self._lids.is_home or (is_blind and "camera" not in self._reports.faults):
-            return
-        status = f"{self._situation.state}, {counted(self.finished_drops, 'drop')}"
-        if (temperature_c := self._board.vitals().temperature_c) is not None:
-            status += f", {temperature_c:.0f} °C"
-        self._heartbeat.beat(" ".join((status, *self._reports.faults.values())))
+        if self._lids.is_home and (not is_blind or "camera" in self._reports.faults):
+            self._reports.beat(self._situation.state, self.finished_drops)
 
     def _feel_buttons(self) -> str:
         faults = [*(lid.button_fault for lid in self._lids.values()), stuck_buttons(self._situation)]
@@ -307,7 +285,7 @@ class Appliance:
             log.exception("A part could not be let go of at the end.")
 
     def _close_lids(self) -> None:
-        self._heartbeat.stopping()
+        self._reports.heartbeat.stopping()
         before = {name: lid.state for name, lid in self._lids.items()}
         close_all(self._lids.values(), self._clock, CLOSES_WITHIN_S)
         for name, lid in self._lids.items():

@@ -77,7 +77,8 @@ class Lights:
     >>> from gpiozero.pins.mock import MockFactory
     >>> pins = MockFactory()
     >>> lights = Lights(Config(), pins)
-    >>> lights.tick("here", 0.0, {"organic": "opening"}, is_faulty=False, now_s=0.0)
+    >>> lights.show("here", now_s=0.0)
+    >>> lights.tick({"organic": "opening"}, is_faulty=False, now_s=0.0)
     >>> pins.pin(5).state                                       # the LED of organic
     1
     >>> lights.close()
@@ -92,6 +93,7 @@ class Lights:
 
     def __init__(self, config: Config, pins: Any) -> None:
         """Raises `LidError` where a pin is in use."""
+        self._signal: tuple[Signal, float] = ("idle", 0.0)
         self._shown: dict[str, bool] = {}
         self._broken: set[str] = set()
         self._faulty_since_s: float | None = None
@@ -101,14 +103,20 @@ class Lights:
                 self._lights[key] = opened.enter_context(OutputDevice(pin, pin_factory=pins))
             self._devices = opened.pop_all()
 
-    def tick(self, signal: Signal, since_s: float, lids: Mapping[str, LidState], is_faulty: bool, now_s: float) -> None:
-        """Show what is so now; only what has changed is written. `since_s`: how long the signal has been shown."""
+    def show(self, signal: Signal, now_s: float) -> None:
+        """From now on, and with the next tick, tell this; one that is told already goes on."""
+        if signal != self._signal[0]:
+            self._signal = signal, now_s
+
+    def tick(self, lids: Mapping[str, LidState], is_faulty: bool, now_s: float) -> None:
+        """Light what is so now; only what has changed is written."""
         if not is_faulty:
             self._faulty_since_s = None
         elif self._faulty_since_s is None:
             self._faulty_since_s = now_s
         fault_for_s = None if self._faulty_since_s is None else now_s - self._faulty_since_s
-        states = lit(signal, since_s, fault_for_s, now_s)
+        signal, since_s = self._signal
+        states = lit(signal, now_s - since_s, fault_for_s, now_s)
         for compartment, state in lids.items():
             states[f"lid {compartment}"] = _blinks(now_s) if state == "fault" else state != "closed"
         for key in self._lights:

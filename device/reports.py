@@ -1,10 +1,13 @@
-"""What the loop tells the world: events for those who follow, and how things stand for those who come later."""
+"""What the loop tells the world: events for those who follow, how things stand for those who come later, and to systemd
+that the bin is alive."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+from device.board import Board
 from device.clock import Clock
+from device.counting import counted
 from device.events import (
     DecisionEvent,
     Event,
@@ -16,23 +19,27 @@ from device.events import (
     SorterState,
     StateEvent,
 )
+from device.heartbeat import Heartbeat
 from device.lids import Lid
 from device.situation import Drop
 
 
 class Reports:
-    """Publishes events and keeps the latest of each kind.
+    """Publishes events, keeps the latest of each kind, and says in the heartbeat how the bin fares.
 
-    >>> reports = Reports(clock)                                # doctest: +SKIP
+    >>> reports = Reports(clock, heartbeat, board, contract.version)    # doctest: +SKIP
     >>> reports.complain("camera", "The camera is frozen.")     # doctest: +SKIP
     >>> reports.faults                                          # doctest: +SKIP
     {'camera': 'The camera is frozen.'}
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, heartbeat: Heartbeat, board: Board, model_version: str) -> None:
         self.events = EventBus()
+        self.heartbeat = heartbeat
         self.faults: dict[str, str] = {}
         self._clock = clock
+        self._board = board
+        self._model_version = model_version
         self._minded: list[tuple[str, Callable[[], str | None], str]] = []
         self._latest: dict[tuple[str, str], Event] = {}
 
@@ -46,7 +53,7 @@ class Reports:
     def signal(self, signal: Signal, compartment: str | None) -> None:
         self._publish(SignalEvent(self._clock.wall(), signal, compartment))
 
-    def decision(self, drop: Drop, model_version: str, file: str | None) -> None:
+    def decision(self, drop: Drop, file: str | None) -> None:
         decision = drop.decision
         self._publish(
             DecisionEvent(
@@ -59,7 +66,7 @@ class Reports:
                 frames=decision.frames,
                 latency_ms=_in_ms(drop.latency_s),
                 probabilities=decision.probabilities,
-                model_version=model_version,
+                model_version=self._model_version,
                 file=file,
             )
         )
@@ -105,6 +112,13 @@ class Reports:
         """Judge all parts that are minded."""
         for part, fault, over in self._minded:
             self.judge(part, fault(), over)
+
+    def beat(self, state: SorterState, drops: int) -> None:
+        """Let the watchdog know that the loop turns, with the bin's state, its heat and its faults for people."""
+        status = f"{state}, {counted(drops, 'drop')}"
+        if (temperature_c := self._board.vitals().temperature_c) is not None:
+            status += f", {temperature_c:.0f} °C"
+        self.heartbeat.beat(" ".join((status, *self.faults.values())))
 
     def _publish(self, event: Event) -> None:
         name = getattr(event, {"lid": "compartment", "fault": "part"}.get(event.event, ""), "")

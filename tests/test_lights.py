@@ -34,7 +34,8 @@ def shown(pins: MockFactory) -> set[str]:
 def test_each_signal_has_its_lights(signal: Signal, lights: set[str]) -> None:
     pins = MockFactory()
     panel = Lights(CONFIG, pins)
-    panel.tick(signal, 0.0, CLOSED, is_faulty=False, now_s=0.0)
+    panel.show(signal, 0.0)
+    panel.tick(CLOSED, is_faulty=False, now_s=0.0)
     assert shown(pins) == lights
     panel.close()
     panel.close()
@@ -43,7 +44,8 @@ def test_each_signal_has_its_lights(signal: Signal, lights: set[str]) -> None:
 def test_lights_go_off_before_their_pins_are_let_go() -> None:
     pins = MockFactory()
     panel = Lights(CONFIG, pins)
-    panel.tick("thinking", 0.0, CLOSED, is_faulty=False, now_s=0.0)
+    panel.show("thinking", 0.0)
+    panel.tick(CLOSED, is_faulty=False, now_s=0.0)
     states = pins.pin(PINS["blue"]).states
     panel.close()
     assert [state.state for state in states] == [0, 1, 0]
@@ -52,8 +54,9 @@ def test_lights_go_off_before_their_pins_are_let_go() -> None:
 def test_a_lid_s_led_is_on_while_the_lid_is_not_closed() -> None:
     pins = MockFactory()
     panel = Lights(CONFIG, pins)
+    panel.show("here", 0.0)
     for state, is_on in (("opening", 1), ("open", 1), ("closing", 1), ("closed", 0)):
-        panel.tick("here", 0.0, {**CLOSED, "organic": state}, is_faulty=False, now_s=0.0)
+        panel.tick({**CLOSED, "organic": state}, is_faulty=False, now_s=0.0)
         assert pins.pin(5).state == is_on
         assert pins.pin(6).state == 0
 
@@ -62,7 +65,7 @@ def test_a_faulty_lid_s_led_blinks() -> None:
     pins = MockFactory()
     panel = Lights(CONFIG, pins)
     for beat in range(6):
-        panel.tick("idle", 0.0, {**CLOSED, "organic": "fault"}, is_faulty=True, now_s=beat * BLINK_S)
+        panel.tick({**CLOSED, "organic": "fault"}, is_faulty=True, now_s=beat * BLINK_S)
     assert [state.state for state in pins.pin(5).states] == [0, 1, 0, 1, 0, 1, 0]
 
 
@@ -77,19 +80,22 @@ def test_unsure_beeps_once_and_a_fault_three_times() -> None:
 def test_a_fault_beeps_three_times_as_it_begins_and_not_while_it_stands() -> None:
     pins = MockFactory()
     panel = Lights(CONFIG, pins)
+    panel.show("here", -60.0)
     for beat in range(40):
-        panel.tick("here", 60.0 + beat * BEEP_S, CLOSED, is_faulty=2 <= beat < 30, now_s=(beat + 0.01) * BEEP_S)
+        panel.tick(CLOSED, is_faulty=2 <= beat < 30, now_s=(beat + 0.01) * BEEP_S)
     assert [state.state for state in pins.pin(PINS["buzzer"]).states] == [0, 1, 0, 1, 0, 1, 0]
 
 
 def test_a_light_that_could_not_be_driven_once_is_right_again(monkeypatch: pytest.MonkeyPatch) -> None:
     pins = MockFactory()
     panel = Lights(CONFIG, pins)
-    panel.tick("thinking", 0.0, CLOSED, is_faulty=False, now_s=0.0)
+    panel.show("thinking", 0.0)
+    panel.tick(CLOSED, is_faulty=False, now_s=0.0)
     with monkeypatch.context() as broken:
         broken.setattr(MockPin, "_set_state", _refuse)
-        panel.tick("idle", 0.0, CLOSED, is_faulty=False, now_s=0.1)
-    panel.tick("idle", 0.0, CLOSED, is_faulty=False, now_s=0.2)
+        panel.show("idle", 0.1)
+        panel.tick(CLOSED, is_faulty=False, now_s=0.1)
+    panel.tick(CLOSED, is_faulty=False, now_s=0.2)
     assert shown(pins) == set()
 
 
@@ -103,7 +109,8 @@ def test_a_light_that_cannot_be_driven_stops_nothing(monkeypatch: pytest.MonkeyP
     pins = MockFactory()
     panel = Lights(CONFIG, pins)
     monkeypatch.setattr(MockPin, "_set_state", _refuse)
-    panel.tick("thinking", 0.0, CLOSED, is_faulty=False, now_s=0.0)
+    panel.show("thinking", 0.0)
+    panel.tick(CLOSED, is_faulty=False, now_s=0.0)
 
 
 def test_a_light_that_cannot_be_driven_is_told_once_until_it_works_again(
@@ -114,7 +121,7 @@ def test_a_light_that_cannot_be_driven_is_told_once_until_it_works_again(
 
     def blink(times: int) -> None:
         for beat in range(times):
-            panel.tick("idle", 0.0, lids, is_faulty=True, now_s=beat * BLINK_S)
+            panel.tick(lids, is_faulty=True, now_s=beat * BLINK_S)
 
     for _ in range(2):
         with monkeypatch.context() as broken:
