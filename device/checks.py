@@ -186,7 +186,11 @@ def clock_is_right(journal: Journal, asks: Callable[[], str] | None = None, rtc:
 
 
 def _synchronised() -> str:
-    command = ("timedatectl", "show", "--property=NTPSynchronized", "--value")
+    return answer_of("timedatectl", "show", "--property=NTPSynchronized", "--value")
+
+
+def answer_of(*command: str) -> str:
+    """What a command of the system prints; nothing where it is not there, fails, or takes more than 5 s."""
     try:
         return subprocess.run(command, capture_output=True, text=True, timeout=5, check=True).stdout.strip()
     except (OSError, subprocess.SubprocessError):

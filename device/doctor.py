@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -12,7 +11,7 @@ import click
 
 from device import checks
 from device.camera.sources import open_source
-from device.checks import Check, look_at
+from device.checks import Check, answer_of, look_at
 from device.clock import SystemClock
 from device.config import Config, tell_whose
 from device.model import model_path
@@ -41,7 +40,7 @@ def doctor(
             look_at("camera", lambda: checks.camera(lambda: open_source(spec, config.camera, clock), config, clock)),
             look_at("pins", lambda: checks.pins(config, lambda: open_pins(kind), kind)),
         ]
-        is_held = not all(check.is_ok for check in found) and _service_runs()
+        is_held = not all(check.is_ok for check in found) and bool(answer_of("systemctl", "is-active", "pilah"))
         return [Check(one.name, one.is_ok, one.says + (_HELD if is_held and not one.is_ok else "")) for one in found]
 
     found = []
@@ -55,11 +54,3 @@ def doctor(
         click.echo(json.dumps({"is_ok": is_ok, "checks": [asdict(check) for check in found]}))
     if not is_ok:
         raise click.exceptions.Exit(1)
-
-
-def _service_runs() -> bool:
-    try:
-        asked = subprocess.run(("systemctl", "is-active", "pilah"), capture_output=True, timeout=5, check=False)
-    except (OSError, subprocess.SubprocessError):
-        return False
-    return asked.returncode == 0

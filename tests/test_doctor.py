@@ -83,6 +83,20 @@ def test_what_is_ill_is_named_with_its_mend_and_the_other_checks_are_made(tmp_pa
     assert "is it plugged in" in ill["camera"]
 
 
+@pytest.mark.parametrize(("state", "code", "is_told"), [("active", 0, True), ("inactive", 3, False)])
+@pytest.mark.usefixtures("sound_machine")
+def test_a_camera_that_the_service_may_hold_is_told_so_where_the_service_runs(
+    state: str, code: int, is_told: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    systemctl = tmp_path / "systemctl"
+    systemctl.write_text(f'#!/bin/sh\n[ "$*" = "is-active pilah" ] && echo {state}; exit {code}\n')
+    systemctl.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    _, found = doctor(tmp_path, "--camera", "webcam:63")
+    assert ("sudo systemctl stop pilah" in found["camera"]["says"]) is is_told
+    assert "systemctl" not in found["pins"]["says"], "they are in order"
+
+
 @pytest.mark.parametrize("fault", ["frozen", "black", "white"])
 def test_a_camera_that_gives_no_live_pictures_is_ill(fault: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checks, "Grabber", Watch)  # in this thread, so that the clock is the test's
