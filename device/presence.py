@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -30,8 +29,6 @@ LEARNS_S = 0.4
 LEARNS_AT_MOST_S = 10.0
 STIRS_AT_MOST_S = 180.0
 """After so long without rest on the tray, people are told: waste that is dropped lies still within seconds."""
-MARGIN = 0.12
-"""Of the object's longer side, left around it in the crop."""
 
 
 @dataclass(frozen=True)
@@ -217,30 +214,6 @@ def unrest(sighting: Sighting | None) -> str | None:
         f"before it lies still; is there something that flutters, a lamp that flickers, a camera that shakes, or "
         f"pictures that come less than once a second?"
     )
-
-
-def crop_object(frames: Sequence[Frame], sighting: Sighting) -> NDArray[np.uint8]:
-    """What the classifier is shown: a square around the object with a margin, as far as the region allows.
-
-    An object that fills the region gives the region whole, so does a sighting without one. (H, W, 3) uint8 RGB.
-    `frames`: at least one, all of a size, in which the object lies as in `sighting`; their mean has less noise.
-    """
-    left, top, width, height = region = sighting.region
-    if sighting.box is not None:
-        side = round(max(sighting.box[2:]) * (1 + 2 * MARGIN))
-        left, width = _span(sighting.box[0], sighting.box[2], side, region[0], region[2])
-        top, height = _span(sighting.box[1], sighting.box[3], side, region[1], region[3])
-    total = np.full((height, width, 3), len(frames) // 2, np.uint16)
-    for frame in frames:
-        total += frame.pixels[top : top + height, left : left + width]
-    return (total // len(frames)).astype(np.uint8)
-
-
-def _span(start: int, length: int, wanted: int, region_start: int, region_length: int) -> tuple[int, int]:
-    """Start and length of `wanted` pixels around the middle of a stretch, moved into the region."""
-    wanted = min(wanted, region_length)
-    begin = start + length // 2 - wanted // 2
-    return min(max(begin, region_start), region_start + region_length - wanted), wanted
 
 
 def _in_pixels(region: RegionSection, height: int, width: int) -> PixelBox:

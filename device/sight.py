@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,10 +11,12 @@ from numpy.typing import NDArray
 from device.camera import Frame
 from device.classifier import Classifier, Observation
 from device.clock import Clock
-from device.presence import Presence, Sighting, crop_object
+from device.presence import Presence, Sighting
 
 FRAMES_FUSED = 4
 """The model is shown the mean of so many frames at most in which a thing lay still: noise costs it right answers."""
+MARGIN = 0.12
+"""Of the object's longer side, left around it in the crop."""
 PICTURES_KEPT = 8
 """Of the last drops, for a history that is written late."""
 
@@ -72,3 +75,27 @@ class Sight:
     def learn_anew(self) -> None:
         """The camera was away: what it shows next is compared with nothing from before."""
         self._presence.reset()
+
+
+def crop_object(frames: Sequence[Frame], sighting: Sighting) -> NDArray[np.uint8]:
+    """What the classifier is shown: a square around the object with a margin, as far as the region allows.
+
+    An object that fills the region gives the region whole, so does a sighting without one. (H, W, 3) uint8 RGB.
+    `frames`: at least one, all of a size, in which the object lies as in `sighting`; their mean has less noise.
+    """
+    left, top, width, height = region = sighting.region
+    if sighting.box is not None:
+        side = round(max(sighting.box[2:]) * (1 + 2 * MARGIN))
+        left, width = _span(sighting.box[0], sighting.box[2], side, region[0], region[2])
+        top, height = _span(sighting.box[1], sighting.box[3], side, region[1], region[3])
+    total = np.full((height, width, 3), len(frames) // 2, np.uint16)
+    for frame in frames:
+        total += frame.pixels[top : top + height, left : left + width]
+    return (total // len(frames)).astype(np.uint8)
+
+
+def _span(start: int, length: int, wanted: int, region_start: int, region_length: int) -> tuple[int, int]:
+    """Start and length of `wanted` pixels around the middle of a stretch, moved into the region."""
+    wanted = min(wanted, region_length)
+    begin = start + length // 2 - wanted // 2
+    return min(max(begin, region_start), region_start + region_length - wanted), wanted

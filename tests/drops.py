@@ -25,7 +25,8 @@ from device.config import Config
 from device.decision import decide
 from device.events import DecisionEvent
 from device.model import open_classifier
-from device.presence import Sighting, crop_object
+from device.presence import Sighting
+from device.sight import crop_object
 from tests.trays import GROUNDS, HEIGHT, WIDTH, Chance, Fall, MadeUpTray, Picture, Thing, whole_thing
 from tests.trials.bench import PacedWatch, simulated_bin, trial_config
 from training.augment import read_photo

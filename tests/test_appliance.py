@@ -26,10 +26,10 @@ from device.drops import Search
 from device.errors import BundleError, ConfigError, LidError
 from device.events import FaultEvent, LidEvent, StateEvent
 from device.heartbeat import Heartbeat
-from device.presence import Sighting, crop_object
+from device.presence import Sighting
 from device.recorder import TRIES_AGAIN_S
 from device.requests import CloseLid, Maintenance, OpenLid
-from device.sight import FRAMES_FUSED
+from device.sight import FRAMES_FUSED, crop_object
 from tests.bench import Bench
 from tests.bundles import COLOURS, write_bundle
 from tests.trials.bench import PacedWatch

@@ -12,7 +12,8 @@ from device.clock import ManualClock
 from device.config import CameraSection, PresenceSection, RegionSection
 from device.errors import CameraError
 from device.pictures import read_picture
-from device.presence import Presence, crop_object
+from device.presence import Presence
+from device.sight import crop_object
 from tests.drawn import a_picture, encoded, save
 
 

@@ -13,7 +13,8 @@ from device.camera import Frame
 from device.camera.simulated import SimulatedTray, TrayLife
 from device.clock import ManualClock
 from device.config import CameraSection, PresenceSection, RegionSection
-from device.presence import ANOTHER, LEARNS_AT_MOST_S, LEARNS_S, QUIET, Presence, Sighting, Stage, advance, crop_object
+from device.presence import ANOTHER, LEARNS_AT_MOST_S, LEARNS_S, QUIET, Presence, Sighting, Stage, advance
+from device.sight import crop_object
 from tests.drawn import samples
 from tests.trials.tray import soak_empty_tray
 

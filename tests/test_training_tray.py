@@ -8,7 +8,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from device.presence import MARGIN
+from device.sight import MARGIN
 from training.augment import OnTray, ThroughSmallCamera, tray_view
 from training.tray import LONG_PX, TIGHTEST, WIDER, is_whole, on_a_tray, seen_by_camera
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from device.presence import MARGIN
+from device.sight import MARGIN
 from training.grounds import Picture, ground
 
 LONG_PX = 80.0, 340.0
