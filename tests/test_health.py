@@ -38,6 +38,7 @@ def test_systemd_reads_degrees_and_names_in_any_alphabet(tmp_path: Path, monkeyp
 
         Heartbeat(ManualClock(), Systemd()).beat("empty, 61 °C, ağaç → odun")
 
+        assert systemd.recv(4096) == b"READY=1"
         assert systemd.recv(4096).decode() == "WATCHDOG=1\nSTATUS=empty, 61 °C, ağaç → odun"
 
 
@@ -51,6 +52,7 @@ def test_a_file_whose_name_is_no_text_does_not_keep_the_loop_s_beat_from_systemd
 
         Heartbeat(ManualClock(), Systemd()).beat(f"The history {os.fsdecode(b'caf%c' % 0xE9)} cannot be used.")
 
+        assert systemd.recv(4096) == b"READY=1"
         assert systemd.recv(4096).decode() == "WATCHDOG=1\nSTATUS=The history caf? cannot be used."
 
 
