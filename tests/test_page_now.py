@@ -27,7 +27,6 @@ from device.drops import Drop
 from device.errors import PageError
 from device.events import DecisionEvent, FaultEvent, LidEvent, StateEvent, Subscription
 from device.page.app import create_app
-from device.page.ask import BYTES_AT_MOST
 from device.page.now import STREAMS_AT_MOST
 from device.page.server import WORKERS, PageServer
 from device.page.stream import (
@@ -38,7 +37,7 @@ from device.page.stream import (
     Broadcast,
     TrayPicture,
 )
-from device.page.uploads import BODIES_BYTES_AT_MOST
+from device.page.uploads import BODIES_BYTES_AT_MOST, BYTES_AT_MOST
 from device.pictures import decode_picture
 from tests.bundles import plain
 from tests.page_parts import ListJournal, PlayedAppliance, make_bin, photo_of

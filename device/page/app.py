@@ -19,7 +19,7 @@ from device.errors import JournalError
 from device.page import ask, health, history, install, now, owner, teach, words
 from device.page.bin import Bin, the_bin
 from device.page.names import answers_to
-from device.page.uploads import RETRY_AFTER_S, HeldRequest
+from device.page.uploads import BYTES_AT_MOST, RETRY_AFTER_S, HeldRequest, too_large
 
 CONTENT_SECURITY_POLICY = "; ".join(
     (
@@ -53,7 +53,7 @@ def create_app(bin_: Bin) -> Flask:
     """The page of one bin as a WSGI application; it binds nothing and loads no model yet."""
     app = Flask("device.page")
     app.request_class = HeldRequest
-    app.config.update(MAX_CONTENT_LENGTH=ask.BYTES_AT_MOST, MAX_FORM_PARTS=100)
+    app.config.update(MAX_CONTENT_LENGTH=BYTES_AT_MOST, MAX_FORM_PARTS=100)
     app.config["WTF_CSRF_TIME_LIMIT"] = None
     app.extensions["pilah-bin"] = bin_
     app.extensions["pilah-closing"] = threading.Event()
@@ -184,7 +184,7 @@ def _say_what_went_wrong(fault: HTTPException) -> ResponseReturnValue:
         401: _("Log in as the owner first."),
         404: _("There is no such page."),
         405: _("That cannot be done here."),
-        413: words.too_large(),
+        413: too_large(),
         429: _("Too many at once; wait a little."),
         500: _("Something went wrong inside the bin; its log says what."),
         503: _("The bin is busy; try again in a moment."),

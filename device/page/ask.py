@@ -21,13 +21,12 @@ from device.errors import BundleError, NothingToLearnError, PictureError
 from device.events import StateEvent
 from device.page.bin import Bin, the_bin
 from device.page.limits import RateLimit, client_key
+from device.page.uploads import BYTES_AT_MOST
 from device.page.words import compartment_class, compartment_word, language, material_word
 from device.pictures import SMALLEST_SIDE_PX, decode_picture, encode_jpeg, is_blank, shrunk
 
 log = logging.getLogger(__name__)
 
-BYTES_AT_MOST = 12 * 1024 * 1024
-"""Of one upload; the page's script makes larger photos smaller before it sends them."""
 PIXELS_AT_MOST = 25_000_000
 """Of one upload: 150 MB while it is decoded, 215 of a WebP with transparency; one at a time fits a Pi with 1 GB."""
 WAITING_AT_MOST = 8

@@ -18,10 +18,9 @@ from waitress.server import create_server
 
 from device.config import PageSection
 from device.errors import PageError
-from device.page.ask import BYTES_AT_MOST
 from device.page.now import STREAMS_AT_MOST
 from device.page.owner import Password
-from device.page.uploads import BoundedChannel
+from device.page.uploads import BYTES_AT_MOST, BoundedChannel
 
 WORKERS = 8
 """Threads beyond the watchers', for everything else."""

@@ -8,17 +8,23 @@ import weakref
 from typing import Any, ClassVar
 
 import flask
+from flask_babel import gettext as _
 from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser
 from waitress.utilities import Error, RequestEntityTooLarge
 
-from device.page.ask import BYTES_AT_MOST
-
+BYTES_AT_MOST = 12 * 1024 * 1024
+"""Of one upload; the page's script makes larger photos smaller before it sends them."""
 BODIES_BYTES_AT_MOST = 32 * 1024 * 1024
 """Of all requests that have begun and are not answered yet; Waitress keeps them, Flask once more."""
 
 RETRY_AFTER_S = "5"
 """What a client is told to wait that finds the bin busy."""
+
+
+def too_large() -> str:
+    """What whoever sends more than the bin takes is told; in English where the visitor's language is not known yet."""
+    return str(_("This is too large; the bin takes up to %(size)s MB.", size=BYTES_AT_MOST // 2**20))
 
 
 class _RefusedError(Error):  # type: ignore[misc]
@@ -44,8 +50,7 @@ class _Request(HTTPRequestParser):  # type: ignore[misc]
     def received(self, data: bytes) -> Any:
         consumed = super().received(data)
         if isinstance(self.error, RequestEntityTooLarge):
-            sentence = f"This is too large; the bin takes up to {BYTES_AT_MOST // 2**20} MB."
-            self.error = _RefusedError(413, self.error.reason, sentence)
+            self.error = _RefusedError(413, self.error.reason, too_large())
         if self.body_rcv is not None and self.error is None:
             self._begun.add(self)
             if sum(request.body_bytes_received for request in list(self._begun)) > BODIES_BYTES_AT_MOST:

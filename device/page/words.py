@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from babel import numbers
-from flask import current_app, request, session
+from flask import request, session
 from flask_babel import format_decimal, format_percent, get_locale
 from flask_babel import gettext as _
 
 from device.config import CompartmentSection
 from device.page.bin import the_bin
+from device.page.uploads import too_large
 
 LANGUAGES = {"en": "English", "id": "Bahasa Indonesia"}
 
@@ -128,12 +129,6 @@ def check_word(name: str) -> str:
         "board": _("Board"),
     }
     return known.get(name, name)
-
-
-def too_large() -> str:
-    """What whoever sends more than the bin takes is told."""
-    size = current_app.config["MAX_CONTENT_LENGTH"] // 2**20
-    return str(_("This is too large; the bin takes up to %(size)s MB.", size=size))
 
 
 def script_words() -> dict[str, Any]:
