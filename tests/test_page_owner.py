@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import time
 from pathlib import Path
@@ -226,6 +227,38 @@ def test_a_new_password_ends_every_session(client: FlaskClient, bin_: Bin) -> No
     Password(bin_.state).set("another good password")
     assert client.get("/teach").status_code == 302
     assert log_in(client, "another good password") == 302
+
+
+def test_a_cookie_that_somebody_has_copied_is_worth_nothing_once_the_owner_logs_out(bin_: Bin) -> None:
+    client, thief = browser_of(bin_), browser_of(bin_)
+    log_in(client)
+    thief.set_cookie("pilah", client.get_cookie("pilah").value)
+    assert thief.get("/teach").status_code == 200
+    client.post("/logout", data={"csrf_token": token_of(client)})
+    assert [one.get("/teach").status_code for one in (thief, browser_of(bin_), client)] == [302] * 3
+    assert log_in(client) == 302
+    assert client.get("/teach").status_code == 200
+
+
+def test_a_stranger_who_logs_out_ends_no_session_of_the_owner(bin_: Bin) -> None:
+    client, stranger = browser_of(bin_), browser_of(bin_)
+    log_in(client)
+    stranger.post("/logout", data={"csrf_token": token_of(stranger)})
+    assert client.get("/teach").status_code == 200
+
+
+def test_an_owner_logs_out_of_a_bin_whose_card_is_full(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    log_in(client)
+    monkeypatch.setattr("device.page.owner.write_whole", _no_room)
+    assert client.post("/logout", data={"csrf_token": token_of(client)}).status_code == 302
+    assert client.get("/teach").status_code == 302
+    assert "owner-password cannot be written (No space left on device)" in caplog.text
+
+
+def _no_room(*_: object, **__: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def test_without_a_password_nobody_logs_in_and_only_the_machine_itself_is_served(tmp_path: Path) -> None:

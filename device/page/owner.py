@@ -30,7 +30,8 @@ LETTERS_AT_LEAST, LETTERS_AT_MOST = 8, 1024
 KEY_BYTES = 32
 METHOD = "scrypt:32768:8:1"
 """Werkzeug's own choice, written out, so that a hash which the card has altered is told from one that was kept."""
-_HASH = re.compile(rf"{METHOD}\$[A-Za-z0-9]+\$[0-9a-f]{{128}}")
+_KEPT = re.compile(rf"({METHOD}\$[A-Za-z0-9]+\$[0-9a-f]{{128}})( [0-9a-f]{{16}})?")
+"""The hash, and from the first log-out on a random number that each log-out replaces."""
 GUESSES_OF_ONE, GUESSES_OF_ALL, GUESSES_PERIOD_S = 8, 40, 900.0
 SESSION_S = 12 * 3600
 """How long an owner stays logged in."""
@@ -63,26 +64,31 @@ class Password:
         _write_secret(self._file, generate_password_hash(password, method=METHOD).encode())
 
     def is_set(self) -> bool:
-        return bool(self._hash())
+        return bool(self._kept())
 
     def matches(self, password: str) -> bool:
         """One check at a time, since scrypt takes 32 MB."""
-        kept = self._hash()
+        kept = self._kept().partition(" ")[0]
         with self._one_at_a_time:
             return bool(kept) and check_password_hash(kept, password[:LETTERS_AT_MOST])
 
     def mark(self) -> str:
-        """Tells this password from the next one, so that changing it ends every session."""
-        return hashlib.sha256(self._hash().encode()).hexdigest()[:16]
+        """Tells the sessions of now from those before a new password or a log-out, which end every one."""
+        return hashlib.sha256(self._kept().encode()).hexdigest()[:16]
 
-    def _hash(self) -> str:
+    def end_sessions(self) -> None:
+        """Every session ends, a copied one too; the password stays. Raises `PageError` where the disk forbids it."""
+        if self._file and (kept := self._kept()):
+            _write_secret(self._file, f"{kept.partition(' ')[0]} {secrets.token_hex(8)}".encode())
+
+    def _kept(self) -> str:
         try:
             kept = self._file.read_text("ascii", "replace").strip() if self._file else ""
         except FileNotFoundError:
             return ""
         except OSError as fault:
             raise PageError(f"{self._file} cannot be read ({fault.strerror}); set the password again.") from fault
-        if kept and not _HASH.fullmatch(kept):
+        if kept and not _KEPT.fullmatch(kept):
             raise PageError(f"{self._file} is damaged; set the password again.")
         return kept
 
@@ -217,5 +223,11 @@ def _page_after_login() -> str:
 
 @owner.post("/logout")
 def logout() -> ResponseReturnValue:
+    """Logs out everywhere: a cookie that somebody has copied cannot be told from the owner's own."""
+    if is_owner():
+        try:
+            password().end_sessions()
+        except PageError as fault:
+            current_app.logger.warning("%s", fault)
     session.pop("owner", None)
     return redirect(url_for("home"))
