@@ -571,12 +571,35 @@ def test_a_refused_setting_leaves_the_other_edits_in_the_form(tmp_path: Path) ->
     file.write_text("")
     client, token = owner_of(bin_with(file))
     edits = {"decision.fallback": "reuse", "materials.wood": "organic", "journal.thumbnails": "yes"}
-    form = {"decision.confidence": "8", **edits, "csrf_token": token}
+    form = {"decision.confidence": "8", **edits, "as_of": "then", "csrf_token": token}
     page = client.post("/health/settings", data=form).text
     assert 'name="decision.confidence" value="8"' in page
+    assert 'name="as_of" value="then"' in page, "or the next try would take back what another tab has saved meanwhile"
     for name, compartment in (("decision.fallback", "reuse"), ("materials.wood", "organic")):
         assert f'<option value="{compartment}" selected>' in page.split(f'name="{name}"')[1].split("</select>")[0]
     assert 'name="journal.thumbnails" value="yes" checked' in page
+
+
+def test_settings_that_were_filled_in_when_the_session_ran_out_stand_there_again_after_the_log_in(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "pilah.toml"
+    file.write_text("")
+    client, token = owner_of(bin_with(file))
+    client.post("/logout", data={"csrf_token": token})
+    edits = {"decision.confidence": "0.7", "materials.wood": "organic", "journal.thumbnails": "yes", "as_of": "then"}
+    form = {**edits, "decision.fallback": f"{7**20_000:x}", "more": f"{7**20_000:x}", "csrf_token": token}
+    assert client.post("/health/settings", data=form).status_code == 401
+    assert len(client.get_cookie("pilah").value) < 1000, "a browser keeps no cookie of more than 4 kB"
+    client.post("/login", data={"password": PASSWORD, "csrf_token": token})
+    page = client.get("/health").text
+    assert "This was filled in before you logged in; it is not saved yet." in page
+    for name in ("decision.confidence", "as_of"):
+        assert f'name="{name}" value="{edits[name]}"' in page
+    assert '<option value="organic" selected>' in page.split('name="materials.wood"')[1].split("</select>")[0]
+    assert 'name="journal.thumbnails" value="yes" checked' in page
+    assert file.read_text() == ""
+    assert "This was filled in" not in client.get("/health").text
 
 
 def test_a_refused_form_that_is_loaded_again_is_the_page(bin_: Bin) -> None:

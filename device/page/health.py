@@ -7,9 +7,10 @@ import hashlib
 import threading
 from collections.abc import Sequence
 
-from flask import Blueprint, Flask, abort, current_app, flash, redirect, render_template, request, url_for
+from flask import Blueprint, Flask, abort, current_app, flash, redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
+from werkzeug.exceptions import Unauthorized
 
 from device.checks import Check
 from device.config import Config
@@ -22,6 +23,9 @@ from device.requests import CloseLid, Maintenance, OpenLid
 
 GOOD_FOR_S = 5.0
 """What the doctor found is shown for so long before the bin is looked at anew."""
+LETTERS_KEPT = 64
+"""Of each setting that was filled in when the session had run out: a cookie keeps 4 kB."""
+_FIELDS = "as_of", "decision.confidence", "decision.fallback", "journal.thumbnails"
 
 health = Blueprint("health", __name__)
 
@@ -67,7 +71,6 @@ def _render(bin_: Bin, status: int = 200) -> ResponseReturnValue:
         checks=findings.get() if is_owner() else (),
         saved=saved,
         shown=_shown(saved) if saved else None,
-        as_of=_mark(saved) if saved else None,
         state=state,
         lids={event.compartment: event.state for event in events if isinstance(event, LidEvent)},
     )
@@ -88,15 +91,19 @@ def _mark(saved: Config) -> str:
 
 
 def _shown(saved: Config) -> dict[str, str]:
-    """What stands in the form of settings: what is saved, or what was just sent and refused."""
+    """What stands in the form of settings: what is saved, what was just refused, or was sent before the log-in."""
     confidence = saved.decision.confidence
     values = {
+        "as_of": _mark(saved),
         "decision.confidence": "" if confidence is None else exact(confidence),
         "decision.fallback": saved.decision.fallback,
         **{f"materials.{name}": to for name, to in saved.materials.items()},
     }
     if request.method == "POST":
         return {**values, **request.form.to_dict()}
+    if "filled_in" in session:
+        flash(_("This was filled in before you logged in; it is not saved yet."))
+        return {**values, **session.pop("filled_in")}
     return {**values, "journal.thumbnails": "yes" if saved.journal.thumbnails else ""}
 
 
@@ -125,10 +132,16 @@ def settings_page() -> ResponseReturnValue:
 
 
 @health.post("/health/settings")
-@owner_only
 def settings() -> ResponseReturnValue:
-    """Write what was changed, checked as the file is; a wrong value changes nothing and is told."""
+    """Write what was changed, checked as the file is; a wrong value changes nothing and is told.
+
+    What is sent when the session has run out stands in the form again after the log-in.
+    """
     bin_ = the_bin()
+    if not is_owner():
+        names = *_FIELDS, *(f"materials.{name}" for name in bin_.contract.classes)
+        session["filled_in"] = {name: request.form[name][:LETTERS_KEPT] for name in names if name in request.form}
+        raise Unauthorized
     if bin_.edit_config is None:
         abort(404)
     try:
