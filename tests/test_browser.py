@@ -250,6 +250,34 @@ def test_of_very_many_photos_the_later_ones_wait_and_need_not_be_chosen_again(
         visitor.tab.context.close()
 
 
+def test_a_photo_that_finds_the_bin_busy_is_asked_about_again_a_few_times_where_waiting_helps(
+    chromium: Any, server: PageServer
+) -> None:
+    visitor = Visitor(chromium, server.url, PHONE, service_workers="block")
+    asked: list[str] = []
+
+    def refuse(sentence: str, times: int, headers: dict[str, str]) -> None:
+        def answer(route: Any) -> None:
+            asked.append(sentence)
+            if asked.count(sentence) > times:
+                route.continue_()
+            else:
+                route.fulfill(status=503, json={"error": sentence}, headers=headers)
+
+        visitor.tab.route("**/api/classify", answer)
+        visitor.ask(bottle=photo_of("glass"))
+
+    refuse("Busy.", 2, {"Retry-After": "1"})
+    visitor.tab.get_by_text("The bin is busy. Asking again …").wait_for()
+    visitor.tab.locator(".answer .chip", has_text="Recyclable").wait_for()
+    refuse("Busy for long.", 99, {"Retry-After": "0.01"})
+    visitor.tab.locator(".answer.wrong").get_by_text("Busy for long.").wait_for()
+    refuse("Start the bin again.", 99, {})
+    visitor.tab.locator(".answer.wrong").get_by_text("Start the bin again.").wait_for()
+    assert [asked.count(sentence) for sentence in dict.fromkeys(asked)] == [3, 5, 1]
+    visitor.tab.context.close()
+
+
 def test_who_asks_about_several_files_reads_which_of_them_are_no_pictures_and_how_large_they_may_be(
     visitor: Visitor,
 ) -> None:

@@ -195,6 +195,7 @@ def test_a_model_that_was_replaced_before_the_first_photo_is_told_and_answers_on
     refused = ask(client, photo_of("glass"), language=language)
     assert refused.status_code == 503
     assert {"en": "start the bin again", "id": "nyalakan ulang"}[language] in refused.json["error"]
+    assert "Retry-After" not in refused.headers, "waiting alone does not help"
     write_bundle(file)
     assert ask(client, photo_of("glass")).json["material"] == "glass"
 

@@ -163,8 +163,6 @@ def _refuse_strange_names() -> ResponseReturnValue | None:
 def _protect(response: Response) -> Response:
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
-    if response.status_code == 503:
-        response.headers.setdefault("Retry-After", RETRY_AFTER_S)
     if response.mimetype == "text/html":
         response.cache_control.no_store = True
     return response
@@ -195,6 +193,8 @@ def _say_what_went_wrong(fault: HTTPException) -> ResponseReturnValue:
     if isinstance(fault, ask.ModelChanged):
         sentence = _("The model's file is not the one that the bin runs with any more; start the bin again.")
     response = make_response(_say(sentence, status))
+    if status == 503 and not isinstance(fault, ask.ModelChanged):
+        response.headers["Retry-After"] = RETRY_AFTER_S
     if isinstance(fault, MethodNotAllowed):
         response.allow.update(fault.valid_methods or ())
     return response

@@ -135,6 +135,7 @@ def script_words() -> dict[str, Any]:
     """What the scripts say: they find it in the page, in the same language as the rest."""
     return {
         "asking": _("Looking at your photo …"),
+        "busy": _("The bin is busy. Asking again …"),
         "no_answer": _("The bin did not answer. Is your phone still on its network?"),
         "too_large": too_large(),
         "goes_to": _("goes into"),

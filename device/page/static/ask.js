@@ -8,6 +8,7 @@ const bytesAtMost = Number(zone.dataset.bytesAtMost);
 const pixelsAtMost = Number(zone.dataset.pixelsAtMost);
 const SHORT_SIDE = 1024; // pixels; the model looks at 224
 const SHRINK_BYTES = 3_000_000;
+const TRIES_WHILE_BUSY = 4;
 const BIN_READS = ["image/jpeg", "image/png", "image/webp"];
 
 /** The file as it is, or as a small upright JPEG where it is large or of a kind that only the browser can read. */
@@ -32,16 +33,21 @@ async function shrink(file) {
   }
 }
 
-/** What the bin answers; of very many photos the later ones wait, and `tell` says so, until it takes them. */
-async function question(blob, tell) {
+/**
+ * What the bin answers. Of very many photos the later ones wait until it takes them, and one that finds it busy is asked
+ * about again a few times; `tell` says so.
+ */
+async function question(blob, tell, tries = TRIES_WHILE_BUSY) {
   const form = new FormData();
   form.append("photo", blob, "photo");
   const response = await fetch(zone.dataset.url, { method: "POST", body: form, headers: { Accept: "application/json" } });
   const answer = await response.json().catch(() => ({}));
-  if (response.status === 429) {
-    tell(answer.error);
-    await new Promise((done) => setTimeout(done, 1000 * (response.headers.get("Retry-After") || 5)));
-    return question(blob, tell);
+  const waitS = response.headers.get("Retry-After");
+  const isBusy = response.status === 503 && waitS && tries > 0;
+  if (response.status === 429 || isBusy) {
+    tell(isBusy ? words.busy : answer.error);
+    await new Promise((done) => setTimeout(done, 1000 * (waitS || 5)));
+    return question(blob, tell, isBusy ? tries - 1 : tries);
   }
   if (!response.ok) throw new Error(answer.error ?? words.no_answer);
   return answer;
