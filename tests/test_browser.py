@@ -20,6 +20,7 @@ from device.page.ask import PIXELS_AT_MOST
 from device.page.bin import Bin
 from device.page.owner import Password
 from device.page.server import PageServer
+from device.presence import Sighting, unrest
 from device.requests import Maintenance, OpenLid
 from tests.bundles import plain
 from tests.page_parts import PASSWORD, ListJournal, PlayedAppliance, jpeg, lids_labelled, make_bin, photo_of
@@ -79,6 +80,10 @@ IN_SIGHT = """one => {
     const { left, top, width, height } = one.getBoundingClientRect();
     return one.contains(document.elementFromPoint(left + width / 2, top + height / 2));
 }"""
+ENDS_IN_SIGHT = """all => all.map((one) => {
+    const { left, bottom } = one.getBoundingClientRect();
+    return one.closest(".card").contains(document.elementFromPoint(left + 5, bottom - 1));
+})"""
 READ_ALOUD = """[...document.querySelectorAll(".answer *")].filter((one) => {
     const live = one.closest("[aria-live], [role=status]");
     return !one.children.length && one.checkVisibility() && live.ariaLive !== "off" && one.textContent;
@@ -660,24 +665,40 @@ def test_every_page_fits_its_screen_in_both_languages(visitor: Visitor) -> None:
 
 
 @pytest.mark.parametrize("language", ["en-GB", "id-ID"])
-def test_the_page_fits_the_pi_s_own_small_screen_with_all_lids_in_sight(
-    chromium: Any, server: PageServer, bin_: Bin, language: str
+@pytest.mark.parametrize(("width", "height"), [(800, 480), (1024, 600)])
+def test_the_page_fits_a_pi_s_own_small_screen_with_all_lids_in_sight(
+    chromium: Any, server: PageServer, bin_: Bin, width: int, height: int, language: str
 ) -> None:
     bin_.appliance.show(plain("glass", 480, 640), 1.0)
-    tab = chromium.new_page(viewport={"width": 800, "height": 480}, locale=language, base_url=server.url)
+    tab = chromium.new_page(viewport={"width": width, "height": height}, locale=language, base_url=server.url)
     tab.goto("/")
     tab.locator("#region").wait_for()
     bin_.appliance.tell(DecisionEvent(1.0, 1, "organic", "organic", 0.9, "sure", 3, 400.0, {"organic": 0.9}))
     tab.locator("#judged").wait_for()
-    assert tab.evaluate("document.documentElement.scrollWidth") <= 800
+    assert tab.evaluate("document.documentElement.scrollWidth") <= width
     box = tab.locator(".lids").bounding_box()
-    assert box["y"] + box["height"] <= 480
+    assert box["y"] + box["height"] <= height
+    tab.close()
+
+
+@pytest.mark.parametrize(("width", "height"), [(480, 800), (800, 1280)])
+def test_a_kiosk_that_stands_upright_shows_tray_and_last_decision_below_the_bin_without_scrolling(
+    chromium: Any, server: PageServer, bin_: Bin, width: int, height: int
+) -> None:
+    bin_.appliance.show(plain("glass", 480, 640), 1.0)
+    bin_.appliance.tell(DecisionEvent(1.0, 1, "organic", "organic", 0.9, "sure", 3, 400.0, {"organic": 0.9}))
+    tab = chromium.new_page(viewport={"width": width, "height": height}, base_url=server.url)
+    tab.goto("/")
+    tab.locator("#region").wait_for()
+    tab.locator("#decision").wait_for()
+    assert tab.locator(".bin").bounding_box()["width"] > width * 0.9
+    assert tab.locator("#tray, .verdict").evaluate_all(ENDS_IN_SIGHT) == [True, True]
     tab.close()
 
 
 @pytest.mark.parametrize("language", ["en-GB", "id-ID"])
-@pytest.mark.parametrize(("width", "height"), [(800, 480), (1024, 600), (1280, 800)])
-def test_a_fault_pushes_no_lid_out_of_sight_on_a_screen_that_nobody_scrolls(
+@pytest.mark.parametrize(("width", "height"), [(800, 480), (1024, 600), (1280, 800), (480, 800)])
+def test_one_fault_or_two_push_no_lid_out_of_sight_on_a_screen_that_nobody_scrolls(
     chromium: Any, server: PageServer, bin_: Bin, width: int, height: int, language: str
 ) -> None:
     bin_.appliance.show(plain("glass", 480, 640), 1.0)
@@ -687,8 +708,10 @@ def test_a_fault_pushes_no_lid_out_of_sight_on_a_screen_that_nobody_scrolls(
     tab.goto("/")
     tab.locator("#region").wait_for()
     tab.locator(".faults li").wait_for()
-    box = tab.locator(".lids").bounding_box()
-    assert box["y"] + box["height"] <= height
+    assert tab.locator(".lids").evaluate_all(ENDS_IN_SIGHT) == [True]
+    bin_.appliance.tell(FaultEvent(3.0, "tray", unrest(Sighting("arriving", 1e6, 0.0, (0, 0, 1, 1)))))
+    tab.locator(".faults li").nth(1).wait_for()
+    assert tab.locator(".lids").evaluate_all(ENDS_IN_SIGHT) == [True]
     tab.close()
 
 
