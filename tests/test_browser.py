@@ -932,7 +932,7 @@ def test_a_resident_reads_in_the_language_of_now_that_the_bin_is_out_of_reach(
     resident.tab.wait_for_function(OFFLINE_SPEAKS, arg="id")
     resident.tab.context.set_offline(True)
     resident.tab.goto("/history")
-    resident.tab.get_by_role("heading", name="Tempat sampah tidak terjangkau").wait_for()
+    resident.tab.get_by_role("heading", name="Tempat sampah tidak dapat dihubungi").wait_for()
     assert resident.tab.locator("form").count() == 0
     assert all(resident.tab.evaluate(ALL_COME, resident.tab.evaluate(DRAWN_FROM))), "no icon is missing"
     resident.tab.context.close()

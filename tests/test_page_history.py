@@ -397,7 +397,8 @@ def test_an_owner_reads_in_their_language_which_threshold_can_be(tmp_path: Path,
     form = {"decision.confidence": typed, "csrf_token": token}
     refused = client.post("/health/settings", data=form, headers={"Accept-Language": "id"})
     assert refused.status_code == 400
-    assert "“Tutup dibuka bila setidaknya seyakin ini”: tulis angka dari 0 sampai 1." in refused.text
+    told = "Itu tidak tersimpan. “Tutup dibuka bila setidaknya seyakin ini”: tulis angka dari 0 sampai 1."
+    assert told in refused.text
     assert file.read_text() == ""
 
 
@@ -410,12 +411,15 @@ def test_whoever_must_log_in_first_is_led_there(bin_: Bin) -> None:
 
 
 def test_the_doctor_s_findings_show_to_the_owner_only(tmp_path: Path) -> None:
-    bin_ = make_bin(tmp_path, diagnose=lambda: [Check("disk", False, "The card is full.")])
+    checks = [Check("disk", False, "The card is full."), Check("clock", True, "It is noon.")]
+    bin_ = make_bin(tmp_path, diagnose=lambda: checks)
     assert "The card is full" not in create_app(bin_).test_client().get("/health").text
     owner, _ = owner_of(bin_)
     assert "The card is full" in owner.get("/health").text
     indonesian = owner.get("/health", headers={"Accept-Language": "id"}).text
-    assert '<strong>Kartu memori</strong> <span lang="en">The card is full.</span>' in indonesian
+    wrong = "Kartunya hampir penuh, atau tidak dapat ditulisi."
+    assert f'<strong>Kartu memori</strong> {wrong} <span lang="en">The card is full.</span>' in indonesian
+    assert '<strong>Jam</strong> <span lang="en">It is noon.</span>' in indonesian
 
 
 def test_the_doctor_looks_once_at_a_time_and_not_again_within_a_few_seconds(tmp_path: Path) -> None:

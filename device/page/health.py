@@ -18,7 +18,7 @@ from device.errors import ConfigError
 from device.events import FaultEvent, LidEvent, StateEvent
 from device.page.bin import Appliance, Bin, the_bin
 from device.page.owner import is_owner, owner_only
-from device.page.words import exact
+from device.page.words import exact, finding_words
 from device.requests import CloseLid, Maintenance, OpenLid
 
 GOOD_FOR_S = 5.0
@@ -69,6 +69,7 @@ def _render(bin_: Bin, status: int = 200) -> ResponseReturnValue:
         contract=bin_.contract,
         faults=[event for event in events if isinstance(event, FaultEvent) and not event.is_over],
         checks=findings.get() if is_owner() else (),
+        finding_words=finding_words(),
         saved=saved,
         shown=_shown(saved) if saved else None,
         state=state,
@@ -155,7 +156,7 @@ def settings() -> ResponseReturnValue:
             bin_.edit_config(changes)
             flash(_("Saved; the bin follows it from its next start."))
     except ConfigError as fault:
-        flash(str(fault), "wrong")
+        flash(f"{_('That was not saved.')} {fault}", "wrong")
         return _render(bin_, 400)
     return redirect(url_for("health.page"))
 

@@ -115,6 +115,23 @@ def fault_words() -> dict[str, str]:
     }
 
 
+def finding_words() -> dict[str, str]:
+    """Check of the doctor → what is wrong where it fails, likewise: `Check` says more, in English."""
+    if not (faults := fault_words()):
+        return {}
+    return {
+        "configuration": _("The configuration file is wrong; mend it before the bin starts again."),
+        "model": _("The model's file cannot be used."),
+        "camera": faults["camera"],
+        "pins": _("A lid does not move as it should."),
+        "permissions": _("The bin may not use its camera or its pins."),
+        "disk": _("The card is almost full, or cannot be written."),
+        "history": faults["journal"],
+        "clock": _("The clock may be wrong, and with it the times in the history."),
+        "board": faults["board"],
+    }
+
+
 def check_word(name: str) -> str:
     """What the doctor looks at."""
     known: dict[str, str] = {
