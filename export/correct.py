@@ -8,7 +8,7 @@ from torch import Tensor
 
 from export.graph import Corrections
 from export.network import Arithmetic, Convolution, Network, run, tensor
-from export.simulate import EightBits, with_whole_bounds, with_whole_weights
+from export.simulate import EightBits
 
 
 class _Means(Arithmetic):
@@ -50,12 +50,12 @@ def bias_corrections(network: Network, views: Tensor, batch: int = 16) -> Correc
 
     `network`: equalised; `views`: (N, 3, H, W) uint8, all held in memory at once (about 10 MB each).
     """
-    return shifts(network, with_whole_bounds(with_whole_weights(network)), views, batch)
+    return shifts(network, network, views, batch)
 
 
 @torch.no_grad()
 def shifts(exact: Network, rounded: Network, views: Tensor, batch: int = 16) -> Corrections:
-    """How much less each convolution gives in `rounded`, whose intermediates are rounded too, than in `exact`."""
+    """How much less each convolution gives in `rounded`, computed in 8 bits, than in `exact`, computed exactly."""
     means = _Means()
     for some in torch.split(views, batch):
         run(exact, some, means)

@@ -173,6 +173,10 @@ class Arithmetic:
         weight, bias = tensor(convolution.weight), tensor(convolution.bias)
         return functional.conv2d(value, weight, bias, convolution.stride, convolution.padding)
 
+    def clip(self, clip: Clip, value: Tensor) -> Tensor:
+        low, high = (tensor(bound).view(1, -1, 1, 1) for bound in (clip.low, clip.high))
+        return torch.minimum(torch.maximum(value, low), high)
+
     def store(self, name: str, value: Tensor) -> Tensor:
         """What is kept of an intermediate that becomes 8-bit."""
         return value
@@ -193,21 +197,17 @@ def run(network: Network, images: Tensor, arithmetic: Arithmetic = EXACT) -> Ten
     for i, stage in enumerate(network.stages):
         for j, layer in enumerate(stage.layers):
             name = f"{i}.{j}"
-            hidden = convolve(f"{name}.squeeze", layer.squeeze, _clip(layer.clip, value))
+            hidden = convolve(f"{name}.squeeze", layer.squeeze, arithmetic.clip(layer.clip, value))
             hidden = arithmetic.store(f"{name}.squeeze", hidden)
             grown = arithmetic.store(f"{name}.grow", convolve(f"{name}.grow", layer.grow, hidden))
             value = torch.cat([value, grown], dim=1)
         if stage.transition is not None:
-            mean = functional.avg_pool2d(_clip(stage.transition.clip, value), 2)
+            mean = functional.avg_pool2d(arithmetic.clip(stage.transition.clip, value), 2)
             mean = arithmetic.store(f"{i}.mean", mean)
             value = convolve(f"{i}.transition", stage.transition.squeeze, mean)
             value = arithmetic.store(f"{i}.transition", value)
-    pooled = _clip(network.clip, value).mean(dim=(2, 3))
+    pooled = arithmetic.clip(network.clip, value).mean(dim=(2, 3))
     return pooled @ tensor(network.weight).T + tensor(network.bias)
-
-
-def _clip(clip: Clip, value: Tensor) -> Tensor:
-    return torch.minimum(torch.maximum(value, tensor(clip.low).view(1, -1, 1, 1)), tensor(clip.high).view(1, -1, 1, 1))
 
 
 def tensor(array: Array) -> Tensor:

@@ -15,12 +15,27 @@ from device.pictures import picture_files
 from export.bundle import rewritten
 from export.equalise import equalise
 from export.errors import ExportError
-from export.network import Network, run
-from export.simulate import EightBits, with_whole_weights
+from export.network import EXACT, Arithmetic, Convolution, Network, run
+from export.simulate import EightBits
 from training.augment import evaluation_view, read_photo
 from training.models import Student, load_student
 from training.options import Told
 from training.revive import student_from_bundle
+
+EIGHT_BITS = EightBits()
+
+
+class Rounding(Arithmetic):
+    """Rounds the weights of the convolution `weights_of` and the intermediate `output_of`; all else stays exact."""
+
+    def __init__(self, weights_of: str = "", output_of: str = "") -> None:
+        self._weights_of, self._output_of = weights_of, output_of
+
+    def convolve(self, name: str, convolution: Convolution, value: Tensor) -> Tensor:
+        return (EIGHT_BITS if name == self._weights_of else EXACT).convolve(name, convolution, value)
+
+    def store(self, name: str, value: Tensor) -> Tensor:
+        return (EIGHT_BITS if name == self._output_of else EXACT).store(name, value)
 
 
 @torch.no_grad()
@@ -30,12 +45,11 @@ def sensitivities(network: Network, photos: Tensor) -> Iterator[tuple[str, float
     """
     exact = run(network, photos)
 
-    def change(rounded: Tensor) -> float:
-        return float((rounded - exact).square().mean().sqrt())
+    def change(rounding: Rounding) -> float:
+        return float((run(network, photos, rounding) - exact).square().mean().sqrt())
 
     for name in names(network):
-        by_weights = change(run(with_whole_weights(network, only=(name,)), photos))
-        yield name, by_weights, change(run(network, photos, EightBits(only=(name,))))
+        yield name, change(Rounding(weights_of=name)), change(Rounding(output_of=name))
 
 
 def names(network: Network) -> list[str]:

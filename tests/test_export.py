@@ -23,8 +23,8 @@ from export.floating import compare  # noqa: E402
 from export.graph import OPSETS, int8_model, round_weights, whole_bounds  # noqa: E402
 from export.network import Arithmetic, Clip, Convolution, Network, from_checkpoint, run  # noqa: E402
 from export.quantize import agreement, choose_quantization, divergence, nearest, probabilities_of  # noqa: E402
-from export.sensitivity import names, sensitivities  # noqa: E402
-from export.simulate import EightBits, change_convolutions, with_whole_bounds, with_whole_weights  # noqa: E402
+from export.sensitivity import Rounding, names, sensitivities  # noqa: E402
+from export.simulate import EightBits  # noqa: E402
 from tests.smooth import smooth_views  # noqa: E402
 
 MEAN, DEVIATION = 114.0, (0.229, 0.224, 0.225)
@@ -61,6 +61,13 @@ def densenet(photos: torch.Tensor) -> DenseNet:
 def logits_of(model: DenseNet, images: torch.Tensor) -> torch.Tensor:
     normalised = (images.float() - MEAN) / (255 * torch.tensor(DEVIATION).view(1, 3, 1, 1))
     return model(normalised)
+
+
+def with_stage(network: Network, number: int, **changes: object) -> Network:
+    """The network with one of its stages changed."""
+    stages = list(network.stages)
+    stages[number] = replace(stages[number], **changes)
+    return replace(network, stages=tuple(stages))
 
 
 def test_clips_replace_the_norms_before_convolutions_without_changing_an_answer(
@@ -169,13 +176,11 @@ def test_a_channel_that_hardly_ever_changes_keeps_its_value_in_eight_bits(
     network = from_checkpoint(densenet.state_dict(), MEAN, DEVIATION)
     equal = equalise(network, measure_ranges(network, [photos]))
 
-    def constant(name: str, convolution: Convolution) -> Convolution:
-        if name != "1.transition":
-            return convolution
-        values = np.resize([0.2, 1e9, 0.7, -1e9], len(convolution.bias))
-        return replace(convolution, weight=1e-12 * convolution.weight, bias=values)
-
-    nearly = change_convolutions(equal, constant)
+    transition = equal.stages[1].transition
+    assert transition is not None
+    values = np.resize([0.2, 1e9, 0.7, -1e9], len(transition.squeeze.bias))
+    constant = replace(transition.squeeze, weight=1e-12 * transition.squeeze.weight, bias=values)
+    nearly = with_stage(equal, 1, transition=replace(transition, squeeze=constant))
     wanted = with_saturation(nearly, photos).softmax(dim=1).numpy()
     assert np.abs(probabilities_of(nearly, {}, photos) - wanted).max() < 0.01
 
@@ -222,7 +227,7 @@ def with_saturation(network: Network, images: torch.Tensor) -> torch.Tensor:
 def test_the_simulation_in_float_is_the_int8_graph(densenet: DenseNet, photos: torch.Tensor) -> None:
     network = from_checkpoint(densenet.state_dict(), MEAN, DEVIATION)
     equal = equalise(network, narrow(network, measure_ranges(network, [photos])))
-    simulated = torch.softmax(run(with_whole_bounds(with_whole_weights(equal)), photos, EightBits()), 1).numpy()
+    simulated = torch.softmax(run(equal, photos, EightBits()), 1).numpy()
     rounded = probabilities_of(equal, {}, photos)
     exact = torch.softmax(logits_of(densenet, photos), 1).numpy()
     assert np.abs(simulated - rounded).max() < 0.25 * np.abs(rounded - exact).max()
@@ -237,8 +242,8 @@ def test_only_the_intermediates_asked_for_are_rounded(densenet: DenseNet, photos
     network = from_checkpoint(densenet.state_dict(), MEAN, DEVIATION)
     equal = equalise(network, measure_ranges(network, [photos]))
     exact = run(equal, photos)
-    assert torch.equal(run(equal, photos, EightBits(only=())), exact)
-    assert not torch.equal(run(equal, photos, EightBits(only=("1.0.grow",))), exact)
+    assert torch.equal(run(equal, photos, Rounding()), exact)
+    assert not torch.equal(run(equal, photos, Rounding(output_of="1.0.grow")), exact)
 
 
 def test_percentiles_and_entropy_give_up_rare_values_and_min_max_none() -> None:
@@ -286,13 +291,11 @@ def test_corrected_biases_bring_back_the_means_that_rounding_shifted(densenet: D
     network = from_checkpoint(densenet.state_dict(), MEAN, DEVIATION)
     equal = equalise(network, measure_ranges(network, [photos]))
 
-    def biased(name: str, convolution: Convolution) -> Convolution:
-        return replace(convolution, bias=convolution.bias + 0.05) if name == "1.0.grow" else convolution
-
+    first, *others = equal.stages[1].layers
+    biased = replace(first, grow=replace(first.grow, bias=first.grow.bias + 0.05))
     wanted = bias_corrections(equal, photos)["1.0.grow"]
     # A bias that is off by 0.05 in the rounded network alone is found again to a tenth.
-    rounded = with_whole_bounds(with_whole_weights(change_convolutions(equal, biased)))
-    got = shifts(equal, rounded, photos)["1.0.grow"]
+    got = shifts(equal, with_stage(equal, 1, layers=(biased, *others)), photos)["1.0.grow"]
     assert got == pytest.approx(wanted - 0.05, abs=0.005)
 
 
@@ -347,16 +350,12 @@ def test_the_layer_with_the_coarsest_weights_is_the_most_sensitive(densenet: Den
     network = from_checkpoint(densenet.state_dict(), MEAN, DEVIATION)
     equal = equalise(network, measure_ranges(network, [photos]))
 
-    def coarse(name: str, convolution: Convolution) -> Convolution:
-        # One weight that nothing multiplies up stretches the steps of all others in its row.
-        if name != "2.0.grow":
-            return convolution
-        weight = convolution.weight.copy()
-        weight[:, 0, 0, 0] += 50
-        return replace(convolution, weight=weight)
-
+    first, *others = equal.stages[2].layers
+    weight = first.grow.weight.copy()
+    weight[:, 0, 0, 0] += 50  # one that nothing multiplies up stretches the steps of all others in its row
+    coarse = with_stage(equal, 2, layers=(replace(first, grow=replace(first.grow, weight=weight)), *others))
     rows = {name: (by_weights, by_output) for name, by_weights, by_output in sensitivities(equal, photos)}
-    coarsened = {row[0]: row[1] for row in sensitivities(change_convolutions(equal, coarse), photos)}
+    coarsened = {row[0]: row[1] for row in sensitivities(coarse, photos)}
     assert list(rows) == names(equal)
     assert len({by_output for _, by_output in rows.values()}) > 10, "of each layer alone"
     assert all(by_output > 0 for name, (_, by_output) in rows.items() if not name.endswith("squeeze"))
