@@ -57,6 +57,16 @@ def densenet(photos: torch.Tensor) -> DenseNet:
     return model
 
 
+@pytest.fixture(scope="module")
+def network(densenet: DenseNet) -> Network:
+    return from_checkpoint(densenet.state_dict(), MEAN, DEVIATION)
+
+
+@pytest.fixture(scope="module")
+def equal(network: Network, photos: torch.Tensor) -> Network:
+    return equalise(network, measure_ranges(network, [photos]))
+
+
 @torch.no_grad()
 def logits_of(model: DenseNet, images: torch.Tensor) -> torch.Tensor:
     normalised = (images.float() - MEAN) / (255 * torch.tensor(DEVIATION).view(1, 3, 1, 1))
@@ -71,14 +81,12 @@ def with_stage(network: Network, number: int, **changes: object) -> Network:
 
 
 def test_clips_replace_the_norms_before_convolutions_without_changing_an_answer(
-    densenet: DenseNet, photos: torch.Tensor
+    densenet: DenseNet, network: Network, photos: torch.Tensor
 ) -> None:
-    network = from_checkpoint(densenet.state_dict(), MEAN, DEVIATION)
     assert torch.allclose(run(network, photos), logits_of(densenet, photos), atol=1e-4)
 
 
-def test_negative_scales_clip_from_above_and_zero_scales_not_at_all(densenet: DenseNet) -> None:
-    network = from_checkpoint(densenet.state_dict(), MEAN, DEVIATION)
+def test_negative_scales_clip_from_above_and_zero_scales_not_at_all(densenet: DenseNet, network: Network) -> None:
     scale = densenet.features.denseblock1.denselayer1.norm1.weight.detach().numpy()
     clip = network.stages[0].layers[0].clip
     assert np.array_equal(np.isfinite(clip.low), scale > 0)
@@ -86,10 +94,8 @@ def test_negative_scales_clip_from_above_and_zero_scales_not_at_all(densenet: De
 
 
 def test_every_channel_spans_zero_to_one_after_equalisation_and_no_answer_changes(
-    densenet: DenseNet, photos: torch.Tensor
+    densenet: DenseNet, equal: Network, photos: torch.Tensor
 ) -> None:
-    network = from_checkpoint(densenet.state_dict(), MEAN, DEVIATION)
-    equal = equalise(network, measure_ranges(network, [photos]))
     assert torch.allclose(run(equal, photos), logits_of(densenet, photos), atol=1e-4)
     for name, span in measure_ranges(equal, [photos]).items():
         assert span.low.min() >= -1e-4, name
@@ -97,9 +103,8 @@ def test_every_channel_spans_zero_to_one_after_equalisation_and_no_answer_change
 
 
 def test_the_int8_graph_gives_the_float_probabilities_within_a_few_hundredths(
-    densenet: DenseNet, photos: torch.Tensor, tmp_path: Path
+    densenet: DenseNet, network: Network, photos: torch.Tensor, tmp_path: Path
 ) -> None:
-    network = from_checkpoint(densenet.state_dict(), MEAN, DEVIATION)
     equal = equalise(network, narrow(network, measure_ranges(network, [photos])))
     model = int8_model(equal, temperature=2.0, size_px=64, corrections=bias_corrections(equal, photos))
     session = open_session(model.SerializeToString())
@@ -111,18 +116,15 @@ def test_the_int8_graph_gives_the_float_probabilities_within_a_few_hundredths(
 
 
 @pytest.mark.parametrize("opset", OPSETS)
-def test_the_int8_graph_says_the_same_in_each_opset(densenet: DenseNet, photos: torch.Tensor, opset: int) -> None:
-    network = from_checkpoint(densenet.state_dict(), MEAN, DEVIATION)
-    equal = equalise(network, measure_ranges(network, [photos]))
+def test_the_int8_graph_says_the_same_in_each_opset(equal: Network, photos: torch.Tensor, opset: int) -> None:
     model = int8_model(equal, 1.0, 64, opset=opset)
     assert [one.version for one in model.opset_import if one.domain == ""] == [opset]
     told = open_session(model.SerializeToString()).run(None, {"image": photos[:1].permute(0, 2, 3, 1).numpy()})[0]
     assert np.array_equal(told, probabilities_of(equal, {}, photos[:1]))
 
 
-def test_the_int8_graph_never_leaves_eight_bits_before_its_head(densenet: DenseNet, photos: torch.Tensor) -> None:
-    network = from_checkpoint(densenet.state_dict(), MEAN, DEVIATION)
-    model = int8_model(equalise(network, measure_ranges(network, [photos])), 1.0, 64)
+def test_the_int8_graph_never_leaves_eight_bits_before_its_head(equal: Network) -> None:
+    model = int8_model(equal, 1.0, 64)
     kinds = [node.op_type for node in model.graph.node]
     head = kinds.index("DequantizeLinear")
     assert set(kinds[:head]) == {"QLinearConv", "NhwcMaxPool", "Max", "Min", "Concat", "Reshape"}
@@ -151,10 +153,8 @@ def channels_last(image: torch.Tensor, width: int) -> torch.Tensor:
 
 
 def test_columns_that_become_channels_change_no_bit_of_the_int8_graph(
-    densenet: DenseNet, photos: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+    equal: Network, photos: torch.Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    network = from_checkpoint(densenet.state_dict(), MEAN, DEVIATION)
-    equal = equalise(network, measure_ranges(network, [photos]))
     corrections = {"stem": np.linspace(-0.1, 0.1, len(equal.stem.bias))}
     told = []
     for columns in (1, 4):
@@ -170,12 +170,7 @@ def test_weights_round_to_whole_steps_of_each_output_channel() -> None:
     assert scale == pytest.approx([0.01, 1 / 127, 0.02])
 
 
-def test_a_channel_that_hardly_ever_changes_keeps_its_value_in_eight_bits(
-    densenet: DenseNet, photos: torch.Tensor
-) -> None:
-    network = from_checkpoint(densenet.state_dict(), MEAN, DEVIATION)
-    equal = equalise(network, measure_ranges(network, [photos]))
-
+def test_a_channel_that_hardly_ever_changes_keeps_its_value_in_eight_bits(equal: Network, photos: torch.Tensor) -> None:
     transition = equal.stages[1].transition
     assert transition is not None
     values = np.resize([0.2, 1e9, 0.7, -1e9], len(transition.squeeze.bias))
@@ -199,9 +194,8 @@ def test_a_checkpoint_with_another_head_or_a_broken_grey_is_refused(densenet: De
 
 
 def test_ranges_leave_out_what_no_reader_tells_apart_and_no_answer_changes(
-    densenet: DenseNet, photos: torch.Tensor
+    densenet: DenseNet, network: Network, photos: torch.Tensor
 ) -> None:
-    network = from_checkpoint(densenet.state_dict(), MEAN, DEVIATION)
     seen = measure_ranges(network, [photos])
     narrowed = narrow(network, seen)
     unread = 5  # with the stem's 16 channels, one that every norm has a scale of zero for
@@ -224,8 +218,7 @@ def with_saturation(network: Network, images: torch.Tensor) -> torch.Tensor:
     return run(network, images, Saturating())
 
 
-def test_the_simulation_in_float_is_the_int8_graph(densenet: DenseNet, photos: torch.Tensor) -> None:
-    network = from_checkpoint(densenet.state_dict(), MEAN, DEVIATION)
+def test_the_simulation_in_float_is_the_int8_graph(densenet: DenseNet, network: Network, photos: torch.Tensor) -> None:
     equal = equalise(network, narrow(network, measure_ranges(network, [photos])))
     simulated = torch.softmax(run(equal, photos, EightBits()), 1).numpy()
     rounded = probabilities_of(equal, {}, photos)
@@ -238,9 +231,7 @@ def test_what_lies_beyond_eight_bits_saturates_in_the_simulation_too() -> None:
     assert torch.allclose(stored, torch.tensor([0, 0, 1, 153, 255]) / 255)
 
 
-def test_only_the_intermediates_asked_for_are_rounded(densenet: DenseNet, photos: torch.Tensor) -> None:
-    network = from_checkpoint(densenet.state_dict(), MEAN, DEVIATION)
-    equal = equalise(network, measure_ranges(network, [photos]))
+def test_only_the_intermediates_asked_for_are_rounded(equal: Network, photos: torch.Tensor) -> None:
     exact = run(equal, photos)
     assert torch.equal(run(equal, photos, Rounding()), exact)
     assert not torch.equal(run(equal, photos, Rounding(output_of="1.0.grow")), exact)
@@ -287,10 +278,7 @@ def test_entropy_ends_where_the_divergence_by_its_definition_is_least() -> None:
     assert len(set(high)) > 1
 
 
-def test_corrected_biases_bring_back_the_means_that_rounding_shifted(densenet: DenseNet, photos: torch.Tensor) -> None:
-    network = from_checkpoint(densenet.state_dict(), MEAN, DEVIATION)
-    equal = equalise(network, measure_ranges(network, [photos]))
-
+def test_corrected_biases_bring_back_the_means_that_rounding_shifted(equal: Network, photos: torch.Tensor) -> None:
     first, *others = equal.stages[1].layers
     biased = replace(first, grow=replace(first.grow, bias=first.grow.bias + 0.05))
     wanted = bias_corrections(equal, photos)["1.0.grow"]
@@ -299,8 +287,7 @@ def test_corrected_biases_bring_back_the_means_that_rounding_shifted(densenet: D
     assert got == pytest.approx(wanted - 0.05, abs=0.005)
 
 
-def test_what_is_measured_on_photos_is_of_all_batches(densenet: DenseNet, photos: torch.Tensor) -> None:
-    network = from_checkpoint(densenet.state_dict(), MEAN, DEVIATION)
+def test_what_is_measured_on_photos_is_of_all_batches(network: Network, photos: torch.Tensor) -> None:
     ranges = measure_ranges(network, [photos])
     for name, one in measure_ranges(network, photos.split(5)).items():
         assert one.low == pytest.approx(ranges[name].low, abs=1e-5), name
@@ -321,9 +308,8 @@ def test_a_step_that_changes_what_the_network_says_is_refused(wrong: float) -> N
 
 
 def test_the_candidate_nearest_to_float_is_taken(
-    densenet: DenseNet, photos: torch.Tensor, caplog: pytest.LogCaptureFixture
+    network: Network, photos: torch.Tensor, caplog: pytest.LogCaptureFixture
 ) -> None:
-    network = from_checkpoint(densenet.state_dict(), MEAN, DEVIATION)
     ranges = narrow(network, measure_ranges(network, [photos]))
     with caplog.at_level(logging.INFO, logger="export.quantize"):
         chosen = choose_quantization(network, ranges, photos, photos.flip(3))
@@ -346,10 +332,7 @@ def test_nearness_to_float_is_the_divergence_of_what_is_told_from_what_is_wanted
     assert [agreement(wanted[:, ::-1], told), agreement(wanted, told)] == [0, 1]
 
 
-def test_the_layer_with_the_coarsest_weights_is_the_most_sensitive(densenet: DenseNet, photos: torch.Tensor) -> None:
-    network = from_checkpoint(densenet.state_dict(), MEAN, DEVIATION)
-    equal = equalise(network, measure_ranges(network, [photos]))
-
+def test_the_layer_with_the_coarsest_weights_is_the_most_sensitive(equal: Network, photos: torch.Tensor) -> None:
     first, *others = equal.stages[2].layers
     weight = first.grow.weight.copy()
     weight[:, 0, 0, 0] += 50  # one that nothing multiplies up stretches the steps of all others in its row
