@@ -31,7 +31,7 @@ from training.models import DEVIATION, MEAN, Student  # noqa: E402
 from training.revive import student_from_bundle  # noqa: E402
 from training.sampling import Photos  # noqa: E402
 from training.split import Split  # noqa: E402
-from training.start import begin, co_teacher, trained  # noqa: E402
+from training.start import begin, trained  # noqa: E402
 
 SHIPPED = Path(__file__).parents[1] / "models" / "default.onnx"
 CLASSES = ("glass", "metal", "organic")
@@ -245,4 +245,4 @@ def test_a_bundle_of_as_many_other_materials_lends_its_eyes_but_not_its_names(tm
     assert torch.equal(student.head.weight, names)
     assert not torch.equal(student.network.features.conv0.weight, eyes)
     with pytest.raises(CheckpointError, match=r"default\.onnx tells cardboard, carton, .* this run material 0, "):
-        co_teacher(SHIPPED, split)
+        trained(SHIPPED, split, split.classes)

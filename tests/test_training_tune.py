@@ -22,7 +22,7 @@ from training.models import Ensemble, Student, Teacher  # noqa: E402
 from training.processes import Processes  # noqa: E402
 from training.recipes import Phase  # noqa: E402
 from training.split import Split  # noqa: E402
-from training.start import co_teacher  # noqa: E402
+from training.start import trained  # noqa: E402
 from training.teach import teacher_from, teacher_of  # noqa: E402
 from training.tune import Tuning, open_study, with_tuned  # noqa: E402
 
@@ -158,7 +158,7 @@ def test_a_teacher_is_fine_tuned_once_and_one_of_another_size_is_refused(tmp_pat
 def test_trained_networks_teach_beside_the_teacher_with_the_same_say(tmp_path: Path) -> None:
     listed = split(tmp_path)
     training(list(listed.photos), tmp_path / "first").run()
-    second, told = co_teacher(tmp_path / "first" / "model.pt", listed)
+    second, _, told = trained(tmp_path / "first" / "model.pt", listed, listed.classes)
     assert (told["file"], told["epochs"]) == ("model.pt", 2)
     first, third = (Teacher(2, size=0).eval() for _ in range(2))
     views = torch.randint(0, 256, (4, 3, 64, 64), dtype=torch.uint8)
@@ -171,7 +171,7 @@ def test_trained_networks_teach_beside_the_teacher_with_the_same_say(tmp_path: P
 
     other = replace(listed, photos=tuple(replace(photo, material="wood") for photo in listed.photos))
     with pytest.raises(CheckpointError, match=r"model\.pt tells glass, paper, this run wood"):
-        co_teacher(tmp_path / "first" / "model.pt", other)
+        trained(tmp_path / "first" / "model.pt", other, other.classes)
 
 
 @pytest.mark.parametrize("size", [1, 2])

@@ -34,7 +34,7 @@ from training.resume import read_state, require_as_begun, set_aside
 from training.sampling import weights_by_source
 from training.sources import read_description
 from training.split import digest_of, load_split, require_held_out, require_photos
-from training.start import IMAGENET, RANDOM, begin, co_teacher, identity, place
+from training.start import IMAGENET, RANDOM, begin, identity, place, trained
 from training.teach import teacher_from, teacher_identity, teacher_of
 from training.tune import Tuning, complete_trials, with_tuned
 
@@ -116,7 +116,7 @@ def train_command(
             folder, read_state(folder / "last.pt", torch.device("cpu")), recipe, digest_of(photos),
             {**begun_with, "teachers": chosen(), "source_weights": weights_by_source(photos, source_weights)},
         )  # fmt: skip
-    co_teachers = [co_teacher(path, split) for path in beside]
+    co_teachers = [trained(path, split, split.classes) for path in beside]
     lent = {} if other is None else {size: teacher_from(other, split.classes, size) for size in sizes}
     torch.manual_seed(recipe.seed)
     student = Student(len(split.classes), "seed" if name == "seed" else "linear", recipe.norms)
@@ -131,13 +131,13 @@ def train_command(
     }
     training = Training(
         student, recipe, split.part("train"), split.part("val"), split.classes, folder,
-        teacher=together([*teachers.values(), *(student for student, _ in co_teachers)]),
+        teacher=together([*teachers.values(), *(student for student, *_ in co_teachers)]),
         source_weights=source_weights,
         provenance={
             "command": f"python -m training {shlex.join(sys.argv[1:])}",
             "recipe_name": name, "seed": recipe.seed, "start": origin,
             "teachers": [f"EfficientNet-Lite{size}" for size in teachers],
-            "co_teachers": [told for _, told in co_teachers],
+            "co_teachers": [told for *_, told in co_teachers],
         },
         begun_with={**begun_with, "teachers": chosen()},
         workers=workers, processes=processes,

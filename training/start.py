@@ -84,19 +84,8 @@ def trained(
     student, checkpoint = load_student(path)
     told_classes = tuple(checkpoint["classes"])
     require_classes(path, told_classes, classes or told_classes, whose)
-    return student, told_classes, checkpoint_told(path, checkpoint)
-
-
-def checkpoint_told(path: Path, checkpoint: dict[str, Any]) -> dict[str, Any]:
-    """What the checkpoint at `path` says of its origin."""
     told = {key: json.loads(checkpoint.get(key, "null")) for key in ("recipe", "provenance")}
-    return {"file": path.name, "epochs": checkpoint.get("epoch"), **told}
-
-
-def co_teacher(path: Path, split: Split) -> tuple[Student, dict[str, Any]]:
-    """A trained network that teaches beside a teacher, and what it says of its origin. Raises `CheckpointError`."""
-    student, _, told = trained(path, split, split.classes)
-    return student, told
+    return student, told_classes, {"file": path.name, "epochs": checkpoint.get("epoch"), **told}
 
 
 @torch.no_grad()
