@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from device.sight import MARGIN
-from training.augment import OnTray, ThroughSmallCamera, tray_view
+from training.augment import OnTray, ThroughSmallCamera, TrayView
 from training.tray import LONG_PX, TIGHTEST, WIDER, is_whole, on_a_tray, seen_by_camera
 
 Pixels = NDArray[np.uint8]
@@ -110,7 +110,7 @@ def test_a_small_camera_blurs_the_student_s_picture_alone() -> None:
 def test_of_whole_things_most_fall_and_the_rest_are_seen_as_ever() -> None:
     def board_seen(image: torch.Tensor) -> int:
         torch.manual_seed(0)
-        students = [tray_view(64, strength=0.0)(image)[3:].permute(1, 2, 0).numpy() for _ in range(60)]
+        students = [TrayView(64, strength=0.0)(image)[3:].permute(1, 2, 0).numpy() for _ in range(60)]
         return sum(bool((one == (20, 200, 20)).all(axis=2).mean() > 0.1) for one in students)
 
     assert 5 < board_seen(as_image()) < 30

@@ -207,14 +207,16 @@ def other_ground_view(size_px: int, strength: float = 1.0) -> v2.Transform:
     return v2.Compose([*framed, moved, *_taken(strength, ERASED), ThroughPoorLens(strength)])
 
 
-class ByChanceOnTray(torch.nn.Module):
-    """A thing that is whole in its photo falls on a tray, with probability `FALLS`; all else is a `training_view`.
+class TrayView(torch.nn.Module):
+    """A view of a photo, and as a bin's camera might see its thing on the tray.
 
-    Of that the student sees the thing, where it can be cut out, on another ground, and half as by a small camera.
-    (4, H, W) uint8 → (6, size_px, size_px) uint8, for teacher and student.
+    A thing that is whole in its photo falls on a tray, with probability `FALLS`; all else is a `training_view`. Of that
+    the student sees the thing, where it can be cut out, on another ground, and half as by a small camera.
+    (4, H, W) uint8, the last channel as `grounds.cut_out` gives it → (6, size_px, size_px) uint8, for teacher and
+    student.
     """
 
-    def __init__(self, size_px: int, strength: float) -> None:
+    def __init__(self, size_px: int, strength: float = 1.0) -> None:
         super().__init__()
         taken = _taken(strength, ERASED)
         self.fallen = v2.Compose([OnTray(size_px), *taken])
@@ -228,22 +230,14 @@ class ByChanceOnTray(torch.nn.Module):
         return views.flatten(0, 1)
 
 
-def tray_view(size_px: int, strength: float = 1.0) -> v2.Transform:
-    """A view of a photo, and as a bin's camera might see its thing on the tray.
-
-    (4, H, W) uint8, the last channel as `grounds.cut_out` gives it → (6, size_px, size_px) uint8.
-    """
-    return v2.Compose([ByChanceOnTray(size_px, strength)])
-
-
 def seed_view(size_px: int, strength: float = 1.0) -> v2.Transform:
     """The student project's augmentation: rotation ±30°, random resized crop, horizontal flip; of one strength."""
     return v2.Compose([v2.RandomRotation(30), v2.RandomResizedCrop(size_px, antialias=True), v2.RandomHorizontalFlip()])
 
 
-VIEWS = {
+VIEWS: dict[str, Callable[[int, float], torch.nn.Module]] = {
     "bin": training_view, "plain": plain_view, "poor lens": poor_lens_view, "other ground": other_ground_view,
-    "tray": tray_view, "seed": seed_view,
+    "tray": TrayView, "seed": seed_view,
 }  # fmt: skip
 """What a recipe may call its views → of which side in pixels and which strength they are made."""
 

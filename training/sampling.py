@@ -8,9 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import Dataset
-from torchvision.transforms import v2
 
 from device.pictures import shrunk
 from training.augment import EVALUATION_PX, Reader, read_photo, training_view
@@ -34,7 +33,7 @@ class Photos(Dataset[tuple[Tensor, int]]):
             for picture in pictures
         ]
         self.targets = [classes.index(photo.material) for photo in photos]
-        self.view: v2.Transform = training_view(EVALUATION_PX)
+        self.view: nn.Module = training_view(EVALUATION_PX)
 
     def __len__(self) -> int:
         return len(self.pictures)
