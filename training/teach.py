@@ -24,8 +24,8 @@ from training.split import Split, digest_of
 
 log = logging.getLogger(__name__)
 
-HEAD_PX = 160
-"""The side of the views on which a head is fitted."""
+HEAD_PX, HEAD_VIEWS = 160, 3
+"""The side of the views on which a head is fitted, and how many of each photo."""
 GENTLE = 6e-4
 """The learning rate at which a pretrained teacher is fine-tuned."""
 MILD = 0.4
@@ -38,7 +38,7 @@ def teacher_of(folder: Path, split: Split, recipe: Recipe, size: int, workers: i
     teacher, digest = Teacher(len(split.classes), size), digest_of(photos)
     if processes.is_first and not path.exists():
         torch.manual_seed(recipe.seed + size)
-        accuracy = fit_head(teacher, Photos(photos, split.classes), HEAD_PX, workers=workers)
+        accuracy = fit_head(teacher, Photos(photos, split.classes), workers)
         log.info("teacher's head: %.1f %% of its training views", 100 * accuracy)
         write_checkpoint(path, {"photos": digest, "state_dict": teacher.state_dict()})
     processes.wait()
@@ -109,7 +109,7 @@ def fine_tune(teacher: Teacher, place: Path, split: Split, recipe: Recipe, worke
 
 
 @torch.no_grad()
-def pooled_features(backbone: Normalised, photos: Photos, workers: int = 1) -> tuple[Tensor, Tensor]:
+def pooled_features(backbone: Normalised, photos: Photos, workers: int) -> tuple[Tensor, Tensor]:
     """One random view of each photo through the backbone: (N, C) float features and (N,) targets."""
     features, targets = [], []
     loader = DataLoader(photos, 32, num_workers=workers, worker_init_fn=lambda _: torch.set_num_threads(1))
@@ -121,16 +121,14 @@ def pooled_features(backbone: Normalised, photos: Photos, workers: int = 1) -> t
     return torch.cat(features), torch.cat(targets)
 
 
-def fit_head(
-    teacher: Teacher, photos: Photos, size_px: int, views: int = 3, strength: float = 1.0, workers: int = 1
-) -> float:
-    """Fit the teacher's linear head on `views` random views of each photo; returns its accuracy on them.
+def fit_head(teacher: Teacher, photos: Photos, workers: int) -> float:
+    """Fit the teacher's linear head on random views of each photo; returns its accuracy on them, 0…1.
 
     Multinomial logistic regression with weight decay, balanced by class, full-batch L-BFGS.
     """
     teacher.eval()
-    photos.view = training_view(size_px, strength)
-    passes = [pooled_features(teacher, photos, workers) for _ in range(views)]
+    photos.view = training_view(HEAD_PX)
+    passes = [pooled_features(teacher, photos, workers) for _ in range(HEAD_VIEWS)]
     features, targets = torch.cat([p[0] for p in passes]), torch.cat([p[1] for p in passes])
     mean, deviation = features.mean(0), features.std(0) + 1e-4
     scaled = (features - mean) / deviation

@@ -24,14 +24,11 @@ from device.evidence import policy_of
 from training.render.tray import crop_of
 
 POSES = 8
+"""In which a cut-out is looked at; it is told if the right lid opens in three of four."""
 
 
-def poses(cutout: NDArray[np.uint8], count: int = POSES) -> list[NDArray[np.uint8]]:
-    """A cut-out, (h, w, 4) uint8 RGBA, on `count` simulated trays, each cropped to it as the device would."""
-    return [_pose(cutout, seed) for seed in range(count)]
-
-
-def _pose(cutout: NDArray[np.uint8], seed: int) -> NDArray[np.uint8]:
+def pose(cutout: NDArray[np.uint8], seed: int) -> NDArray[np.uint8]:
+    """A cut-out, (h, w, 4) uint8 RGBA, on a simulated tray, cropped to it as the device would: (S, S, 3) uint8 RGB."""
     chance = random.Random(seed)
     scene = Scene(640, 480, seed)
     thing = scene.thing(cutout, 0.0, 0.1, chance)
@@ -43,8 +40,8 @@ def right_lids(
 ) -> tuple[int, float]:
     """In how many poses the right lid opens, and the mean probability of its compartment."""
     right, beliefs = 0, []
-    for picture in poses(cutout):
-        decision = decide([classifier.observe(picture)], policy)
+    for seed in range(POSES):
+        decision = decide([classifier.observe(pose(cutout, seed))], policy)
         right += decision.compartment == compartment
         lids = decision.probabilities.items()
         beliefs.append(sum(p for material, p in lids if policy.compartment_of[material] == compartment))

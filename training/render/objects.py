@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from training.render import shapes, textures
-from training.render.shapes import Mesh, creases, revolve, rotation, slab, smooth_noise
+from training.render.shapes import RINGS, SIDES, Mesh, creases, revolve, rotation, slab, smooth_noise
 from training.render.textures import Texture
 
 
@@ -46,9 +46,9 @@ def glass(chance: Chance) -> list[Part]:
 
 def metal(chance: Chance) -> list[Part]:
     """A drink can, whole or dented, or an opened food tin."""
-    dents = np.zeros((160, 96))
+    dents = np.zeros((RINGS, SIDES))
     if chance.uniform() < 0.7:
-        dents = -0.05 * chance.uniform(0.5, 2.5) * np.clip(smooth_noise((160, 96), 16, chance), 0, None)
+        dents = -0.05 * chance.uniform(0.5, 2.5) * np.clip(smooth_noise((RINGS, SIDES), 16, chance), 0, None)
         dents[:18] *= np.linspace(0, 1, 18)[:, None]
         dents[-18:] *= np.linspace(1, 0, 18)[:, None]
     if chance.uniform() < 0.65:
@@ -63,7 +63,7 @@ def metal(chance: Chance) -> list[Part]:
             Part(body.part(-1, 0.26), "principled", grey, bare),
             Part(body.part(0.73, 2), "principled", grey, bare),
         ]
-    rings = 0.012 * np.sin(np.linspace(0, 60, 160))[:, None] + dents
+    rings = 0.012 * np.sin(np.linspace(0, 60, RINGS))[:, None] + dents
     body = revolve([(-0.5, 0), (-0.5, 0.42), (-0.48, 0.45), (0.5, 0.45), (0.5, 0.41), (-0.4, 0.41), (-0.4, 0)], rings)
     return [
         Part(body, "roughconductor", (0.8, 0.8, 0.8), {"material": "Al", "alpha": float(chance.uniform(0.08, 0.22))})
@@ -73,9 +73,9 @@ def metal(chance: Chance) -> list[Part]:
 def plastic(chance: Chance) -> list[Part]:
     """A PET bottle with cap and label, a detergent bottle, or a yoghurt cup."""
     kind = chance.choice(["pet", "hdpe", "cup"])
-    crush = -0.04 * np.clip(smooth_noise((160, 96), 12, chance), 0, None) * chance.uniform(0, 2.5)
+    crush = -0.04 * np.clip(smooth_noise((RINGS, SIDES), 12, chance), 0, None) * chance.uniform(0, 2.5)
     if kind == "pet":
-        ribs = 0.03 * np.sin(np.linspace(0, 70, 160))[:, None] * (np.linspace(0, 1, 160)[:, None] < 0.65)
+        ribs = 0.03 * np.sin(np.linspace(0, 70, RINGS))[:, None] * (np.linspace(0, 1, RINGS)[:, None] < 0.65)
         profile = [(-1.1, 0), (-1.12, 0.25), (-1.05, 0.33), (0.35, 0.34), (0.8, 0.14), (0.95, 0.13)]
         tint = [(0.90, 0.95, 0.97), (0.72, 0.86, 0.95), (0.80, 0.93, 0.82)][int(chance.integers(3))]
         cap = revolve([(0.92, 0.0), (0.92, 0.155), (1.1, 0.155), (1.1, 0)])

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+RINGS, SIDES = 160, 96
+"""Vertices of a turned body, from end to end and around."""
 
 
 @dataclass(frozen=True)
@@ -25,9 +27,9 @@ class Mesh:
     def moved(self, by: tuple[float, float, float]) -> Mesh:
         return Mesh(self.vertices + np.array(by), self.uv, self.faces)
 
-    def part(self, low: float, high: float, axis: int = 1) -> Mesh:
-        """The faces whose texture coordinates on `axis` lie between `low` and `high`."""
-        middle = self.uv[self.faces].mean(axis=1)[:, axis]
+    def part(self, low: float, high: float) -> Mesh:
+        """The faces whose second texture coordinates lie between `low` and `high`."""
+        middle = self.uv[self.faces].mean(axis=1)[:, 1]
         return Mesh(self.vertices, self.uv, self.faces[(middle >= low) & (middle < high)])
 
     def projected(self) -> Mesh:
@@ -50,15 +52,15 @@ def surface(points: Floats) -> Mesh:
     return Mesh(points.reshape(-1, 3), np.stack([u.ravel(), 1 - v.ravel()], 1), grid_faces(rows, columns))
 
 
-def revolve(profile: list[tuple[float, float]], dents: Floats | None = None, sides: int = 96, rings: int = 160) -> Mesh:
-    """A turned body that lies along x: `profile` is (position, radius) from end to end; `dents` (rings, sides) adds."""
+def revolve(profile: list[tuple[float, float]], dents: Floats | None = None) -> Mesh:
+    """A turned body that lies along x: `profile` is (position, radius) from end to end; `dents` (RINGS, SIDES) adds."""
     positions, radii = np.array(profile).T
     steps = np.concatenate([[0], np.cumsum(np.hypot(np.diff(positions), np.diff(radii)))])
-    along = np.linspace(0, steps[-1], rings)
+    along = np.linspace(0, steps[-1], RINGS)
     x, r = np.interp(along, steps, positions), np.interp(along, steps, radii)
-    angle = np.linspace(0, 2 * np.pi, sides)
+    angle = np.linspace(0, 2 * np.pi, SIDES)
     radius = r[:, None] * (1 + (0 if dents is None else dents))
-    points = np.stack([np.repeat(x[:, None], sides, 1), radius * np.cos(angle), radius * np.sin(angle)], axis=2)
+    points = np.stack([np.repeat(x[:, None], SIDES, 1), radius * np.cos(angle), radius * np.sin(angle)], axis=2)
     return surface(points)
 
 
@@ -113,14 +115,14 @@ def blob(radius: Floats, stretch: tuple[float, float, float]) -> Mesh:
     return surface(points * np.array(stretch))
 
 
-def tube(path: Floats, radius: Floats, flatten: float = 1.0, sides: int = 48) -> Mesh:
-    """A tube along `path` (N, 3) with a radius at each point, (N,)."""
+def tube(path: Floats, radius: Floats, flatten: float) -> Mesh:
+    """A tube along `path` (N, 3) with a radius at each point, (N,), and `flatten` times as high as wide."""
     tangent = np.gradient(path, axis=0)
     tangent /= np.linalg.norm(tangent, axis=1, keepdims=True)
     side = np.cross(tangent, [0.0, 0.0, 1.0])
     side /= np.maximum(1e-9, np.linalg.norm(side, axis=1, keepdims=True))
     up = np.cross(side, tangent)
-    angle = np.linspace(0, 2 * np.pi, sides)
+    angle = np.linspace(0, 2 * np.pi, SIDES // 2)
     ring = side[:, None] * np.cos(angle)[None, :, None] + flatten * up[:, None] * np.sin(angle)[None, :, None]
     return surface(path[:, None] + ring * radius[:, None, None])
 

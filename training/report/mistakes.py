@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from training.augment import read_photo
 from training.outcome import Outcome
 
-COLUMNS = 6
+AT_MOST, COLUMNS = 24, 6
 TILE_PX = 176
 LABEL_PX = 36
 LETTERS_PX = 11
@@ -32,12 +32,12 @@ class Mistake:
     probability: float
 
 
-def worst_mistakes(outcome: Outcome, temperature: float, at_most: int = 24) -> list[Mistake]:
-    """The wrong answers, the surest first."""
+def worst_mistakes(outcome: Outcome, temperature: float) -> list[Mistake]:
+    """The wrong answers, the surest first, `AT_MOST` of them."""
     probabilities = outcome.probabilities(temperature)
     said, sureness = probabilities.argmax(axis=1), probabilities.max(axis=1)
     wrong = np.flatnonzero(said != outcome.targets)
-    order = wrong[np.argsort(-sureness[wrong], kind="stable")][:at_most]
+    order = wrong[np.argsort(-sureness[wrong], kind="stable")][:AT_MOST]
     return [
         Mistake(outcome.photos[i].path, outcome.photos[i].material, outcome.classes[said[i]], float(sureness[i]))
         for i in order
