@@ -82,7 +82,7 @@ class SharedDenseNet(nn.Module):
     def blocks(self) -> Iterator[tuple[int, list[_Layer]]]:
         """The blocks' numbers, from 1, and their layers."""
         for i in range(1, len(LAYERS) + 1):
-            yield i, list(self.features.get_submodule(f"denseblock{i}").children())  # type: ignore[arg-type]
+            yield i, list(getattr(self.features, f"denseblock{i}"))
 
     @torch.no_grad()
     def published(self) -> dict[str, Tensor]:
@@ -99,7 +99,7 @@ class SharedDenseNet(nn.Module):
             if i < len(LAYERS):
                 name = f"features.transition{i}"
                 _write(state, f"{name}.norm", made)
-                made = _upright(self.features.get_submodule(f"transition{i}").after, state[f"{name}.conv.weight"])  # type: ignore[arg-type]
+                made = _upright(getattr(self.features, f"transition{i}").after, state[f"{name}.conv.weight"])
         _write(state, "features.norm5", made)
         return state
 
@@ -116,15 +116,14 @@ class SharedDenseNet(nn.Module):
             prefix = f"features.denseblock{i}.denselayer"
             readers = [(f"{prefix}{j}.norm1", layer.conv1.weight) for j, layer in enumerate(layers, 1)]
             if i < len(LAYERS):
-                last: nn.Conv2d | nn.Linear = self.features.get_submodule(f"transition{i}").conv  # type: ignore[assignment]
-                readers.append((f"features.transition{i}.norm", last.weight))
+                readers.append((f"features.transition{i}.norm", getattr(self.features, f"transition{i}").conv.weight))
             else:
                 readers.append(("features.norm5", self.classifier.weight))
             end = readers[0][1].shape[1]
             if i == 1:
                 _read_plain(state, readers, end)
             else:
-                _share(self.features.get_submodule(f"transition{i - 1}").after, state, readers, 0, end)  # type: ignore[arg-type]
+                _share(getattr(self.features, f"transition{i - 1}").after, state, readers, 0, end)
             for j, layer in enumerate(layers, 1):
                 begin, end = end, end + GROWTH
                 _share(layer.norm, state, readers[j:], begin, end)
