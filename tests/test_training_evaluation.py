@@ -109,7 +109,7 @@ def test_the_threshold_follows_what_mistakes_cost_the_bin_that_is_named() -> Non
 
 def test_a_bin_whose_fallback_is_dear_dares_more() -> None:
     clear = replace(outcome(1.0), classes=("glass", "wood", "textile", "trash"))
-    is_right = clear.logits.argmax(axis=1) == clear.targets
+    is_right = clear.right
     sureness = np.linspace(0.2, 1.5, len(clear.photos)) * np.where(is_right, 1.0, 0.5)
     held_out = replace(clear, logits=clear.logits * sureness[:, None].astype(np.float32))
     dear = Config(decision=DecisionSection(cost={right: {"residual": 5.0} for right in ("recyclable", "reuse")}))

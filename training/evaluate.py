@@ -199,7 +199,7 @@ def evaluate(held_out: Outcome, test: Outcome | None = None, config: Config = FO
         "metrics": [], "per_class": {}, "compartments": {},
     }  # fmt: skip
     for name, outcome in parts:
-        right = outcome.logits.argmax(axis=1) == outcome.targets
+        right = outcome.right
         result["metrics"].append(share("all sources" if name == "val" else "test", name, right))
         sources = np.array([photo.source for photo in outcome.photos])
         result["metrics"] += [share(source, name, right[sources == source]) for source in sorted(set(sources))]

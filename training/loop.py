@@ -218,8 +218,7 @@ class Training:
 
     def accuracy(self) -> float:
         """Share of the held-out photos that the averaged model names right."""
-        outcome = self.outcome(*self.held_out)
-        return float((outcome.logits.argmax(axis=1) == outcome.targets).mean())
+        return float(self.outcome(*self.held_out).right.mean())
 
     def save(self) -> None:
         """Write `model.pt`, then `last.pt`; where there is no room for both, neither.

@@ -38,13 +38,20 @@ class Outcome:
     targets: NDArray[np.int64]
     tells_energy: bool = True
 
+    @property
+    def right(self) -> NDArray[np.bool_]:
+        """(N,): whether the likeliest class is the true one."""
+        return np.asarray(self.logits.argmax(axis=1) == self.targets)
+
     def probabilities(self, temperature: float) -> NDArray[np.float64]:
+        """(N, K), each row's sum 1: the softmax of the logits over the temperature."""
         scaled = self.logits.astype(np.float64) / temperature
         weights = np.exp(scaled - scaled.max(axis=1, keepdims=True))
         return np.asarray(weights / weights.sum(axis=1, keepdims=True))
 
     @property
     def energies(self) -> NDArray[np.float64]:
+        """(N,) logsumexp of the untempered logits (Liu et al. 2020)."""
         return np.asarray(np.logaddexp.reduce(self.logits.astype(np.float64), axis=1))
 
     def subset(self, keep: NDArray[np.bool_]) -> Outcome:

@@ -141,7 +141,7 @@ class Tuning:
         def judge(row: dict[str, Any]) -> None:
             outcome = training.outcome(held_out, self.split.part("val"), recipe.phases[-1].size_px)
             losses.append(held_out_loss(outcome))
-            trial.set_user_attr("val_accuracy", round(float((outcome.logits.argmax(1) == outcome.targets).mean()), 4))
+            trial.set_user_attr("val_accuracy", round(float(outcome.right.mean()), 4))
             trial.report(losses[-1], row["epoch"])
             if trial.should_prune():
                 raise optuna.TrialPruned

@@ -54,7 +54,7 @@ def _part(outcome: Outcome, name: str, temperature: float, rule: Policy) -> dict
     decided, forced = (decisions(outcome, temperature, one) for one in (rule, replace(rule, thresholds=NO_THRESHOLDS)))
     lids, first_choice = lids_of(outcome, decided, rule), lids_of(outcome, forced, rule)
     said = outcome.logits.argmax(axis=1)
-    right, well, chosen_well = said == outcome.targets, opened_well(lids), opened_well(first_choice)
+    right, well, chosen_well = outcome.right, opened_well(lids), opened_well(first_choice)
     sources = np.array([photo.source for photo in outcome.photos])
     owners, materials = np.array([owner for owner, _ in lids]), outcome.classes
     return {
