@@ -161,37 +161,46 @@ def carton(chance: Chance) -> list[Part]:
 
 def organic(chance: Chance) -> list[Part]:
     """A banana skin, an apple, an orange or lemon, leaves of a cabbage or lettuce."""
-    kind = chance.choice(["banana", "apple", "citrus", "leaf"])
+    kind = str(chance.choice(["banana", "apple", "citrus", "leaf"]))
     if kind == "banana":
-        parts = []
-        for turn in np.linspace(0, 2 * np.pi, int(chance.integers(1, 5)), endpoint=False):
-            angle = np.linspace(-1.0, 1.0, 80)
-            path = np.stack([1.1 * np.sin(angle), 1.1 * (1 - np.cos(angle)), 0.2 + 0.05 * np.sin(3 * angle)], 1)
-            radius = 0.20 * np.clip(1.12 - np.abs(np.linspace(-1, 1, 80)) ** 6, 0.12, 1)
-            skin = textures.peel((0.90, 0.72, 0.14), chance, chance.uniform(0.3, 1.2))
-            parts.append(Part(shapes.tube(path, radius, 0.9).turned(rotation(2, turn * 0.14)), "plastic", skin))
-        return parts
-    if kind == "leaf":
-        parts = []
-        for _ in range(int(chance.integers(3, 6))):
-            height = 0.10 * smooth_noise((120, 120), 9, chance) + 0.08 * smooth_noise((120, 120), 25, chance)
-            rows, columns = np.mgrid[-1:1:120j, -1:1:120j]
-            leaf = shapes.sheet(1.3, 1.0, height - height.min())
-            inside = (rows**2 + (columns * 0.9) ** 2)[:-1, :-1].ravel() < 0.9 + 0.1 * chance.normal(
-                size=119 * 119
-            ) * 0.3
-            leaf = Mesh(leaf.vertices, leaf.uv, leaf.faces[np.tile(inside, 2)])
-            tone = (chance.uniform(0.18, 0.45), chance.uniform(0.45, 0.62), chance.uniform(0.08, 0.2))
-            placed = leaf.turned(rotation(2, chance.uniform(0, 6.3))).moved((*chance.normal(0, 0.3, 2), 0.0))
-            parts.append(Part(placed, "twosided", textures.peel(tone, chance, 0.1)))
-        return parts
+        return _banana_skin(chance)
+    return _leaves(chance) if kind == "leaf" else _fruit(kind, chance)
+
+
+def _banana_skin(chance: Chance) -> list[Part]:
+    parts = []
+    for turn in np.linspace(0, 2 * np.pi, int(chance.integers(1, 5)), endpoint=False):
+        angle = np.linspace(-1.0, 1.0, 80)
+        path = np.stack([1.1 * np.sin(angle), 1.1 * (1 - np.cos(angle)), 0.2 + 0.05 * np.sin(3 * angle)], 1)
+        radius = 0.20 * np.clip(1.12 - np.abs(np.linspace(-1, 1, 80)) ** 6, 0.12, 1)
+        skin = textures.peel((0.90, 0.72, 0.14), chance, chance.uniform(0.3, 1.2))
+        parts.append(Part(shapes.tube(path, radius, 0.9).turned(rotation(2, turn * 0.14)), "plastic", skin))
+    return parts
+
+
+def _leaves(chance: Chance) -> list[Part]:
+    parts = []
+    for _ in range(int(chance.integers(3, 6))):
+        height = 0.10 * smooth_noise((120, 120), 9, chance) + 0.08 * smooth_noise((120, 120), 25, chance)
+        rows, columns = np.mgrid[-1:1:120j, -1:1:120j]
+        leaf = shapes.sheet(1.3, 1.0, height - height.min())
+        inside = (rows**2 + (columns * 0.9) ** 2)[:-1, :-1].ravel() < 0.9 + 0.1 * chance.normal(size=119 * 119) * 0.3
+        leaf = Mesh(leaf.vertices, leaf.uv, leaf.faces[np.tile(inside, 2)])
+        tone = (chance.uniform(0.18, 0.45), chance.uniform(0.45, 0.62), chance.uniform(0.08, 0.2))
+        placed = leaf.turned(rotation(2, chance.uniform(0, 6.3))).moved((*chance.normal(0, 0.3, 2), 0.0))
+        parts.append(Part(placed, "twosided", textures.peel(tone, chance, 0.1)))
+    return parts
+
+
+def _fruit(kind: str, chance: Chance) -> list[Part]:
+    """One to three of a kind, `apple` or `citrus`."""
     parts = []
     tones = {
         "apple": [(0.62, 0.10, 0.06), (0.50, 0.60, 0.12), (0.75, 0.45, 0.12)],
         "citrus": [(0.93, 0.48, 0.04), (0.93, 0.80, 0.12)],
     }
     for number in range(int(chance.integers(1, 4))):
-        tone = tones[str(kind)][int(chance.integers(len(tones[str(kind)])))]
+        tone = tones[kind][int(chance.integers(len(tones[kind])))]
         theta = np.linspace(0, np.pi, 120)[:, None]
         dimple = 0.10 * np.exp(-((theta / 0.35) ** 2)) + 0.05 * np.exp(-(((np.pi - theta) / 0.3) ** 2))
         bumps = 0.006 * smooth_noise((120, 120), 1.6, chance) if kind == "citrus" else 0.0
