@@ -24,7 +24,6 @@ class Part:
 
 
 Chance = np.random.Generator
-DIRECTIONS = ("top", "bottom", "front", "back", "left", "right")
 
 
 def glass(chance: Chance) -> list[Part]:
@@ -92,16 +91,8 @@ def plastic(chance: Chance) -> list[Part]:
         band = revolve([(-0.6, 0.456), (0.15, 0.456)], 0.3 * crush).turned(np.diag([1.0, 1.0, 0.61]))
         return [Part(body, "plastic", tone), Part(cap, "plastic", textures.vivid(chance)),
                 Part(band, "plastic", textures.label(chance, tone))]  # fmt: skip
-    profile = [
-        (-0.4, 0),
-        (-0.4, 0.30),
-        (0.4, 0.42),
-        (0.42, 0.47),
-        (0.44, 0.47),
-        (0.42, 0.41),
-        (-0.37, 0.28),
-        (-0.37, 0),
-    ]
+    outside = [(-0.4, 0), (-0.4, 0.30), (0.4, 0.42), (0.42, 0.47)]
+    profile = [*outside, (0.44, 0.47), (0.42, 0.41), (-0.37, 0.28), (-0.37, 0)]
     return [Part(revolve(profile, 0.5 * crush), "plastic", textures.label(chance, (0.95, 0.95, 0.93)))]
 
 
@@ -123,13 +114,10 @@ def cardboard(chance: Chance) -> list[Part]:
         w, d = chance.uniform(1.3, 2.0), chance.uniform(0.9, 1.5)
         faces = slab(w, d, 0.07)
         edge = np.tile(np.where((np.arange(512) // 12) % 2, 0.28, 0.55)[None, :, None], (512, 1, 3)) * [1, 0.7, 0.42]
-        return [
-            Part(m, "twosided", skin if name in DIRECTIONS[:2] else edge)
-            for name, m in zip(DIRECTIONS, faces, strict=True)
-        ]
+        return [Part(m, "twosided", skin if name in ("top", "bottom") else edge) for name, m in faces.items()]
     w, d, h = chance.uniform(1.0, 1.6), chance.uniform(0.8, 1.2), chance.uniform(0.4, 0.9)
     faces = slab(w, d, h)
-    parts = [Part(m, "twosided", skin) for name, m in zip(DIRECTIONS, faces, strict=True) if name != "top"]
+    parts = [Part(m, "twosided", skin) for name, m in faces.items() if name != "top"]
     for side, axis in ((-1, 0), (1, 0)):
         flap = shapes.sheet(w, d * 0.45, np.zeros((2, 2))).moved((0, side * d * 0.225, 0))
         opened = flap.turned(rotation(axis, side * chance.uniform(-0.9, 0.5))).moved((0, side * d / 2, h))
@@ -143,7 +131,7 @@ def carton(chance: Chance) -> list[Part]:
     w, d, h = chance.uniform(1.5, 1.9), chance.uniform(0.7, 0.85), chance.uniform(0.55, 0.7)
     coat = {"int_ior": 1.4}
     skins = [textures.label(chance, ground) for _ in range(3)]
-    parts = [Part(m, "plastic", skins[i % 3], coat) for i, m in enumerate(slab(w, d, h))]
+    parts = [Part(m, "plastic", skins[i % 3], coat) for i, m in enumerate(slab(w, d, h).values())]
     if chance.uniform() < 0.75:
         x, ridge = w / 2, w / 2 + 0.42
         quads = [
@@ -233,7 +221,7 @@ def wood(chance: Chance) -> list[Part]:
         w, d, h = chance.uniform(1.2, 2.0), chance.uniform(0.25, 0.6), chance.uniform(0.1, 0.3)
         turn, move = rotation(2, chance.normal(0, 0.5)), (*chance.normal(0, 0.15, 2), 0.28 * number)
         skin = textures.grain(chance)
-        for name, mesh in zip(DIRECTIONS, slab(w, d, h), strict=True):
+        for name, mesh in slab(w, d, h).items():
             end = np.rot90(skin[::4, ::4]).repeat(4, 0).repeat(4, 1) * 0.8 if name in ("left", "right") else skin
             parts.append(Part(mesh.turned(turn).moved(move), "diffuse", end))
     return parts

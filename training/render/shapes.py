@@ -91,8 +91,8 @@ def sheet(width: float, depth: float, height: Floats) -> Mesh:
     return surface(np.stack([x, y, height], axis=2))
 
 
-def slab(width: float, depth: float, thickness: float) -> list[Mesh]:
-    """A box as six faces, each with texture coordinates of its own: top, bottom, then the four sides."""
+def slab(width: float, depth: float, thickness: float) -> dict[str, Mesh]:
+    """A box as six faces by their names, each with texture coordinates of its own."""
     w, d, h = width / 2, depth / 2, thickness
     corner = {
         "top": [(-w, -d, h), (w, -d, h), (-w, d, h), (w, d, h)],
@@ -102,7 +102,7 @@ def slab(width: float, depth: float, thickness: float) -> list[Mesh]:
         "left": [(-w, d, 0), (-w, -d, 0), (-w, d, h), (-w, -d, h)],
         "right": [(w, -d, 0), (w, d, 0), (w, -d, h), (w, d, h)],
     }
-    return [surface(np.array(points, float).reshape(2, 2, 3)) for points in corner.values()]
+    return {name: surface(np.array(points, float).reshape(2, 2, 3)) for name, points in corner.items()}
 
 
 def blob(radius: Floats, stretch: tuple[float, float, float]) -> Mesh:
