@@ -11,6 +11,7 @@ import subprocess
 import sys
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -201,20 +202,24 @@ def test_a_co_teacher_of_a_recipe_that_learns_from_none_is_refused(run: Path) ->
         CliRunner().invoke(training_command, command, catch_exceptions=False)
 
 
-def test_several_teachers_and_co_teachers_teach_and_the_checkpoint_says_which(run: Path, tmp_path: Path) -> None:
-    shutil.copy(run / "split.json", tmp_path)
-    (tmp_path / "best.json").write_text(json.dumps({"values": {"distillation": 0.5}}))
-    command = ["train", "--data", str(run.parent / "data"), "--run", str(tmp_path), "--recipe", "fast"]
-    command += ["--tuned", str(tmp_path / "best.json"), "--workers", "0"]
-    command += ["--co-teacher", str(run / "model.pt"), "--co-teacher", str(run / "bundle.onnx")]
-    command += ["--teacher", "1", "--teacher", "0", "--teacher", "1"]
+def taught(run: Path, folder: Path, *teachers: str) -> dict[str, Any]:
+    """What the checkpoint of a training in `folder`, on the split of `run`, says of its making."""
+    shutil.copy(run / "split.json", folder)
+    (folder / "best.json").write_text(json.dumps({"values": {"distillation": 0.5}}))
+    command = ["train", "--data", str(run.parent / "data"), "--run", str(folder), "--recipe", "fast"]
+    command += ["--tuned", str(folder / "best.json"), "--workers", "0", *teachers]
     assert CliRunner().invoke(training_command, command, catch_exceptions=False).exit_code == 0
-    provenance = json.loads(load_checkpoint(tmp_path / "model.pt")["provenance"])
+    return json.loads(load_checkpoint(folder / "model.pt")["provenance"])
+
+
+def test_several_teachers_and_co_teachers_teach_and_the_checkpoint_says_which(run: Path, tmp_path: Path) -> None:
+    beside = ["--co-teacher", str(run / "model.pt"), "--co-teacher", str(run / "bundle.onnx")]
+    provenance = taught(run, tmp_path, *beside, "--teacher", "1", "--teacher", "0", "--teacher", "1")
     assert provenance["teachers"] == ["EfficientNet-Lite1", "EfficientNet-Lite0"], "each once"
     told = provenance["co_teachers"]
-    taught = Bundle.open(run / "bundle.onnx").contract
-    assert [one.get("file", one.get("bundle")) for one in told] == ["model.pt", taught.version]
-    assert told[1]["sources"] == [source.model_dump() for source in taught.sources]
+    bundle = Bundle.open(run / "bundle.onnx").contract
+    assert [one.get("file", one.get("bundle")) for one in told] == ["model.pt", bundle.version]
+    assert told[1]["sources"] == [source.model_dump() for source in bundle.sources]
 
 
 def test_make_measures_the_lids_of_the_bin_that_it_is_told_of() -> None:
@@ -238,12 +243,7 @@ def test_a_bundle_names_what_the_bundles_before_it_learnt_from() -> None:
 
 
 def test_a_co_teacher_may_teach_alone(run: Path, tmp_path: Path) -> None:
-    shutil.copy(run / "split.json", tmp_path)
-    (tmp_path / "best.json").write_text(json.dumps({"values": {"distillation": 0.5}}))
-    command = ["train", "--data", str(run.parent / "data"), "--run", str(tmp_path), "--recipe", "fast"]
-    command += ["--tuned", str(tmp_path / "best.json"), "--workers", "0", "--co-teacher", str(run / "model.pt")]
-    assert CliRunner().invoke(training_command, command, catch_exceptions=False).exit_code == 0
-    provenance = json.loads(load_checkpoint(tmp_path / "model.pt")["provenance"])
+    provenance = taught(run, tmp_path, "--co-teacher", str(run / "model.pt"))
     assert provenance["teachers"] == []
     assert [one["file"] for one in provenance["co_teachers"]] == ["model.pt"]
     assert not list(tmp_path.glob("teacher-*"))

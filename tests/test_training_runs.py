@@ -70,6 +70,12 @@ def fast(run: Path, where: list[str]) -> list[str]:
     return ["train", *where, "--run", str(run), "--recipe", "fast", "--start", "random", "--workers", "0"]
 
 
+def taught(run: Path, where: list[str]) -> list[str]:
+    """`fast`, but with a teacher."""
+    (run / "best.json").write_text(json.dumps({"values": {"distillation": 0.5}}))
+    return [*fast(run, where), "--tuned", str(run / "best.json")]
+
+
 def in_process(*command: str) -> Result:
     return CliRunner().invoke(training_command, command)
 
@@ -239,9 +245,7 @@ def test_a_run_does_not_go_on_from_another_start_beside_another_teacher_or_with_
     where, run, model = prepared(tmp_path, "run"), tmp_path / "run", tmp_path / "other" / "model.pt"
     shutil.copytree(once_trained / "run", model.parent)
     shutil.copy(model, tmp_path / "beside.pt")
-    (tmp_path / "best.json").write_text(json.dumps({"values": {"distillation": 0.5}}))
-    taught = ["--tuned", str(tmp_path / "best.json"), "--co-teacher", str(tmp_path / "beside.pt")]
-    command = [*fast(run, where), *taught, "--start", str(model)]
+    command = [*taught(run, where), "--co-teacher", str(tmp_path / "beside.pt"), "--start", str(model)]
     assert in_process(*command).exit_code == 0
     assert in_process(*command).exit_code == 0, "as it was begun, it goes on"
 
@@ -272,11 +276,9 @@ def test_a_run_that_was_begun_otherwise_is_told_before_a_teacher_is_fitted(
 ) -> None:
     where, run = trained
     monkeypatch.setattr("training.__main__.teacher_of", lambda *_: pytest.fail("it was fitted"))
-    (run / "best.json").write_text(json.dumps({"values": {"distillation": 0.5}}))
-    taught = [*fast(run, where), "--tuned", str(run / "best.json")]
 
     def refused() -> str:
-        fault = in_process(*taught).exception
+        fault = in_process(*taught(run, where)).exception
         assert isinstance(fault, CheckpointError)
         return str(fault)
 
@@ -323,11 +325,9 @@ def test_a_training_does_not_go_on_with_another_split(trained: tuple[list[str], 
 
 def test_the_same_seed_fits_the_same_teacher_and_other_photos_do_not_keep_it(tmp_path: Path) -> None:
     where = prepared(tmp_path, "one", "two")
-    (tmp_path / "best.json").write_text(json.dumps({"values": {"distillation": 0.5}}))
     for name in ("one", "two"):
         torch.rand(1)
-        command = [*fast(tmp_path / name, where), "--tuned", str(tmp_path / "best.json"), "--seed", "5"]
-        assert in_process(*command).exit_code == 0
+        assert in_process(*taught(tmp_path / name, where), "--seed", "5").exit_code == 0
     one, two = (
         torch.load(tmp_path / name / "teacher-0.pt", weights_only=True)["state_dict"] for name in ("one", "two")
     )
@@ -335,7 +335,7 @@ def test_the_same_seed_fits_the_same_teacher_and_other_photos_do_not_keep_it(tmp
     split = load_split(tmp_path / "one" / "split.json")
     save_split(replace(split, photos=split.photos[:-1]), tmp_path / "one" / "split.json")
     (tmp_path / "one" / "last.pt").unlink()
-    refused = in_process(*fast(tmp_path / "one", where), "--tuned", str(tmp_path / "best.json"), "--seed", "5")
+    refused = in_process(*taught(tmp_path / "one", where), "--seed", "5")
     assert isinstance(refused.exception, CheckpointError)
     assert "teacher-0.pt was made of other photos: begin anew with --restart" in str(refused.exception)
 
@@ -450,14 +450,13 @@ def test_a_training_begins_anew_from_the_model_and_the_teachers_that_it_had(
 ) -> None:
     where, run = trained
     earlier = (run / "model.pt").read_bytes()
-    (tmp_path / "best.json").write_text(json.dumps({"values": {"distillation": 0.5}}))
     teacher = {"state_dict": Teacher(2, 0, pretrained=False).network.state_dict(), "classes": CLASSES, "head": "linear"}
     (run / "teacher-0").mkdir()
     write_checkpoint(run / "teacher-0" / "model.pt", teacher)
-    own = ["--start", str(run / "model.pt"), "--taught-by", str(run), "--tuned", str(tmp_path / "best.json")]
-    assert in_process(*fast(run, where), "--restart", *own).exit_code == 0
+    command = [*taught(run, where), "--start", str(run / "model.pt"), "--taught-by", str(run)]
+    assert in_process(*command, "--restart").exit_code == 0
     assert (run / "earlier-model.pt").read_bytes() == earlier
-    assert in_process(*fast(run, where), *own).exit_code == 0, "as it was begun, it goes on"
+    assert in_process(*command).exit_code == 0, "as it was begun, it goes on"
 
 
 def test_a_model_is_not_measured_on_photos_that_it_learnt_from(trained: tuple[list[str], Path]) -> None:
@@ -541,8 +540,7 @@ def test_a_batch_that_cannot_be_dealt_out_is_told_before_a_teacher_is_fitted(
     monkeypatch.setattr(Processes, "join", lambda: Processes(1, 3, torch.device("cpu")))
     monkeypatch.setattr(Processes, "wait", lambda _: None)
     monkeypatch.setattr("training.__main__.teacher_of", lambda *_: pytest.fail("it was fitted"))
-    (tmp_path / "best.json").write_text(json.dumps({"values": {"distillation": 0.5}}))
-    refused = in_process(*fast(run, where), "--tuned", str(tmp_path / "best.json"))
+    refused = in_process(*taught(run, where))
     assert isinstance(refused.exception, DataError)
     assert "cannot be dealt out evenly to 3 processes" in str(refused.exception)
 
