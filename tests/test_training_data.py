@@ -21,7 +21,7 @@ from training.__main__ import main
 from training.errors import DataError
 from training.prepare import cluster_hashes, contact_sheet, prepare
 from training.sources import read_description
-from training.split import load_split, save_split, table
+from training.split import Split, load_split, save_split, table
 
 
 def photo(path: Path, seed: int, size_px: int = 96) -> None:
@@ -50,9 +50,13 @@ ONE = '[[source]]\nname = "street"\npath = "street"\nlicence = "CC0"\n'
 TWO = ONE + '[[source]]\nname = "exam"\npath = "exam"\nlicence = "CC0"\nparts = ["test"]\n'
 
 
+def split_of(root: Path, text: str = ONE, like: Split | None = None) -> Split:
+    return prepare(read_description(describe(root, text), root), like=like)
+
+
 def test_a_fifth_of_each_class_is_held_out(tmp_path: Path) -> None:
     folder(tmp_path, "street", {"glass": 20, "paper": 10})
-    split = prepare(read_description(describe(tmp_path, ONE), tmp_path))
+    split = split_of(tmp_path)
     held = [p.material for p in split.part("val")]
     assert (held.count("glass"), held.count("paper"), len(split.part("train"))) == (4, 2, 24)
     assert "glass" in table(split)
@@ -61,7 +65,7 @@ def test_a_fifth_of_each_class_is_held_out(tmp_path: Path) -> None:
 def test_the_table_keeps_its_columns_apart_whatever_sources_and_materials_are_called(tmp_path: Path) -> None:
     folder(tmp_path, "street", {"glass": 10, "bioplastic-cup-with-compost-logo": 10})
     named = ONE.replace('name = "street"', 'name = "the canteen in spring"')
-    split = prepare(read_description(describe(tmp_path, named), tmp_path))
+    split = split_of(tmp_path, named)
     head, *rows = table(split).splitlines()
     assert [row.split()[-4:] for row in rows[:2]] == [
         ["bioplastic-cup-with-compost-logo", "8", "2", "0"],
@@ -96,7 +100,7 @@ def test_copies_of_a_photo_never_lie_on_both_sides(tmp_path: Path) -> None:
         original = cv2.imread(str(tmp_path / "street/glass" / f"{number}.jpg"))
         brighter = cv2.convertScaleAbs(original, alpha=0.95, beta=6)
         cv2.imwrite(str(tmp_path / "street/glass" / f"copy{number}.jpg"), brighter)
-    split = prepare(read_description(describe(tmp_path, ONE), tmp_path))
+    split = split_of(tmp_path)
     part_of = {Path(p.path).stem: p.part for p in split.photos if p.material == "glass"}
     assert all(part_of[str(n)] == part_of[f"copy{n}"] for n in range(8))
 
@@ -108,7 +112,7 @@ def test_a_photo_that_exif_turns_is_near_its_upright_copy_and_lies_so_on_the_con
         exif = Image.Exif()
         exif[ExifTags.Base.Orientation] = 6
         upright.rotate(90, expand=True).save(street / "turned.jpg", exif=exif, quality=95)
-    split = prepare(read_description(describe(tmp_path, ONE), tmp_path))
+    split = split_of(tmp_path)
     both = [
         photo for photo in split.photos if Path(photo.path).name in ("0.jpg", "turned.jpg") and "glass" in photo.path
     ]
@@ -123,7 +127,7 @@ def test_a_photo_with_broken_exif_is_kept(tmp_path: Path) -> None:
         path = tmp_path / "street/glass" / f"{number}.jpg"
         with Image.open(path) as image:
             image.save(path, exif=exif)
-    split = prepare(read_description(describe(tmp_path, ONE), tmp_path))
+    split = split_of(tmp_path)
     assert len(split.photos) == 12
     assert contact_sheet(split.photos).width > 0
 
@@ -135,7 +139,7 @@ def test_grey_pictures_of_16_bits_are_neither_blank_nor_all_alike(tmp_path: Path
         grey = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
         cv2.imwrite(str(path.with_suffix(".png")), grey.astype(np.uint16) * 200 + 3000)
         path.unlink()
-    split = prepare(read_description(describe(tmp_path, ONE), tmp_path))
+    split = split_of(tmp_path)
     assert len({photo.cluster for photo in split.photos}) == 12
     deep = [photo for photo in split.photos if photo.path.endswith(".png")]
     assert np.asarray(contact_sheet(deep, per_class=1)).std() > 10, "nor white on the contact sheet"
@@ -145,7 +149,7 @@ def test_what_resembles_the_exam_is_not_trained_on(tmp_path: Path) -> None:
     folder(tmp_path, "street", {"glass": 6, "paper": 6})
     folder(tmp_path, "exam", {"glass": 3, "paper": 3}, first_seed=100)
     photo(tmp_path / "street/glass/seen.jpg", 100)
-    split = prepare(read_description(describe(tmp_path, TWO), tmp_path))
+    split = split_of(tmp_path, TWO)
     assert not any(p.path.endswith("seen.jpg") for p in split.photos)
     assert len(split.part("test")) == 6
 
@@ -155,7 +159,7 @@ def test_a_broken_a_tiny_and_a_blank_photo_are_left_out_and_named(tmp_path: Path
     (tmp_path / "street/glass/broken.jpg").write_bytes(b"\xff\xd8no photo")
     photo(tmp_path / "street/glass/tiny.jpg", 50, size_px=16)
     cv2.imwrite(str(tmp_path / "street/glass/blank.jpg"), np.full((96, 96, 3), 200, np.uint8))
-    split = prepare(read_description(describe(tmp_path, ONE), tmp_path))
+    split = split_of(tmp_path)
     assert {Path(one.path).stem for one in split.rejected} == {"broken", "tiny", "blank"}
     assert len(split.photos) == 12
 
@@ -166,7 +170,7 @@ def test_what_training_cannot_read_is_left_out_and_hidden_folders_are_no_class(t
     cv2.imwrite(str(street / "a.bmp"), cv2.imread(str(street / "0.jpg")))
     Image.open(street / "1.jpg").save(street / "b.jpg", "GIF")
     (street / "2.jpg").rename(street / os.fsdecode(b"caf\xe9.jpg"))
-    split = prepare(read_description(describe(tmp_path, ONE), tmp_path))
+    split = split_of(tmp_path)
     save_split(split, tmp_path / "split.json")
     assert [one.why.split(" (")[0] for one in split.rejected] == [
         "it is no JPEG, PNG or WebP file",
@@ -205,7 +209,7 @@ def test_whatever_lies_in_a_class_folder_is_read_or_named(tmp_path: Path) -> Non
     (street / ".thumbnails").mkdir()
     for name in (".hidden.jpg", ".thumbnails/deleted.jpg", ".thumbnails/deleted.heic"):
         (street / name).write_bytes((street / "0.jpg").read_bytes())
-    split = prepare(read_description(describe(tmp_path, ONE), tmp_path))
+    split = split_of(tmp_path)
     left_out = ["a.heic", "b.gif", "linked", "loose.jpg", "without-ending"]
     assert sorted(Path(one.path).name for one in split.rejected) == left_out
     assert len(split.photos) == 12
@@ -215,7 +219,7 @@ def test_links_to_photos_and_folders_of_a_disk_that_is_not_there_are_named(tmp_p
     folder(tmp_path, "street", {"glass": 6, "paper": 6})
     (tmp_path / "street/glass/far.jpg").symlink_to(tmp_path / "disk/far.jpg")
     (tmp_path / "street/metal").symlink_to(tmp_path / "disk/metal")
-    split = prepare(read_description(describe(tmp_path, ONE), tmp_path))
+    split = split_of(tmp_path)
     assert {Path(one.path).name: one.why for one in split.rejected} == dict.fromkeys(
         ("metal", "far.jpg"), "a link that leads nowhere"
     )
@@ -228,9 +232,9 @@ def test_a_photo_that_is_only_trained_on_may_change_its_class_like_a_correction_
     folder(tmp_path, "taught", {"glass": 3, "paper": 3}, first_seed=100)
     drop = (tmp_path / "taught/glass/0.jpg").rename(tmp_path / "taught/glass/drop-7.jpg")
     text = ONE + ONE.replace("street", "taught") + 'parts = ["train"]\n'
-    before = prepare(read_description(describe(tmp_path, text), tmp_path))
+    before = split_of(tmp_path, text)
     drop.rename(tmp_path / "taught/paper/drop-7.jpg")
-    after = prepare(read_description(describe(tmp_path, text), tmp_path), like=before)
+    after = split_of(tmp_path, text, like=before)
     parts = {photo.path: photo.part for photo in before.photos if photo.source == "street"}
     assert {photo.path: photo.part for photo in after.photos if photo.source == "street"} == parts
     assert Counter(photo.material for photo in after.photos if photo.source == "taught") == {"glass": 2, "paper": 4}
@@ -238,7 +242,7 @@ def test_a_photo_that_is_only_trained_on_may_change_its_class_like_a_correction_
 
 def test_photos_of_an_earlier_split_keep_their_parts_and_so_does_what_resembles_them(tmp_path: Path) -> None:
     folder(tmp_path, "street", {"glass": 20, "paper": 20})
-    before = prepare(read_description(describe(tmp_path, ONE), tmp_path))
+    before = split_of(tmp_path)
     parts = {photo.path: photo.part for photo in before.photos}
     folder(tmp_path, "a bin", {"glass": 20, "paper": 20}, first_seed=100)
     held = next(path for path, part in parts.items() if part == "val" and "/glass/" in path)
@@ -266,11 +270,11 @@ HALVES = ONE + ONE.replace("street", "bin")
 def test_photos_of_an_earlier_split_that_moved_or_are_left_out_are_not_dealt_out_anew(tmp_path: Path) -> None:
     folder(tmp_path, "street", {"glass": 10, "paper": 10})
     folder(tmp_path, "bin", {"glass": 10, "paper": 10}, first_seed=100)
-    before = prepare(read_description(describe(tmp_path, HALVES), tmp_path))
+    before = split_of(tmp_path, HALVES)
     held = [photo.path for photo in before.part("val") if "/bin/" in photo.path]
 
     with pytest.raises(DataError, match=f"4 photos of the earlier split .*first: {held[0]}"):
-        prepare(read_description(describe(tmp_path, ONE), tmp_path), like=before)
+        split_of(tmp_path, like=before)
     shutil.move(tmp_path / "bin", tmp_path / "cellar")
     moved = read_description(describe(tmp_path, HALVES.replace('path = "bin"', 'path = "cellar"')), tmp_path)
     with pytest.raises(DataError, match="20 photos of the earlier split are not among these"):
@@ -278,14 +282,13 @@ def test_photos_of_an_earlier_split_that_moved_or_are_left_out_are_not_dealt_out
 
     shutil.rmtree(tmp_path / "cellar")
     assert {photo.path: photo.part for photo in before.photos if "/bin/" not in photo.path} == {
-        photo.path: photo.part
-        for photo in prepare(read_description(describe(tmp_path, ONE), tmp_path), like=before).photos
+        photo.path: photo.part for photo in split_of(tmp_path, like=before).photos
     }
 
 
 def test_an_earlier_split_keeps_its_parts_however_its_folder_is_spelt(tmp_path: Path) -> None:
     folder(tmp_path, "street", {"glass": 10, "paper": 10})
-    before = prepare(read_description(describe(tmp_path, ONE), tmp_path))
+    before = split_of(tmp_path)
     (tmp_path / "link").symlink_to(tmp_path)
     after = prepare(read_description(describe(tmp_path, ONE), tmp_path / "link"), seed=9, like=before)
     assert [photo.part for photo in after.photos] == [photo.part for photo in before.photos]
@@ -294,7 +297,7 @@ def test_an_earlier_split_keeps_its_parts_however_its_folder_is_spelt(tmp_path: 
 def test_what_was_an_exam_is_never_learnt_from(tmp_path: Path) -> None:
     folder(tmp_path, "street", {"glass": 6, "paper": 6})
     folder(tmp_path, "exam", {"glass": 3, "paper": 3}, first_seed=100)
-    before = prepare(read_description(describe(tmp_path, TWO), tmp_path))
+    before = split_of(tmp_path, TWO)
     no_exam = read_description(describe(tmp_path, TWO.replace('parts = ["test"]\n', "")), tmp_path)
     after = prepare(no_exam, like=before)
     assert not any("/exam/" in photo.path for photo in after.photos)
@@ -397,14 +400,14 @@ def _full(path: Path, _text: str) -> None:
 
 def test_a_split_is_read_back_as_it_was_written(tmp_path: Path) -> None:
     folder(tmp_path, "street", {"glass": 6, "paper": 6})
-    split = prepare(read_description(describe(tmp_path, ONE), tmp_path))
+    split = split_of(tmp_path)
     save_split(split, tmp_path / "split.json")
     assert load_split(tmp_path / "split.json") == split
 
 
 def test_a_trial_keeps_a_few_photos_of_each_class_in_each_part(tmp_path: Path) -> None:
     folder(tmp_path, "street", {"glass": 30, "paper": 30})
-    thin = prepare(read_description(describe(tmp_path, ONE), tmp_path)).thinned(3)
+    thin = split_of(tmp_path).thinned(3)
     assert (len(thin.part("train")), len(thin.part("val"))) == (6, 6)
 
 
@@ -453,7 +456,7 @@ def test_data_that_cannot_be_trained_on_is_refused_in_one_sentence(
 ) -> None:
     folder(tmp_path, "street", classes)
     with pytest.raises(DataError, match=sentence):
-        prepare(read_description(describe(tmp_path, text), tmp_path))
+        split_of(tmp_path, text)
 
 
 def test_a_description_that_windows_marked_as_utf_8_is_read(tmp_path: Path) -> None:
@@ -470,7 +473,7 @@ def test_a_description_that_is_not_utf_8_is_told(tmp_path: Path) -> None:
 def test_an_empty_folder_is_said_to_be_empty(tmp_path: Path) -> None:
     (tmp_path / "street/glass").mkdir(parents=True)
     with pytest.raises(DataError, match="no JPEG, PNG or WebP picture in the class folders"):
-        prepare(read_description(describe(tmp_path, ONE), tmp_path))
+        split_of(tmp_path)
 
 
 def test_hashes_that_differ_in_few_bits_chain_into_one_cluster() -> None:
