@@ -152,6 +152,7 @@ def _metadata(
     version: str,
     sha256: str,
 ) -> dict[str, Any]:
+    """What the bundle says of itself (docs/bundle.md); the metrics are those of the float model still."""
     photos = Counter(photo.source for photo in split.part("train"))
     licences = evaluation["licences"]
     own = [{"name": name, "licence": licences[name], "photos": count} for name, count in photos.items()]
@@ -255,6 +256,7 @@ def judge(verification: Verification, limits: Limits) -> None:
 def _metrics(
     probabilities: NDArray[np.float32], photos: list[Photo], classes: tuple[str, ...], part: str
 ) -> list[dict[str, Any]]:
+    """How often (N, K) `probabilities` name N photos right: all of them, if of several sources, and each source's."""
     targets = np.array([classes.index(photo.material) for photo in photos])
     right = probabilities.argmax(axis=1) == targets
     sources = np.array([photo.source for photo in photos])

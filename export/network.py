@@ -174,6 +174,7 @@ class Arithmetic:
         return functional.conv2d(value, weight, bias, convolution.stride, convolution.padding)
 
     def clip(self, clip: Clip, value: Tensor) -> Tensor:
+        """(N, C, H, W) features within the bounds of their channels."""
         low, high = (tensor(bound).view(1, -1, 1, 1) for bound in (clip.low, clip.high))
         return torch.minimum(torch.maximum(value, low), high)
 

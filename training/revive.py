@@ -127,6 +127,7 @@ def _read(
 
 
 def _set_norm(norm: nn.BatchNorm2d, scale: Array, shift: Array) -> None:
+    """Let a BatchNorm make scale·x + shift, (C,) each, at inference."""
     known_mean, known_variance = _known(norm)
     known_mean.zero_()
     known_variance.fill_(1 - norm.eps)
@@ -216,6 +217,7 @@ def _take_scales(student: Student, ancestor: Student) -> None:
 
 
 def _scales(norm: nn.BatchNorm2d) -> Tensor:
+    """By what a BatchNorm multiplies each channel, (C,), without the sign and at least `SMALLEST_SCALE`."""
     return norm.weight.abs().clamp(min=SMALLEST_SCALE)
 
 
@@ -256,6 +258,7 @@ def _folded(student: Student) -> Iterator[tuple[nn.Conv2d, nn.BatchNorm2d]]:
 
 
 def _pairs(student: Student) -> Iterator[tuple[nn.BatchNorm2d, nn.Conv2d | nn.Linear]]:
+    """BatchNorms and the layers that read what they make, once it is rectified."""
     features = student.network.features
     for i in range(1, 5):
         for layer in getattr(features, f"denseblock{i}").values():

@@ -22,6 +22,7 @@ BLUR_PX, NOISE, QUALITY = (0.3, 1.6), 9.0, (45, 96)
 """What the camera does: its blur and, at most, its noise (standard deviations in its pixels and in grey values of 255;
 the mean of a few frames has less than one), and JPEG."""
 BRIGHTNESS, SHADE = (0.8, 1.15), 0.5
+"""By what the light multiplies a thing's grey values, and how much of the light its shadow takes at most."""
 
 Floats = NDArray[np.float32]
 
