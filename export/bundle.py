@@ -28,9 +28,10 @@ from export.graph import OPSET, check_opset, int8_model
 from export.network import Network, from_checkpoint, run
 from export.quantize import BATCH, choose_quantization
 from training.augment import EVALUATION_PX, evaluation_view, read_photo
+from training.checkpoints import load_run
 from training.evaluate import read_evaluation, share
 from training.files import require_place, write_atomically
-from training.models import DEVIATION, MEAN, Student, load_run
+from training.models import DEVIATION, MEAN, Student
 from training.split import Photo, Split, require_photos
 
 log = logging.getLogger(__name__)

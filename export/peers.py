@@ -26,7 +26,8 @@ from export.errors import ExportError
 from export.floating import export_float
 from export.runtimes import SIZE_PX
 from training.augment import evaluation_view, read_photo
-from training.models import Student, load_student, require_classes
+from training.checkpoints import load_student, require_classes
+from training.models import Student
 from training.revive import student_from_bundle
 
 log = logging.getLogger(__name__)

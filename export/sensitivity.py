@@ -18,7 +18,8 @@ from export.errors import ExportError
 from export.network import EXACT, Arithmetic, Convolution, Network, run
 from export.simulate import EightBits
 from training.augment import evaluation_view, read_photo
-from training.models import Student, load_student
+from training.checkpoints import load_student
+from training.models import Student
 from training.options import Told
 from training.revive import student_from_bundle
 

@@ -19,9 +19,10 @@ from tests.test_training_revive import SHIPPED  # noqa: E402
 from training import average, start  # noqa: E402
 from training.__main__ import main  # noqa: E402
 from training.average import averaged  # noqa: E402
+from training.checkpoints import load_checkpoint, load_student  # noqa: E402
 from training.errors import CheckpointError  # noqa: E402
 from training.files import write_checkpoint  # noqa: E402
-from training.models import Student, load_checkpoint, load_student  # noqa: E402
+from training.models import Student  # noqa: E402
 from training.split import Split, save_split  # noqa: E402
 
 SPLIT = Split((), (), 0)

@@ -13,9 +13,10 @@ from torch.nn import functional
 from tests.drawn import a_picture
 from tests.test_training_loop import TINY, photos, training
 from training.augment import ThroughPoorLens
+from training.checkpoints import load_student
 from training.lesson import Batch, Lesson, echoes
 from training.loop import Training
-from training.models import Explainer, Student, load_student
+from training.models import Explainer, Student
 
 
 def batch(rows: int, seed: int) -> Batch:

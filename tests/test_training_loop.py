@@ -13,9 +13,10 @@ from torch.utils.data import DataLoader
 
 from tests.drawn import a_picture, save
 from training.augment import VIEWS, evaluation_view, plain_view, training_view
+from training.checkpoints import load_checkpoint, load_student
 from training.errors import CheckpointError, TrainingError
 from training.loop import Training, mixing
-from training.models import Norms, Student, load_checkpoint, load_student
+from training.models import Norms, Student
 from training.processes import quick_workers
 from training.recipes import Phase, Recipe
 from training.sampling import Photos, balanced_weights, draw

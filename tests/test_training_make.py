@@ -31,8 +31,9 @@ from export.errors import ExportError
 from export.quantize import Quantization
 from tests.drawn import a_picture, save
 from training.__main__ import main as training_command
+from training.checkpoints import load_checkpoint
 from training.errors import DataError
-from training.models import Student, load_checkpoint
+from training.models import Student
 from training.strains import STRAINS
 
 ROOT = Path(__file__).parent.parent

@@ -37,11 +37,12 @@ from tests.disks import disk_that_takes  # noqa: E402
 from tests.drawn import a_picture, save  # noqa: E402
 from tests.trainings import start  # noqa: E402
 from training.__main__ import main as training_command  # noqa: E402
+from training.checkpoints import load_checkpoint  # noqa: E402
 from training.errors import CheckpointError, DataError  # noqa: E402
 from training.files import write_checkpoint  # noqa: E402
 from training.imagenet import from_keras  # noqa: E402
 from training.loop import Training  # noqa: E402
-from training.models import Student, Teacher, load_checkpoint  # noqa: E402
+from training.models import Student, Teacher  # noqa: E402
 from training.processes import Processes  # noqa: E402
 from training.split import Photo, Split, load_split, save_split  # noqa: E402
 from training.start import begin  # noqa: E402

@@ -18,7 +18,8 @@ from export.graph import int8_model  # noqa: E402
 from export.network import from_checkpoint  # noqa: E402
 from tests.smooth import smooth_views  # noqa: E402
 from tests.test_training_loop import TINY, photos, training  # noqa: E402
-from training.models import DEVIATION, MEAN, Student, load_student  # noqa: E402
+from training.checkpoints import load_student  # noqa: E402
+from training.models import DEVIATION, MEAN, Student  # noqa: E402
 from training.pace import main as pace  # noqa: E402
 from training.shared import SharedDenseNet  # noqa: E402
 

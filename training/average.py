@@ -14,8 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from training.checkpoints import load_checkpoint
 from training.errors import CheckpointError
-from training.models import Student, load_checkpoint
+from training.models import Student
 from training.options import RUN
 from training.split import Split
 from training.start import take_imagenet, trained

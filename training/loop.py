@@ -27,11 +27,12 @@ from torchvision.transforms import v2
 from tqdm import tqdm
 
 from training.augment import EVALUATION_PX, VIEWS, evaluation_view, reader_of
+from training.checkpoints import load_checkpoint
 from training.errors import CheckpointError, TrainingError
 from training.files import write_checkpoint
 from training.lesson import Batch, Lesson, echoes
 from training.log import Log
-from training.models import Explainer, Normalised, load_checkpoint
+from training.models import Explainer, Normalised
 from training.outcome import Outcome, logits_of
 from training.precision import mixed_precision
 from training.processes import Processes

@@ -12,9 +12,10 @@ import torch
 from device.bundle import Bundle
 from device.config import Config
 from device.pictures import picture_files
+from training.checkpoints import load_run
 from training.evaluate import NO_THRESHOLDS, evaluate, in_percent, policy, share
 from training.files import sha256_of, write_text
-from training.models import Normalised, Student, Teacher, load_run
+from training.models import Normalised, Student, Teacher
 from training.options import config_option, run_option, workers_option
 from training.outcome import Outcome, predict, predict_strained, predict_under
 from training.report.command import asking

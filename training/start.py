@@ -11,10 +11,11 @@ from typing import Any
 import torch
 
 from device.bundle import Bundle
+from training.checkpoints import load_student, require_classes
 from training.errors import CheckpointError
 from training.files import sha256_of
 from training.imagenet import IMAGENET_MEAN, imagenet_densenet121
-from training.models import DEVIATION, MEAN, Student, load_student, require_classes
+from training.models import DEVIATION, MEAN, Student
 from training.revive import student_from_bundle
 from training.sampling import Photos
 from training.split import Split

@@ -12,10 +12,11 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from training.augment import training_view
+from training.checkpoints import load_checkpoint, require_classes
 from training.errors import CheckpointError
 from training.files import sha256_of, write_checkpoint
 from training.loop import Training
-from training.models import Normalised, Teacher, load_checkpoint, require_classes
+from training.models import Normalised, Teacher
 from training.precision import mixed_precision
 from training.processes import Processes
 from training.recipes import Phase, Recipe

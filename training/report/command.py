@@ -15,10 +15,10 @@ from tqdm import tqdm
 from device.bundle import Bundle, Thresholds
 from device.config import Config
 from device.decision import Policy
+from training.checkpoints import load_run
 from training.errors import DataError
 from training.evaluate import FOUR_LIDS, in_percent, policy, read_evaluation
 from training.files import require_place, write_picture, write_text
-from training.models import load_run
 from training.options import config_option, run_option
 from training.outcome import Outcome, observe, predict
 from training.report.figures import figures
