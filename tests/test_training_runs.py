@@ -491,6 +491,15 @@ def test_what_was_measured_of_another_model_is_not_told_of_this_one(trained: tup
     assert in_process("report", "--run", str(run)).exit_code == 0, "one that does not say is taken"
 
 
+def test_a_table_of_which_only_the_first_lines_are_wanted_ends_without_a_word() -> None:
+    reads, writes = os.pipe()
+    os.close(reads)
+    command, root = [sys.executable, "-m", "export.card"], Path(__file__).parents[1]
+    ended = subprocess.run(command, cwd=root, stdout=writes, stderr=subprocess.PIPE, check=False)
+    os.close(writes)
+    assert ended.stderr == b""
+
+
 def test_help_says_in_a_whole_sentence_what_each_step_does() -> None:
     commands = in_process("--help").stdout.split("Commands:\n")[1]
     assert "..." not in commands and commands.endswith(".\n")

@@ -20,6 +20,8 @@ class Told(click.Command):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
+        except BrokenPipeError:
+            raise  # nobody reads on, which Click ends without a word
         except (PilahError, OSError) as fault:
             raise click.ClickException(str(fault)) from fault
 
