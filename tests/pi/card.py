@@ -85,11 +85,14 @@ def build(photos: Mapping[str, Path], compartments: Sequence[str]) -> Card:
         shutil.copy2(next((root / "boot").glob("vmlinuz-*")), card.kernel)
         shutil.copy2(next((root / "boot").glob("initrd.img-*")), card.initrd)
         shutil.copy2(next((root / "usr/lib").glob("linux-image-*/broadcom/bcm2837-rpi-3-b.dtb")), card.tree)
-        card.image.unlink(missing_ok=True)
-        trees.run("mke2fs", "-q", "-t", "ext4", "-L", "rootfs", "-d", root, card.image, SIZE)
+        part = card.image.with_suffix(".part")
+        for old in (part, card.image):
+            old.unlink(missing_ok=True)
+        trees.run("mke2fs", "-q", "-t", "ext4", "-L", "rootfs", "-d", root, part, SIZE)
     trees.run("fdtput", "-p", "-t", "x", card.tree, "/system", "linux,revision", REVISION)
     for node in UNUSED:
         trees.run("fdtput", "-t", "s", card.tree, node, "status", "disabled")
+    part.rename(card.image)
     return card
 
 

@@ -11,6 +11,7 @@ import cv2
 from device.classifier import Classifier
 from device.config import Config
 from device.decision import decide
+from device.errors import PictureError
 from device.evidence import policy_of
 from device.model import open_classifier
 from device.pictures import picture_files, read_picture
@@ -67,7 +68,11 @@ def _candidates() -> list[Path]:
     folder = Path(os.environ.get("PILAH_DATA") or SAMPLES)
     files = picture_files(folder)
     some = files[:: max(1, len(files) // CANDIDATES)]
-    return [file for file in some if _long_side(file) <= LONG_SIDE_AT_MOST]
+    if small := [file for file in some if _long_side(file) <= LONG_SIDE_AT_MOST]:
+        return small
+    raise PictureError(
+        f"{folder} has no picture with sides of at most {LONG_SIDE_AT_MOST} pixels: shrink some, or set no PILAH_DATA."
+    )
 
 
 def _long_side(file: Path) -> int:

@@ -13,6 +13,8 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from device.errors import PilahError
+
 CHECKOUT = Path(__file__).parent.parent.parent
 CACHE = CHECKOUT / ".cache" / "pi"
 RELEASE = "trixie"
@@ -177,7 +179,7 @@ def as_command(name: str, main: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         print(f"\n{name}: interrupted. {goes_on}")
         return 128 + signal.SIGINT
-    except (RuntimeError, OSError) as fault:
+    except (PilahError, RuntimeError, OSError) as fault:
         print(f"{name}: {fault}\n{goes_on}")
         return 1
 
