@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from device.bench import OURS, Contestant
+from device.bundle import Bundle
 from export.plot import PAGE, insert
 from export.runtimes import picture
 from tests import arm64
@@ -210,7 +211,10 @@ def main() -> None:
         rows = [(board, one.name, count(board, one.path, Path(folder))) for board in BOARDS for one in contestants]
     version = run(EMULATOR, "--version").splitlines()[0]
     wheel = next((arm64.TREE / "opt" / "py").glob("onnxruntime-*.dist-info")).name.split("-")[1].removesuffix(".dist")
-    title = f"Millions of instructions a picture, one thread; {version}, ONNX Runtime {wheel} (aarch64)"
+    bundle = Bundle.open(MODEL).contract.version
+    title = (
+        f"Millions of instructions a picture, one thread; bundle {bundle}, {version}, ONNX Runtime {wheel} (aarch64)"
+    )
     lines = [title, "", *table(rows)]
     print("\n".join(lines))
     PAGE.write_text(insert(PAGE.read_text(encoding="utf-8"), "count", lines), encoding="utf-8")
