@@ -267,7 +267,7 @@ def main() -> int:
     names = {one.name: one.file for one in (*expected, *photos.again(expected))}
     made = card.made() if arguments.keep_card else card.build(names, list(Config().compartments))
     if arguments.only != "power-cuts":
-        with Board(made.image, made.kernel, made.initrd, made.tree) as board:
+        with Board(made.image, made.kernel, made.initrd, made.tree, snapshot=True) as board:
             checks(board, report, expected, arguments)
             if not arguments.broken:
                 report.note("shut down")
