@@ -38,8 +38,8 @@ SLOW_DEG_PER_S = 5.0
 """A lid then opens for half a minute."""
 HAS_LEFT_MS = 0.2
 """A pulse that is so much wider than that of *closed* belongs to a lid that has begun to open."""
-WIDTH_TOLERANCE_MS = 0.4
-"""Pulses differ by 1 ms between closed and open; the emulated Pi makes them by software, beside everything else."""
+WIDTH_TOLERANCE_MS = 0.2
+"""18° of a servo: it moves by 90 between closed and open, and the emulated Pi makes its pulses by software."""
 PROBABILITY_STEP = 0.02
 """One step of an 8-bit logit, as a probability."""
 _DROP = re.compile(r"drop (\d+): (\S+) → (\S+) \(.*?(\d+) ms\)\s+(\S+)")
