@@ -120,7 +120,7 @@ def _show(tab: Page, name: str, size: tuple[int, int], photos: list[bytes]) -> N
         tab.locator("[action='/logout']").wait_for()
     tab.goto(f"/{name}")
     if name == "now":
-        _wait_for_drop(tab)
+        wait_for_drop(tab)
     elif name == "ask":
         pictures = [{"name": "tray.jpg", "mimeType": "image/jpeg", "buffer": photo} for photo in photos]
         tab.set_input_files("#choose", pictures)
@@ -132,9 +132,9 @@ def _show(tab: Page, name: str, size: tuple[int, int], photos: list[bytes]) -> N
     tab.wait_for_timeout(SETTLES_MS)
 
 
-def _wait_for_drop(tab: Page) -> None:
+def wait_for_drop(tab: Page) -> None:
     """Until a lid stands open for something that the bin saw while this tab watched, and was sure of."""
-    tab.locator("#stage[data-state=deciding]").wait_for()
+    tab.locator("[data-signal=thinking].lit").wait_for()
     tab.wait_for_function(
         """() => document.querySelector(".compartment[data-lid=open]")
             && !document.getElementById("judged").hidden

@@ -20,6 +20,7 @@ from device.model import model_path
 from device.page.owner import Password
 from tests.made_up import encoded, rendered_trays
 from tests.page_parts import PASSWORD
+from tests.screenshots import wait_for_drop
 from tests.visitor import CHROMIUM, KIOSK, PHONE, Visitor
 
 playwright = pytest.importorskip("playwright.sync_api")
@@ -103,6 +104,7 @@ def test_a_drop_is_watched_corrected_and_found_in_the_exported_folder(
 def _watch_a_drop(visitor: Visitor) -> None:
     tab = visitor.tab
     tab.goto("/")
+    wait_for_drop(tab)
     name = tab.locator(".lids li[data-lid=open]").get_attribute("data-compartment")
     tab.locator(f".lids li[data-compartment={name}][data-lid=closed]").wait_for()
 

@@ -231,12 +231,15 @@ def _row(trial: FrozenTrial, names: list[str]) -> list[Any]:
 
 def draw_plots(study: optuna.Study, folder: Path) -> None:
     """Optuna's own plots as SVG: history, courses of the trials, each value against the loss, and what matters."""
+    from matplotlib import pyplot
+
     for name, axes in _plots(study):
         figure = np.ravel(axes)[0].figure
         figure.set_size_inches(9 if np.ndim(axes) == 0 else 16, 5)
         write_atomically(
             folder / f"{name}.svg", lambda path, figure=figure: figure.savefig(path, format="svg", bbox_inches="tight")
         )
+        pyplot.close(figure)
 
 
 def _plots(study: optuna.Study) -> Iterator[tuple[str, Any]]:
