@@ -20,13 +20,13 @@ SOURCES := pyproject.toml
 # Where it is set, as in many containers, each process of a test would compile PyTorch anew, for eight seconds.
 unexport PYTHONDONTWRITEBYTECODE
 
-# A virtual environment belongs to one Python: after an upgrade of the system's it is made anew.
-ifneq ($(wildcard $(VENV)/.pilah),)
-$(shell $(VENV)/bin/python -c 'import pip' 2>/dev/null || rm -rf $(VENV))
-endif
+# A virtual environment belongs to one Python: after an upgrade of the system's, whatever needs it makes it anew.
+STALE := $(if $(wildcard $(VENV)/.pilah),$(shell $(VENV)/bin/python -c 'import pip' >/dev/null 2>&1 || echo stale))
+$(STAMPS): $(STALE)
+$(BASE) $(TRAIN): $(if $(STALE),$(STAMPS))
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bookworm soak powercut trials screenshots load drops lint format photos model bench arm64 arm64-count clean
+.PHONY: stale help run test bookworm soak powercut trials screenshots load drops lint format photos model bench arm64 arm64-count clean
 
 help: ## list every target in a line
 	@grep -hE '^[a-z][a-z0-9-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 16 | sort
@@ -35,6 +35,7 @@ $(STAMPS):
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
 	  || { echo "Pilah needs Python 3.11 to 3.13; name one with: make PYTHON=python3.12 ..."; exit 1; }
 	@echo "Making a virtual environment in $(VENV)"
+	$(if $(STALE),@rm -rf $(VENV))
 	@$(PYTHON) -m venv $(VENV) \
 	  || { echo "Python cannot make a virtual environment; on Debian: sudo apt install python3-venv"; exit 1; }
 	@mkdir -p $@

@@ -68,7 +68,7 @@ def all_drops(journal: Reader, search: Search) -> Iterator[Drop]:
 def csv_lines(drops: Iterable[Drop]) -> Iterator[str]:
     """A heading and a line for each drop, RFC 4180.
 
-    Of day and time as one, Excel and LibreOffice read no form alike as a date; of a day alone, ISO 8601's.
+    No form of day and time together is a date to both Excel and LibreOffice; a day alone is, as ISO 8601 writes it.
     """
     yield "id,day,time,material,compartment,confidence,verdict,model,corrected,latency_ms,lid\r\n"
     for drop in drops:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from device.classifier import Observation
@@ -164,7 +165,8 @@ class Situation:
 
     `judged_id`: the object that was decided about; `free_since_s`: when the last lid was closed; `asked`: the lid that
     waits for its turn; `unclosed`: the lids that may be open; `out_of_service`: the lids that failed; `to_mend`: those
-    of them that are about to be tried again; `stuck`: the buttons that were pressed for too long, and still are.
+    of them that are about to be tried again; `mends_at_s`: when all of them are; `failed_s`: when each lid failed last;
+    `stuck`: the buttons that were pressed for too long, and still are.
     """
 
     phase: Phase = Waiting()
@@ -180,7 +182,8 @@ class Situation:
     unclosed: frozenset[str] = frozenset()
     out_of_service: frozenset[str] = frozenset()
     to_mend: tuple[str, ...] = ()
-    mends_at_s: float = float("-inf")
+    mends_at_s: float = 0.0
+    failed_s: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def state(self) -> SorterState:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -103,10 +104,17 @@ class Sorter:
             to_mend = tuple(name for name in situation.to_mend if name != compartment)
             situation = replace(situation, out_of_service=situation.out_of_service - {compartment}, to_mend=to_mend)
         if state == "fault":
-            broken = situation.out_of_service | {compartment}
-            is_first = now_s - situation.mends_at_s > MENDS_AFTER_S
-            mends_at_s = now_s + (MENDS_SOON_S if is_first else MENDS_AFTER_S)
-            situation = replace(situation, out_of_service=broken, mends_at_s=mends_at_s)
+            failed_s = situation.failed_s.get(compartment, -math.inf)
+            is_again = now_s - failed_s < 2 * MENDS_AFTER_S
+            mends_at_s = now_s + (MENDS_AFTER_S if is_again else MENDS_SOON_S)
+            if situation.out_of_service and now_s < situation.mends_at_s:
+                mends_at_s = min(mends_at_s, situation.mends_at_s)  # nobody's try is put off by another's fault
+            situation = replace(
+                situation,
+                out_of_service=situation.out_of_service | {compartment},
+                mends_at_s=mends_at_s,
+                failed_s={**situation.failed_s, compartment: now_s},
+            )
         phase = situation.phase
         if not isinstance(phase, Serving) or phase.compartment != compartment:
             return situation

@@ -54,11 +54,11 @@ def bias_corrections(network: Network, views: Tensor, batch: int = 16) -> Correc
 
 
 @torch.no_grad()
-def shifts(exact: Network, rounded: Network, views: Tensor, batch: int = 16) -> Corrections:
-    """How much less each convolution gives in `rounded`, computed in 8 bits, than in `exact`, computed exactly."""
+def shifts(exact: Network, in_eight_bits: Network, views: Tensor, batch: int = 16) -> Corrections:
+    """How much less each convolution gives in the one, computed in 8 bits, than in the other, computed exactly."""
     means = _Means()
     for some in torch.split(views, batch):
         run(exact, some, means)
     correcting = _Correcting(means.means())
-    run(rounded, views, correcting)
+    run(in_eight_bits, views, correcting)
     return correcting.corrections

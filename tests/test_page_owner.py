@@ -254,7 +254,8 @@ def test_an_owner_logs_out_of_a_bin_whose_card_is_full(
     monkeypatch.setattr("device.page.owner.write_whole", _no_room)
     assert client.post("/logout", data={"csrf_token": token_of(client)}).status_code == 302
     assert client.get("/teach").status_code == 302
-    assert "owner-password cannot be written (No space left on device)" in caplog.text
+    told = "owner-password cannot be written (No space left on device)"
+    assert told in client.get("/now").text and told in caplog.text
 
 
 def _no_room(*_: object, **__: object) -> None:

@@ -67,7 +67,7 @@ def may_mount(tmp_path_factory: pytest.TempPathFactory) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_run_that_is_ended_leaves_no_device_to_whoever_removes_its_tree(number: int, tmp_path: Path) -> None:
     process = subprocess.Popen([sys.executable, "-c", BEGIN + ENTER, tmp_path], cwd=CHECKOUT, stdout=subprocess.PIPE)
-    wait_until(lambda: any(tmp_path.glob("layer.*/root/began")))
+    assert wait_until(lambda: any(tmp_path.glob("layer.*/root/began")))
     seen = mounted_in(tmp_path)
     process.send_signal(number)
     assert process.communicate()[0] == b"entered\n\n"
@@ -88,7 +88,7 @@ def test_a_debian_that_is_ended_half_made_leaves_nothing_mounted_and_nothing_run
     process = subprocess.Popen([sys.executable, "-c", BEGIN + MAKE, tmp_path], cwd=CHECKOUT, env=path)
     assert wait_until((tmp_path / "began").exists)
     process.send_signal(number)
-    process.wait()
+    process.wait(GIVES_UP_AFTER_S)
     assert not mounted_in(tmp_path)
     assert wait_until(lambda: not running_with(tmp_path)), "it is ended with its parent, which takes a moment"
 

@@ -284,6 +284,37 @@ def test_a_lid_that_fails_again_and_again_is_tried_once_soon_and_then_seldom() -
     assert pauses_s == [MENDS_SOON_S, MENDS_AFTER_S, MENDS_AFTER_S]
 
 
+def test_a_lid_is_tried_again_soon_whatever_other_lid_fails_meanwhile_and_right_after_maintenance() -> None:
+    bin_ = Bin()
+    bin_.tell(Maintenance(True))
+    bin_.tell(Maintenance(False))
+    for lid in ("organic", "recyclable"):
+        bin_.tell(OpenLid(lid))
+        bin_.lid_arrives(fails=True)
+        bin_.wait(1.0)
+    bin_.wait(MENDS_SOON_S - 2.0)
+    assert bin_.lids["organic"] == "closing"
+    bin_.lid_arrives()
+    assert bin_.lids["recyclable"] == "closing"
+    bin_.lid_arrives()
+    assert bin_.situation.out_of_service == frozenset()
+
+
+def test_a_lid_that_fails_while_another_is_out_of_service_for_long_is_tried_again_soon() -> None:
+    bin_ = Bin()
+    bin_.tell(OpenLid("organic"))
+    bin_.lid_arrives(fails=True)
+    bin_.wait(MENDS_SOON_S)
+    bin_.lid_arrives(fails=True)
+    bin_.wait(60)
+    bin_.tell(OpenLid("recyclable"))
+    bin_.lid_arrives(fails=True)
+    bin_.wait(MENDS_SOON_S)
+    assert bin_.asked_for(Close) == [Close("organic"), Close("organic")]
+    bin_.lid_arrives(fails=True)
+    assert bin_.asked_for(Close)[-1] == Close("recyclable")
+
+
 def test_a_lid_that_closes_but_never_opens_costs_two_drops_in_ten_minutes_their_patience() -> None:
     bin_ = Bin()
     for number in range(1, 4):

@@ -17,7 +17,7 @@ from training.grounds import cut_out, ground, laid_on
 BLUR_PX, NOISE = 1.5, 10.0
 """Standard deviations: of the blur in pixels, of the noise in grey values of 255."""
 DARKNESS, LAMP = 0.55, (1.15, 1.0, 0.75)
-"""By what little light, and a warm lamp's, multiply grey values: all of them; red, green and blue."""
+"""Factors of grey values: of all of them in little light; of red, green and blue under a warm lamp."""
 BOARD = 200
 """The grey around a turned picture."""
 

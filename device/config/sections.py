@@ -20,8 +20,8 @@ Milliseconds = Annotated[float, Strict(), Field(ge=0.3, le=3)]
 NAME = r"^[a-z][a-z0-9_-]{0,31}$"
 Name = Annotated[str, Field(pattern=NAME)]
 """How a material or a compartment is called in files and events; the page shows its label."""
-Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}$")]
-"""As ISO 639 codes it: en, id."""
+Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}(_[A-Za-z]{2,4})?$")]
+"""As Babel names it: en, id, pt_BR."""
 Cost = Annotated[float, Strict(), Field(ge=0, le=1000)]
 
 

@@ -229,5 +229,7 @@ def logout() -> ResponseReturnValue:
             password().end_sessions()
         except PageError as fault:
             current_app.logger.warning("%s", fault)
-    session.pop("owner", None)
+            flash(str(fault), "wrong")
+    for key in ("owner", "filled_in"):
+        session.pop(key, None)
     return redirect(url_for("home"))

@@ -24,7 +24,7 @@ from training.options import Told
 from training.render.tray import crop_of
 
 POSES = 8
-"""In which a cut-out is looked at; it is told if the right lid opens in three of four."""
+"""In which a cut-out is looked at."""
 
 
 def pose(cutout: NDArray[np.uint8], seed: int) -> NDArray[np.uint8]:
@@ -66,10 +66,11 @@ def main(candidates: Path, model: Path, out: Path, each: int) -> None:
             continue
         scores = {path: right_lids(read_cutout(path), compartment, classifier, policy) for path in files}
         best = sorted(scores, key=lambda path: scores[path], reverse=True)[:each]
+        known = sum(right >= POSES * 3 // 4 for right, _ in scores.values())
         click.echo(
             f"{material:<10} "
             + ", ".join(f"{path.stem}: {scores[path][0]}/{POSES} ({scores[path][1]:.2f})" for path in best)
-            + f" of {len(files)}; {sum(right >= POSES * 3 // 4 for right, _ in scores.values())} are told"
+            + f" of {len(files)}; {known} open the right lid in three poses of four"
         )
         shutil.rmtree(out / material, ignore_errors=True)
         (out / material).mkdir(parents=True)
