@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,11 @@ def changes(saved: dict[str, Any], now: dict[str, Any]) -> str:
     )
 
 
+def as_saved(teacher: str, saved: Iterable[str]) -> str:
+    """A teacher that is yet to be made, known by its name alone, as one of that name is `saved`; else as it is."""
+    return next((was for was in saved if was.startswith(f"{teacher} (")), teacher)
+
+
 def require_as_begun(
     folder: Path, state: dict[str, Any], recipe: Recipe, photos: str, begun_with: dict[str, Any]
 ) -> None:
@@ -49,10 +54,7 @@ def require_as_begun(
     `photos`: the digest of those to learn from. A teacher that is yet to be made is compared by its name.
     """
     saved = {**json.loads(state["recipe"]), **json.loads(state.get("begun_with", "{}"))}
-    teachers = [
-        next((was for was in saved.get("teachers", []) if was.startswith(f"{teacher} (")), teacher)
-        for teacher in begun_with.get("teachers", [])
-    ]
+    teachers = [as_saved(teacher, saved.get("teachers", [])) for teacher in begun_with.get("teachers", [])]
     if changed := changes(saved, {**asdict(recipe), **begun_with, "teachers": teachers}):
         raise CheckpointError(
             f"{folder} was begun otherwise ({changed}): go on as it was begun, or begin anew with --restart."

@@ -33,7 +33,7 @@ from training.loop import Training
 from training.models import Student, Teacher
 from training.outcome import Outcome
 from training.recipes import Recipe
-from training.resume import changes
+from training.resume import as_saved, changes
 from training.sampling import Photos
 from training.split import Split, digest_of
 
@@ -93,7 +93,7 @@ class Tuning:
         """Raises `DataError` as `run` does; a teacher that is yet to be made is compared by its name."""
         if (self.folder / "study.db").exists():
             with self._told():
-                self._compared(open_study(self.folder))
+                self._as_begun(open_study(self.folder))
 
     @contextmanager
     def _told(self) -> Iterator[None]:
@@ -108,7 +108,9 @@ class Tuning:
 
     def _continued(self, trials: int) -> optuna.Study:
         study = open_study(self.folder)
-        study.set_user_attr(BEGUN_WITH, self._compared(study))
+        begun = self._as_begun(study)
+        if BEGUN_WITH not in study.user_attrs:
+            study.set_user_attr(BEGUN_WITH, begun)
         held_out = Photos(self.split.part("val"), self.split.classes)
         left = trials - len(study.get_trials(deepcopy=False, states=FINISHED))
         if left > 0:
@@ -119,13 +121,13 @@ class Tuning:
             )  # fmt: skip
         return study
 
-    def _compared(self, study: optuna.Study) -> dict[str, Any]:
-        """What its trials begin with."""
+    def _as_begun(self, study: optuna.Study) -> dict[str, Any]:
+        """What its trials begin with. Raises `DataError` where that is not what the study's began with."""
         parts = {part: digest_of(self.split.part(part))[:12] for part in ("train", "val")}
         now = {**asdict(self.recipe), **parts, "source_weights": dict(self.source_weights), **self.begun_with}
         saved = study.user_attrs.get(BEGUN_WITH, {})
-        if str(saved.get("teacher")).startswith(f"{now.get('teacher')} ("):
-            now["teacher"] = saved["teacher"]
+        if teacher := now.get("teacher"):
+            now["teacher"] = as_saved(teacher, [saved.get("teacher") or ""])
         if changed := changes(saved, now):
             raise DataError(
                 f"{self.folder / 'study.db'} was begun otherwise ({changed}): go on as it was begun, or remove it."
