@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Protocol
 
 import sdnotify
@@ -28,7 +29,7 @@ class Systemd:
 
 
 class Heartbeat:
-    """Tells systemd how the service is: READY, STATUS, WATCHDOG and STOPPING (sd_notify(3)).
+    """Tells systemd how the service is: READY, STATUS, WATCHDOG, RELOADING and STOPPING (sd_notify(3)).
 
     Without systemd it tells nobody and costs nothing.
     """
@@ -37,6 +38,7 @@ class Heartbeat:
         self._clock = clock
         self._notifier = notifier
         self._last_s: float | None = None
+        self._starts_again = False
 
     def beat(self, status: str) -> None:
         """The loop turns; the first time the bin is ready. Passed on once a second: a watchdog must allow for a few."""
@@ -47,5 +49,11 @@ class Heartbeat:
             self._last_s = now_s
             self._notifier.notify(f"WATCHDOG=1\nSTATUS={status}")
 
+    def starting_again(self) -> None:
+        """What comes next is no end, after which systemd would kill the process: the same one will be ready again."""
+        self._starts_again = True
+        self._notifier.notify(f"RELOADING=1\nMONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
+
     def stopping(self) -> None:
-        self._notifier.notify("STOPPING=1")
+        if not self._starts_again:
+            self._notifier.notify("STOPPING=1")

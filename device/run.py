@@ -81,7 +81,7 @@ def run(
         Appliance(config, classifier, feed, factory, clock, heartbeat, board) as bin_,
         Recorder(journal, bin_.events, clock, bin_.sight.judged if config.journal.thumbnails else None) as recorder,
         _Printer(bin_.events.subscribe(EVENTS_AT_MOST), as_json, stop),
-        _page(bin_, journal, config, config_file, model) if with_page else contextlib.nullcontext() as page,
+        _page(bin_, journal, config, config_file, model, stop) if with_page else contextlib.nullcontext() as page,
     ):
         bin_.mind("journal", lambda: recorder.fault, "The history is written again.")
         log.info("Pilah sorts: model %s, camera %s, %s pins.", classifier.bundle.contract.version, spec, kind)
@@ -90,7 +90,12 @@ def run(
         finally:
             if page is not None:
                 page.end_soon()
+            if stop.is_for_a_start:
+                heartbeat.starting_again()
             bin_.close()
+    if stop.is_for_a_start:
+        log.info("Pilah starts again, as its owner asked on the page.")
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
     if drops is not None and bin_.finished_drops < drops and not stop.is_asked():
         told = f"{bin_.finished_drops} of {counted(drops, 'drop')}"
         raise CameraError(f"The pictures of {spec} came to their end after {told}.")
@@ -107,8 +112,10 @@ def _first(open_camera: Callable[[], FrameSource], is_awaited: bool) -> FrameSou
         return None
 
 
-def _page(bin_: Appliance, journal: Journal, config: Config, config_file: Path | None, model: Path | None) -> Page:
-    shown = bin_of(config, config_file, model, bin_, journal)
+def _page(
+    bin_: Appliance, journal: Journal, config: Config, config_file: Path | None, model: Path | None, stop: _Stop
+) -> Page:
+    shown = bin_of(config, config_file, model, bin_, journal, stop.ask_for_a_start)
 
     def start() -> PageServer:
         server = serve(shown, config)
@@ -164,22 +171,30 @@ class Page:
 
 
 class _Stop:
-    """Whether someone wants the bin to stop: Ctrl-C, SIGTERM, a closed terminal, or a reader that went away.
+    """Whether someone wants the bin to stop: Ctrl-C, SIGTERM, a closed terminal, a reader that went away, or the owner
+    who wants it to start again.
 
-    Asking once more changes nothing: the lids are closed first in any case.
+    Asking once more changes nothing, but that a signal lets nothing start again: the lids are closed first in any case.
     """
 
     def __init__(self) -> None:
+        self.is_for_a_start = False
         self._is_asked = False  # no Event: a signal that comes while another is noted would wait for its lock for ever
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # as nohup wants it
                 signal.signal(number, self._note)
 
     def _note(self, _number: int, _frame: FrameType | None) -> None:
+        self.is_for_a_start = False
         self.ask()
 
     def ask(self) -> None:
         self._is_asked = True
+
+    def ask_for_a_start(self) -> None:
+        """Stop, and start the same command again in this very process, so that a service stays the same."""
+        self.is_for_a_start = not self._is_asked
+        self.ask()
 
     def is_asked(self) -> bool:
         return self._is_asked

@@ -91,6 +91,7 @@ def test_a_drop_is_watched_corrected_and_found_in_the_exported_folder(
         assert [row["corrected"] for row in rows if row["id"] == number] == ["textile"]
 
         _move_a_lid(visitor)
+        _start_again(visitor)
         tab.get_by_role("button", name="Log out").click()
         tab.goto("/teach")
         tab.get_by_label("Password").wait_for()
@@ -132,3 +133,16 @@ def _move_a_lid(visitor: Visitor) -> None:
         organic.get_by_text(state, exact=True).wait_for()
     tab.get_by_role("button", name="End maintenance").click()
     tab.get_by_role("button", name="Start maintenance").wait_for()
+
+
+def _start_again(visitor: Visitor) -> None:
+    """The owner saves a setting, starts the bin again, and is back by herself once it sorts by what she saved."""
+    tab = visitor.tab
+    tab.get_by_label("Opens a lid when at least this sure").fill("0.6")
+    tab.get_by_role("button", name="Check and save").click()
+    tab.get_by_text("The bin still sorts by the settings from before.").wait_for()
+    assert visitor.complaints == []
+    tab.get_by_role("button", name="Start the bin again").click()
+    tab.get_by_text("The bin still sorts by the settings from before.").wait_for(state="detached")
+    assert tab.get_by_label("Opens a lid when at least this sure").input_value() == "0.6"
+    visitor.complaints[:] = [line for line in visitor.complaints if "ERR_CONNECTION_REFUSED" not in line]

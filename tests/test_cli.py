@@ -7,10 +7,12 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,7 +29,10 @@ from device.drops import Search
 from device.errors import PageError
 from device.events import DecisionEvent, EventBus, FaultEvent, LidEvent, StateEvent
 from device.journal import Journal
+from device.page.owner import Password
 from tests.bundles import COLOURS, plain, write_bundle
+from tests.owner import start_again
+from tests.page_parts import PASSWORD
 
 PILAH = [sys.executable, "-m", "device"]
 QUICK = "\n".join(
@@ -284,6 +289,33 @@ def test_a_signal_in_the_middle_of_a_motion_closes_the_lid_and_ends_well(
     assert "Traceback" not in complaints
     told += lines(rest)
     assert [line["state"] for line in told if line["event"] == "lid"][-1] == "closed"
+
+
+def test_an_owner_who_starts_the_bin_again_gets_the_same_service_with_what_the_file_says_by_now(
+    photos: Path, model: Path, tmp_path: Path, state_of_its_own: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "bin.toml"
+    ports = free_ports(2)
+    file.write_text(f"[page]\nport = {ports[0]}\n")
+    Password(state_of_its_own).set(PASSWORD)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        systemd.settimeout(TIMEOUT_S)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        command = [*PILAH, "run", "--model", str(model), "--pins", "mock", "--camera", "simulated"]
+        with subprocess.Popen([*command, "--config", str(file)], stderr=subprocess.PIPE, text=True) as process:
+            notes = [heard(systemd, "READY")]
+            file.write_text(f"[page]\nport = {ports[1]}\n")
+            start_again(f"http://localhost:{ports[0]}", PASSWORD)
+            notes += [heard(systemd, "RELOADING", "STOPPING"), heard(systemd, "READY", "STOPPING")]
+            with urllib.request.urlopen(f"http://localhost:{ports[1]}/api/openapi.json", timeout=TIMEOUT_S) as answer:
+                assert answer.status == 200
+            process.send_signal(signal.SIGTERM)
+            notes.append(heard(systemd, "STOPPING"))
+            _, complaints = process.communicate(timeout=TIMEOUT_S)
+    assert notes == ["READY", "RELOADING", "READY", "STOPPING"]
+    assert process.returncode == 0, complaints
+    assert complaints.count("The page is at") == 2
 
 
 def test_nohup_lets_a_run_outlive_its_terminal(photos: Path, model: Path) -> None:
@@ -568,6 +600,19 @@ def started(photos: Path, model: Path, *before: str) -> subprocess.Popen[str]:
         "99",
     ]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as held:
+        servers = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [server.getsockname()[1] for server in servers]
+
+
+def heard(systemd: socket.socket, *kinds: str) -> str:
+    """The first of these that systemd is told."""
+    while (kind := systemd.recv(4096).decode().partition("=")[0]) not in kinds:
+        pass
+    return kind
 
 
 def until(process: subprocess.Popen[str], state: str) -> list[dict[str, Any]]:

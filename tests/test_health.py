@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,15 @@ def test_the_watchdog_hears_of_the_loop_once_a_second_however_fast_it_turns() ->
         clock.sleep(0.1)
     heartbeat.stopping()
     assert notes == ["READY=1", *["WATCHDOG=1\nSTATUS=empty, 0 drops"] * 5, "STOPPING=1"]
+
+
+def test_systemd_is_told_of_a_new_start_and_of_no_end_which_would_have_it_kill_the_bin() -> None:
+    notes = Notes()
+    heartbeat = Heartbeat(ManualClock(), notes)
+    heartbeat.starting_again()
+    heartbeat.stopping()
+    assert [note.split("=")[0] for note in notes] == ["RELOADING"]
+    assert abs(int(notes[0].rpartition("=")[2]) / 1e6 - time.monotonic()) < 60
 
 
 def test_systemd_reads_degrees_and_names_in_any_alphabet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -358,6 +358,53 @@ def test_a_saved_setting_is_shown_and_can_be_taken_back_before_the_bin_starts_ag
     assert read_config(file) == Config()
 
 
+def test_a_bin_that_runs_by_older_settings_says_so_and_starts_again_when_told(tmp_path: Path) -> None:
+    file = tmp_path / "pilah.toml"
+    file.write_text("")
+    starts: list[str] = []
+    client, token = owner_of(replace(bin_with(file), start_again=lambda: starts.append("again")))
+    assert "The bin still sorts by the settings from before." not in client.get("/health").text
+    client.post("/health/settings", data={"decision.confidence": "0.9", "csrf_token": token})
+    assert "The bin still sorts by the settings from before." in client.get("/health").text
+    with client.post("/health/start", data={"csrf_token": token}) as answer:
+        assert "The bin starts again" in answer.text
+    assert starts == ["again"]
+
+
+def test_a_browser_can_tell_the_bin_that_started_again_from_the_one_before(tmp_path: Path) -> None:
+    bin_ = make_bin(tmp_path)
+    before, after = (create_app(bin_).test_client() for _ in range(2))
+    asked = {"Accept": "application/json"}
+    starts = [one.get("/health/start", headers=asked).json["start"] for one in (before, before, after)]
+    assert starts[0] == starts[1] != starts[2]
+    assert before.get("/health/start", headers={"Accept": "text/html"}).location == "/health"
+
+
+@pytest.mark.parametrize("part", ["configuration", "model"])
+def test_a_bin_that_could_not_start_again_is_left_running_and_says_why(tmp_path: Path, part: str) -> None:
+    starts: list[str] = []
+    checks = [Check("disk", False, "Full."), Check(part, False, "This is broken.")]
+    bin_ = make_bin(tmp_path, diagnose=lambda: checks, start_again=lambda: starts.append("again"))
+    client, token = owner_of(bin_)
+    answer = client.post("/health/start", data={"csrf_token": token}, follow_redirects=True)
+    assert "The bin could not start again: This is broken." in answer.text
+    refused = client.post("/health/start", data={"csrf_token": token}, headers={"Accept": "application/json"})
+    assert refused.status_code == 409
+    assert "The bin could not start again: This is broken." in client.get("/health").text, "a script shows it anew"
+    assert starts == []
+
+
+def test_only_the_owner_starts_the_bin_again_and_only_where_there_is_one(tmp_path: Path) -> None:
+    starts: list[str] = []
+    stranger = create_app(make_bin(tmp_path, start_again=lambda: starts.append("again"))).test_client()
+    token = re.findall('name="csrf-token" content="([^"]+)"', stranger.get("/login").text)[0]
+    assert stranger.post("/health/start", data={"csrf_token": token}).status_code == 401
+    assert starts == []
+    client, token = owner_of(make_bin(tmp_path))
+    assert "Start the bin again" not in client.get("/health").text
+    assert client.post("/health/start", data={"csrf_token": token}).status_code == 404
+
+
 def test_a_file_that_went_wrong_meanwhile_is_told_and_hides_no_page(tmp_path: Path) -> None:
     file = tmp_path / "pilah.toml"
     file.write_text("")

@@ -76,7 +76,8 @@ class Bin:
     folder that keeps the owner's password and the cookies' key, None keeps nothing; `appliance`: None on a workstation
     that has no bin, and then there is no `journal` either; `diagnose`: what the
     doctor finds; `edit_config`: writes dotted keys into the configuration file once it has checked the whole of it
-    (raises `ConfigError`), None where there is no file.
+    (raises `ConfigError`), None where there is no file; `start_again`: returns at once, and soon the
+    whole bin starts anew with what the file says by then; None on a workstation.
     """
 
     config: Config
@@ -89,6 +90,7 @@ class Bin:
     journal: Journal | None = None
     diagnose: Callable[[], Sequence[Check]] = tuple
     edit_config: Callable[[Mapping[str, object]], object] | None = None
+    start_again: Callable[[], None] | None = None
     clock: Clock = field(default_factory=SystemClock)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -59,6 +60,7 @@ def bin_of(
     model: Path | None,
     appliance: Appliance | None = None,
     journal: Journal | None = None,
+    start_again: Callable[[], None] | None = None,
 ) -> Bin:
     """What the page knows. Raises `BundleError` and `ConfigError` where model and settings do not fit.
 
@@ -77,6 +79,7 @@ def bin_of(
         journal=journal,
         diagnose=tuple if appliance is None else partial(_diagnose, config_file, path, appliance),
         edit_config=None if file is None else partial(edit_config, file),
+        start_again=start_again,
     )
 
 

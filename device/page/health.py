@@ -4,10 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import secrets
 import threading
 from collections.abc import Sequence
 
-from flask import Blueprint, Flask, abort, current_app, flash, redirect, render_template, request, session, url_for
+from flask import (
+    Blueprint,
+    Flask,
+    abort,
+    current_app,
+    flash,
+    make_response,
+    redirect,
+    render_template,
+    request,
+    session,
+    url_for,
+)
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 from werkzeug.exceptions import Unauthorized
@@ -49,6 +62,7 @@ class Findings:
 
 def install(app: Flask, bin_: Bin) -> None:
     app.extensions["pilah-findings"] = Findings(bin_)
+    app.extensions["pilah-start"] = secrets.token_hex(8)
     app.register_blueprint(health)
 
 
@@ -73,6 +87,7 @@ def _render(bin_: Bin, status: int = 200) -> ResponseReturnValue:
         saved=saved,
         shown=_shown(saved) if saved else None,
         state=state,
+        start=current_app.extensions["pilah-start"],
         lids={event.compartment: event.state for event in events if isinstance(event, LidEvent)},
     )
     return page, status
@@ -159,6 +174,33 @@ def settings() -> ResponseReturnValue:
         flash(f"{_('That was not saved.')} {fault}", "wrong")
         return _render(bin_, 400)
     return redirect(url_for("health.page"))
+
+
+@health.get("/health/start")
+def which_start() -> ResponseReturnValue:
+    """Tells a script the bin that started again from the one before; a browser that comes here means Health."""
+    return redirect(url_for("health.page")) if request.accept_mimetypes.accept_html else _which()
+
+
+def _which() -> dict[str, str]:
+    return {"start": current_app.extensions["pilah-start"]}
+
+
+@health.post("/health/start")
+@owner_only
+def start() -> ResponseReturnValue:
+    """Start the whole bin again, unless it could not: then nobody but a terminal would reach it any more."""
+    if (start_again := the_bin().start_again) is None:
+        abort(404)
+    is_form = request.accept_mimetypes.accept_html
+    findings: Findings = current_app.extensions["pilah-findings"]
+    for check in findings.get():
+        if check.name in ("configuration", "model") and not check.is_ok:
+            flash(_("The bin could not start again:") + f" {check.says}", "wrong")
+            return redirect(url_for("health.page")) if is_form else ({"error": check.says}, 409)
+    response = make_response(render_template("starting.html") if is_form else _which())
+    response.call_on_close(start_again)
+    return response
 
 
 def _changes(saved: Config) -> dict[str, object]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+from tests import owner
 from tests.pi import service, trees
 from tests.pi.report import Report
 
@@ -21,6 +23,8 @@ BROKEN = {
 }
 """What `--broken` does to the unit; each must turn a check red."""
 LOG = "journalctl -u pilah -o cat --no-pager"
+FORGET = "journalctl --rotate --vacuum-time=1s >/dev/null 2>&1"
+PASSWORD = "correct horse battery"
 
 
 class Container:
@@ -94,6 +98,7 @@ def checks(shell: service.Shell, report: Report, broken: str | None) -> None:
     report.check("its own user, with pins and cameras", is_own)
     report.check("it sorts", _waits_for(shell, r"^..:..:..  lid .*: closed", 60), _last_lines(shell))
     service.is_hardened(shell, report)
+    _started_again(shell, report)
     service.watchdog_restarts_it(shell, report, within_s=60)
     _killed(shell, report)
     _stopped_with_an_open_lid(shell, report)
@@ -105,6 +110,21 @@ def checks(shell: service.Shell, report: Report, broken: str | None) -> None:
     report.check("make uninstall keeps configuration and history", code == 0 and left == kept.split())
 
 
+def _started_again(shell: service.Shell, report: Report) -> None:
+    """By its owner on the page: for systemd the same process, which the watchdog of the next check still minds."""
+    python = "/opt/pilah/bin/python"
+    sets = f'import pathlib, device.page.owner as o; o.Password(pathlib.Path("/var/lib/pilah")).set("{PASSWORD}")'
+    shell.run(f"systemd-run --quiet --pipe --uid=pilah {python} -c '{sets}'")
+    shell.run(FORGET)
+    before = service.unit(shell, "MainPID", "NRestarts")
+    presses = shlex.quote(Path(owner.__file__).read_text())
+    said = shell.run(f"{python} -c {presses} http://localhost:8080 '{PASSWORD}' 2>&1")[1]
+    has_started = _waits_for(shell, "^Pilah starts again", 30) and _waits_for(shell, "^Pilah sorts", 60)
+    state = service.wait_until_active(shell, 60)
+    is_same = state["ActiveState"] == "active" and all(state[name] == before[name] for name in before)
+    report.check("started again by its owner: the same process", has_started and is_same, said[-300:])
+
+
 def _killed(shell: service.Shell, report: Report) -> None:
     before = service.unit(shell, "MainPID")["MainPID"]
     shell.run("systemctl kill --kill-whom=main --signal=KILL pilah")
@@ -113,7 +133,7 @@ def _killed(shell: service.Shell, report: Report) -> None:
 
 
 def _stopped_with_an_open_lid(shell: service.Shell, report: Report) -> None:
-    shell.run("journalctl --rotate --vacuum-time=1s >/dev/null 2>&1")
+    shell.run(FORGET)
     has_opened = _waits_for(shell, r"^..:..:..  lid .*: open", 60)
     start_s = time.monotonic()
     shell.run("systemctl stop pilah")

@@ -53,3 +53,33 @@ if (lids) {
     });
   }
 }
+
+const start = document.getElementById("start");
+const LOOKS_EVERY_MS = 1000;
+
+/** Shows the page anew once another start of the bin answers than the one that served it. */
+function follow() {
+  const looking = setInterval(() => {
+    fetch(start.action, { cache: "no-store", headers: { Accept: "application/json" } })
+      .then((response) => response.json())
+      .then((now) => {
+        if (now.start === start.dataset.start) return;
+        clearInterval(looking); // once more would begin a slow page anew
+        location.reload();
+      }, () => {});
+  }, LOOKS_EVERY_MS);
+}
+
+if (start) {
+  start.addEventListener("submit", (event) => {
+    event.preventDefault();
+    const button = event.submitter;
+    button.disabled = true;
+    fetch(start.action, { method: "POST", body: sentBy(start, button), headers: { Accept: "application/json" } }).then((response) => {
+      if (!response.ok) return location.reload();
+      const told = document.getElementById("start-hint");
+      say(told, told.dataset.starting);
+      return follow();
+    }, () => { button.disabled = false; follow(); }); // the bin may have ended before its answer came
+  });
+}

@@ -2,5 +2,9 @@
 const LOOKS_EVERY_MS = 5000;
 
 if (location.pathname !== "/offline") {
-  setInterval(() => fetch("/manifest.webmanifest").then((answer) => answer.ok && location.reload(), () => {}), LOOKS_EVERY_MS);
+  const looking = setInterval(() => fetch("/manifest.webmanifest").then((answer) => {
+    if (!answer.ok) return;
+    clearInterval(looking); // a slow page would begin anew each time
+    location.reload();
+  }, () => {}), LOOKS_EVERY_MS);
 }
