@@ -119,7 +119,7 @@ def _started_again(shell: service.Shell, report: Report) -> None:
     before = service.unit(shell, "MainPID", "NRestarts")
     presses = shlex.quote(Path(owner.__file__).read_text())
     said = shell.run(f"{python} -c {presses} http://localhost:8080 '{PASSWORD}' 2>&1")[1]
-    has_started = _waits_for(shell, "^Pilah starts again", 30) and _waits_for(shell, "^Pilah sorts", 60)
+    has_started = _waits_for(shell, "Pilah starts again", 30) and _waits_for(shell, "Pilah sorts", 60)
     state = service.wait_until_active(shell, 60)
     is_same = state["ActiveState"] == "active" and all(state[name] == before[name] for name in before)
     report.check("started again by its owner: the same process", has_started and is_same, said[-300:])
