@@ -82,7 +82,7 @@ install-service:
 	@{ cat device/config/default.toml && echo && cat device/config/presets/$(PRESET).toml; } > $(FACTORY)
 	@if [ -z "$(DESTDIR)" ]; then \
 	  systemd-sysusers pilah.conf && for file in $(CONFIG) $(CONFIG).previous $(wildcard /var/lib/pilah/journal.db*) \
-	    $(addprefix /var/lib/pilah/,owner-password cookie-key); do \
+	    $(addprefix /var/lib/pilah/,owner-password last-log-out cookie-key); do \
 	    [ ! -e $$file ] || chown -h pilah:pilah $$file; done \
 	  && systemd-tmpfiles --create pilah.conf; fi
 	@[ "$(origin PRESET)" = file ] || [ ! -e $(DESTDIR)$(CONFIG) ] || echo "$(CONFIG) is there and stays as it is;" \

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import errno
 import re
+import shutil
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
+from werkzeug.security import check_password_hash
 
 from device.clock import ManualClock
 from device.config import Config, PageSection
 from device.errors import PageError
+from device.files import write_whole
 from device.page.app import create_app
 from device.page.bin import Bin
 from device.page.limits import CLIENTS_AT_MOST, RateLimit, client_key
@@ -247,15 +251,64 @@ def test_a_stranger_who_logs_out_ends_no_session_of_the_owner(bin_: Bin) -> None
     assert client.get("/teach").status_code == 200
 
 
-def test_an_owner_logs_out_of_a_bin_whose_card_is_full(
+def test_an_owner_logs_out_of_a_bin_whose_card_is_full_on_all_devices_and_is_told_for_how_long(
     client: FlaskClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    thief = client.application.test_client()
     log_in(client)
-    monkeypatch.setattr("device.page.owner.write_whole", _no_room)
-    assert client.post("/logout", data={"csrf_token": token_of(client)}).status_code == 302
+    thief.set_cookie("pilah", client.get_cookie("pilah").value)
+    with monkeypatch.context() as full:
+        full.setattr("device.page.owner.write_whole", _no_room)
+        assert client.post("/logout", data={"csrf_token": token_of(client)}).status_code == 302
+    assert [one.get("/teach").status_code for one in (thief, client)] == [401, 302]
+    assert "logged out only until the bin starts again" in client.get("/now").text
+    assert "last-log-out cannot be written (No space left on device)" in caplog.text
+    assert log_in(client) == 302
+    assert client.get("/teach").status_code == 200
+
+
+def test_a_log_out_takes_no_password_back_that_is_set_at_the_same_moment(
+    client: FlaskClient, bin_: Bin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Password(tmp_path).set("another good password")
+    log_in(client)
+    token = token_of(client)
+
+    def write(*file: Any, **how: Any) -> None:
+        shutil.copy(tmp_path / "owner-password", bin_.state)  # as `pilah page set-password` does
+        write_whole(*file, **how)
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr("device.page.owner.write_whole", write)
+        client.post("/logout", data={"csrf_token": token})
+    assert [log_in(client, password) for password in (PASSWORD, "another good password")] == [403, 302]
+
+
+def test_who_knows_the_password_that_is_replaced_while_it_is_checked_stays_outside(
+    client: FlaskClient, bin_: Bin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def check(kept: str, password: str) -> bool:
+        is_right = check_password_hash(kept, password)
+        Password(bin_.state).set("another good password")
+        return is_right
+
+    monkeypatch.setattr("device.page.owner.check_password_hash", check)
+    log_in(client)
     assert client.get("/teach").status_code == 302
-    told = "owner-password cannot be written (No space left on device)"
-    assert told in client.get("/now").text and told in caplog.text
+
+
+def test_a_bin_that_wrote_its_log_outs_into_the_password_s_file_logs_nobody_in_or_out_by_its_update(
+    bin_: Bin,
+) -> None:
+    client, logged_out = browser_of(bin_), browser_of(bin_)
+    log_in(logged_out)
+    file = bin_.state / "owner-password"
+    file.write_text(f"{file.read_text()} 0123456789abcdef")
+    log_in(client)
+    updated = browser_of(bin_)
+    for one, status in ((client, 200), (logged_out, 302)):
+        updated.set_cookie("pilah", one.get_cookie("pilah").value)
+        assert updated.get("/teach").status_code == status
 
 
 def _no_room(*_: object, **__: object) -> None:
@@ -336,12 +389,13 @@ def test_a_key_that_was_cut_short_is_made_anew(bin_: Bin) -> None:
         assert len(key.read_bytes()) == 32
 
 
-@pytest.mark.parametrize("name", ["owner-password", "cookie-key"])
+@pytest.mark.parametrize("name", ["owner-password", "cookie-key", "last-log-out"])
 def test_a_secret_that_cannot_be_read_is_told_with_its_mend(tmp_path: Path, name: str) -> None:
     (tmp_path / name).mkdir()
     with pytest.raises(PageError, match=rf"{name} cannot be read \(Is a directory\); (set|remove)"):
         address_of(PageSection(), tmp_path)
         cookie_key(tmp_path)
+        Password(tmp_path).mark()
 
 
 def test_the_cookie_is_for_this_page_only_and_for_no_script(client: FlaskClient) -> None:

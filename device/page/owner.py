@@ -31,7 +31,7 @@ KEY_BYTES = 32
 METHOD = "scrypt:32768:8:1"
 """Werkzeug's own choice, written out, so that a hash which the card has altered is told from one that was kept."""
 _KEPT = re.compile(rf"({METHOD}\$[A-Za-z0-9]+\$[0-9a-f]{{128}})( [0-9a-f]{{16}})?")
-"""The hash, and from the first log-out on a random number that each log-out replaces."""
+"""The hash, behind which each log-out once wrote a random number."""
 GUESSES_OF_ONE, GUESSES_OF_ALL, GUESSES_PERIOD_S = 8, 40, 900.0
 SESSION_S = 12 * 3600
 """How long an owner stays logged in."""
@@ -46,11 +46,15 @@ _P = ParamSpec("_P")
 class Password:
     """The owner's password, kept as a scrypt hash in a file that only the service can read.
 
+    A log-out replaces a random number in a file of its own, so that it brings back no password of a moment ago.
+
     `folder`: the state folder; None keeps nothing, and then nobody can log in.
     """
 
     def __init__(self, folder: Path | None) -> None:
         self._file = folder / "owner-password" if folder else None
+        self._log_out = folder / "last-log-out" if folder else None
+        self._unwritten_log_out = b""
         self._one_at_a_time = threading.Lock()
 
     def set(self, password: str) -> None:
@@ -74,20 +78,23 @@ class Password:
 
     def mark(self) -> str:
         """Tells the sessions of now from those before a new password or a log-out, which end every one."""
-        return hashlib.sha256(self._kept().encode()).hexdigest()[:16]
+        log_out = _read_secret(self._log_out, "remove it and set the password again")
+        return hashlib.sha256(self._kept().encode() + log_out + self._unwritten_log_out).hexdigest()[:16]
 
     def end_sessions(self) -> None:
-        """Every session ends, a copied one too; the password stays. Raises `PageError` where the disk forbids it."""
-        if self._file and (kept := self._kept()):
-            _write_secret(self._file, f"{kept.partition(' ')[0]} {secrets.token_hex(8)}".encode())
+        """Every session ends, a copied one too; the password stays.
+
+        Raises `PageError` where the disk forbids it; then they are ended until the next start.
+        """
+        try:
+            if self._log_out:
+                _write_secret(self._log_out, secrets.token_bytes(8))
+        except PageError:
+            self._unwritten_log_out = secrets.token_bytes(8)
+            raise
 
     def _kept(self) -> str:
-        try:
-            kept = self._file.read_text("ascii", "replace").strip() if self._file else ""
-        except FileNotFoundError:
-            return ""
-        except OSError as fault:
-            raise PageError(f"{self._file} cannot be read ({fault.strerror}); set the password again.") from fault
+        kept = _read_secret(self._file, "set the password again").decode("ascii", "replace").strip()
         if kept and not _KEPT.fullmatch(kept):
             raise PageError(f"{self._file} is damaged; set the password again.")
         return kept
@@ -102,14 +109,21 @@ def cookie_key(folder: Path | None) -> bytes:
     if folder is None:
         return new
     file = folder / "cookie-key"
-    try:
-        kept = file.read_bytes() if file.exists() else b""
-    except OSError as fault:
-        raise PageError(f"{file} cannot be read ({fault.strerror}); remove it, and it is made anew.") from fault
+    kept = _read_secret(file, "remove it, and it is made anew")
     if len(kept) >= KEY_BYTES:
         return kept
     _write_secret(file, new)
     return new
+
+
+def _read_secret(file: Path | None, mend: str) -> bytes:
+    """What was written, nothing where there is no file. Raises `PageError` with its mend where it cannot be read."""
+    try:
+        return file.read_bytes() if file else b""
+    except FileNotFoundError:
+        return b""
+    except OSError as fault:
+        raise PageError(f"{file} cannot be read ({fault.strerror}); {mend}.") from fault
 
 
 def _write_secret(file: Path, content: bytes) -> None:
@@ -206,12 +220,13 @@ def login() -> ResponseReturnValue:
         sentence = ngettext("Too many tries. Wait %(num)s minute.", "Too many tries. Wait %(num)s minutes.", minutes)
         flash(sentence, "wrong")
         return render_template("login.html", has_password=True), 429, {"Retry-After": str(round(wait_s) or 1)}
+    mark = password().mark()  # before the check, so that who knows the password that is being replaced stays outside
     if not password().matches(request.form.get("password", "")):
         flash(_("This is not the password."), "wrong")
         return render_template("login.html", has_password=password().is_set()), 403
     limits.forgive(client)
     session.permanent = True
-    session["owner"], session["since_s"] = password().mark(), the_bin().clock.wall()
+    session["owner"], session["since_s"] = mark, the_bin().clock.wall()
     return redirect(url_for(_page_after_login()))
 
 
@@ -229,7 +244,13 @@ def logout() -> ResponseReturnValue:
             password().end_sessions()
         except PageError as fault:
             current_app.logger.warning("%s", fault)
-            flash(str(fault), "wrong")
+            flash(
+                _(
+                    "The card cannot be written, so everybody is logged out only until the bin starts again. "
+                    "Mend the card, then log in and out once more."
+                ),
+                "wrong",
+            )
     for key in ("owner", "filled_in"):
         session.pop(key, None)
     return redirect(url_for("home"))

@@ -83,7 +83,8 @@ class Container:
 
 def checks(shell: service.Shell, report: Report, broken: str | None) -> None:
     # As root copies them from another Pi's card.
-    shell.run("cd /var/lib/pilah && install -m 600 /dev/null owner-password && head -c 32 /dev/zero > cookie-key")
+    empty = "install -m 600 /dev/null owner-password && install -m 600 /dev/null last-log-out"
+    shell.run(f"cd /var/lib/pilah && {empty} && head -c 32 /dev/zero > cookie-key")
     code, said = shell.run(trees.install_command(), timeout_s=300)
     report.check("make install, offline, twice", code == 0, "" if code == 0 else said[-500:])
     shell.run("sed -i 's/^source = .*/source = \"simulated\"/' /etc/pilah/pilah.toml")
