@@ -467,6 +467,10 @@ def test_the_doctor_s_findings_show_to_the_owner_only(tmp_path: Path) -> None:
     wrong = "Kartunya hampir penuh, atau tidak dapat ditulisi."
     assert f'<strong>Kartu memori</strong> {wrong} <span lang="en">The card is full.</span>' in indonesian
     assert '<strong>Jam</strong> <span lang="en">It is noon.</span>' in indonesian
+    assert re.findall("(Beres|Perlu diperiksa):</span> <strong>(.+?)</", indonesian) == [
+        ("Perlu diperiksa", "Kartu memori"),
+        ("Beres", "Jam"),
+    ], "for who does not see the icons"
 
 
 def test_the_doctor_looks_once_at_a_time_and_not_again_within_a_few_seconds(tmp_path: Path) -> None:
