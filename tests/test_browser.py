@@ -698,20 +698,27 @@ def test_a_kiosk_that_stands_upright_shows_tray_and_last_decision_below_the_bin_
 
 @pytest.mark.parametrize("language", ["en-GB", "id-ID"])
 @pytest.mark.parametrize(("width", "height"), [(800, 480), (1024, 600), (1280, 800), (480, 800)])
-def test_one_fault_or_two_push_no_lid_out_of_sight_on_a_screen_that_nobody_scrolls(
+def test_three_faults_push_no_lid_out_of_sight_on_a_screen_that_nobody_scrolls(
     chromium: Any, server: PageServer, bin_: Bin, width: int, height: int, language: str
 ) -> None:
     bin_.appliance.show(plain("glass", 480, 640), 1.0)
     bin_.appliance.tell(DecisionEvent(1.0, 1, "organic", "organic", 0.9, "sure", 3, 400.0, {"organic": 0.9}))
-    bin_.appliance.tell(FaultEvent(2.0, "lid reuse", "The lid reuse cannot be moved; look at its cable."))
     tab = chromium.new_page(viewport={"width": width, "height": height}, locale=language, base_url=server.url)
     tab.goto("/")
     tab.locator("#region").wait_for()
-    tab.locator(".faults li").wait_for()
-    assert tab.locator(".lids").evaluate_all(ENDS_IN_SIGHT) == [True]
-    bin_.appliance.tell(FaultEvent(3.0, "tray", unrest(Sighting("arriving", 1e6, 0.0, (0, 0, 1, 1)))))
-    tab.locator(".faults li").nth(1).wait_for()
-    assert tab.locator(".lids").evaluate_all(ENDS_IN_SIGHT) == [True]
+    for number, (part, message) in enumerate(
+        (
+            ("lid reuse", "The lid reuse cannot be moved; look at its cable."),
+            ("tray", unrest(Sighting("arriving", 1e6, 0.0, (0, 0, 1, 1)))),
+            ("journal", "The history /var/lib/pilah/journal.db cannot be used (No space left on device): look at it."),
+        )
+    ):
+        bin_.appliance.tell(FaultEvent(2.0, part, message))
+        tab.locator(".faults li").nth(number).wait_for()
+        assert tab.locator(".lids").evaluate_all(ENDS_IN_SIGHT) == [True], part
+        assert tab.evaluate("document.documentElement.scrollWidth") <= width
+    tab.evaluate("scrollTo(0, 9999)")
+    assert tab.locator("#bars").evaluate_all(ENDS_IN_SIGHT) == [True], "whoever does scroll sees the rest"
     tab.close()
 
 
