@@ -92,6 +92,9 @@ DRAWN_FROM = "[...document.querySelectorAll('use')].map((one) => one.getAttribut
 ALL_COME = "files => Promise.all(files.map((file) => fetch(file).then((answer) => answer.ok, () => false)))"
 KEEPS_STREAMS = """window.streams = [];
 EventSource = class extends EventSource { constructor(...how) { super(...how); streams.push(this); } };"""
+LETTERS_TWICE_AS_LARGE = """const twice = new CSSStyleSheet();
+twice.replaceSync("html { font-size: 200% }");
+document.adoptedStyleSheets = [twice];"""
 PLACES = "all => all.map((one) => [one.getBoundingClientRect().x, one.getBoundingClientRect().y])"
 BARS_ARE_HIGH = "() => globalThis.Chart?.getChart('chart')?.chartArea.height >= 180"
 CHART_IS_AS_HIGH = "height => Chart.getChart('chart').height === height"
@@ -778,14 +781,17 @@ def test_no_name_moves_on_a_phone_while_one_of_many_lids_does(chromium: Any, bin
 
 
 @pytest.mark.parametrize("language", ["English", "Bahasa Indonesia"])
-@pytest.mark.parametrize("width", [320, 412])
+@pytest.mark.parametrize(("width", "by"), [(320, "browser"), (412, "browser"), (320, "style sheet")])
 def test_every_page_fits_the_phone_of_who_reads_letters_twice_as_large(
-    chromium: Any, server: PageServer, bin_: Bin, width: int, language: str
+    chromium: Any, server: PageServer, bin_: Bin, width: int, by: str, language: str
 ) -> None:
     bin_.appliance.tell(DecisionEvent(1.0, 1, "organic", "organic", 0.9, "sure", 3, 400.0, {"organic": 0.9}))
     reader = Visitor(chromium, server.url, {"width": width, "height": 740})
-    settings = reader.tab.context.new_cdp_session(reader.tab)
-    settings.send("Page.setFontSizes", {"fontSizes": {"standard": 32}})
+    if by == "browser":
+        settings = reader.tab.context.new_cdp_session(reader.tab)
+        settings.send("Page.setFontSizes", {"fontSizes": {"standard": 32}})
+    else:
+        reader.tab.add_init_script(LETTERS_TWICE_AS_LARGE)
     reader.log_in()
     reader.tab.get_by_role("button", name=language).click()
     for path in PAGES:

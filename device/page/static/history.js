@@ -11,6 +11,7 @@ const BARS_AT_LEAST = 190;
 const dayWord = new Intl.DateTimeFormat(language === "en" ? "en-GB" : language, { day: "numeric", month: "short" }); // day first, as in the table
 
 Chart.defaults.font.family = getComputedStyle(document.body).fontFamily;
+Chart.defaults.font.size = 0.75 * parseFloat(style.fontSize); // grows with the visitor's letters
 Chart.defaults.color = token("--soft");
 
 const chart = new Chart(document.getElementById("chart"), {
