@@ -92,6 +92,12 @@ DRAWN_FROM = "[...document.querySelectorAll('use')].map((one) => one.getAttribut
 ALL_COME = "files => Promise.all(files.map((file) => fetch(file).then((answer) => answer.ok, () => false)))"
 KEEPS_STREAMS = """window.streams = [];
 EventSource = class extends EventSource { constructor(...how) { super(...how); streams.push(this); } };"""
+PAINTED = """() => Chart.getChart("chart").data.datasets.map(({ backgroundColor }) => {
+    const pen = new OffscreenCanvas(8, 8).getContext("2d");
+    pen.fillStyle = backgroundColor;
+    pen.fillRect(0, 0, 8, 8);
+    return pen.getImageData(0, 0, 8, 8).data.join();
+})"""
 LETTERS_TWICE_AS_LARGE = """const twice = new CSSStyleSheet();
 twice.replaceSync("html { font-size: 200% }");
 document.adoptedStyleSheets = [twice];"""
@@ -859,6 +865,18 @@ def test_a_phone_shows_the_chart_of_many_lids_with_all_their_names_and_bars_as_h
         assert lowest <= edge
         visitor.tab.set_viewport_size(KIOSK)
         visitor.tab.wait_for_function(CHART_IS_AS_HIGH, arg=304)  # 19rem: the names need less room
+        visitor.tab.context.close()
+
+
+def test_who_sees_no_colours_tells_the_lids_of_the_chart_apart(chromium: Any, bin_: Bin) -> None:
+    lids = {f"lid_{at}": CompartmentSection(servo_pin=at, colour="#808080") for at in range(6)}
+    materials = dict.fromkeys(Config().materials, "lid_0")
+    config = Config.model_validate({"compartments": lids, "materials": materials, "decision": {"fallback": "lid_0"}})
+    with PageServer(create_app(replace(bin_, config=config)), "127.0.0.1", 0) as server:
+        visitor = Visitor(chromium, server.url, KIOSK)
+        visitor.tab.goto("/history")
+        visitor.tab.locator("#chart[width]").wait_for()
+        assert len(set(visitor.tab.evaluate(PAINTED)[: len(lids)])) == len(lids)
         visitor.tab.context.close()
 
 

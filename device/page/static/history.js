@@ -4,8 +4,24 @@ const style = getComputedStyle(document.documentElement);
 const token = (name) => style.getPropertyValue(name).trim();
 const language = document.documentElement.lang;
 const isDark = matchMedia("(prefers-color-scheme: dark)");
-/** As style.css does with `--seen`: lighter on a dark page. */
-const seen = (colour) => (isDark.matches ? `color-mix(in oklab, ${colour}, #fff 15%)` : colour);
+/** Drawn over a lid's colour, which not everybody tells from its neighbour's. */
+const HATCHES = ["", "M-2 10 10 -2M-2 2 2 -2M6 10 10 6", "M4 0V8", "M-2 -2 10 10M6 -2 10 2M-2 6 2 10", "M0 4H8", "M4 0V8M0 4H8"];
+
+/** The colour of the lid of that number, lighter on a dark page as style.css shows it with `--seen`, and hatched. */
+function hatched(number) {
+  const { colour } = series[number];
+  const pen = document.createElement("canvas").getContext("2d");
+  pen.canvas.width = pen.canvas.height = 8 * devicePixelRatio;
+  pen.scale(devicePixelRatio, devicePixelRatio);
+  pen.fillStyle = isDark.matches ? `color-mix(in oklab, ${colour}, #fff 15%)` : colour;
+  pen.fillRect(0, 0, 8, 8);
+  pen.strokeStyle = "#fff8";
+  pen.stroke(new Path2D(HATCHES[number % HATCHES.length]));
+  const pattern = pen.createPattern(pen.canvas, "repeat");
+  pattern.setTransform(new DOMMatrix().scale(1 / devicePixelRatio));
+  return pattern;
+}
+
 /** Pixels. Below them come the names of the lids, each of which has its place. */
 const BARS_AT_LEAST = 190;
 const dayWord = new Intl.DateTimeFormat(language === "en" ? "en-GB" : language, { day: "numeric", month: "short" }); // day first, as in the table
@@ -18,7 +34,7 @@ const chart = new Chart(document.getElementById("chart"), {
   type: "bar",
   data: {
     labels: days.map((day) => dayWord.format(new Date(`${day}T12:00`))),
-    datasets: series.map(({ label, colour, values }) => ({ label, data: values, backgroundColor: seen(colour), borderRadius: 3, maxBarThickness: 36 })),
+    datasets: series.map(({ label, values }, number) => ({ label, data: values, backgroundColor: hatched(number), borderRadius: 3, maxBarThickness: 36 })),
   },
   options: {
     maintainAspectRatio: false,
@@ -37,7 +53,7 @@ const chart = new Chart(document.getElementById("chart"), {
 });
 
 isDark.addEventListener("change", () => {
-  chart.data.datasets.forEach((dataset, number) => { dataset.backgroundColor = seen(series[number].colour); });
+  chart.data.datasets.forEach((dataset, number) => { dataset.backgroundColor = hatched(number); });
   Chart.defaults.color = token("--soft");
   chart.options.scales.y.grid.color = token("--line");
   chart.update();
