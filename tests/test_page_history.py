@@ -449,6 +449,14 @@ def test_an_owner_reads_in_their_language_which_threshold_can_be(tmp_path: Path,
     assert file.read_text() == ""
 
 
+@pytest.mark.parametrize("path", ["/ask", "/health"])
+def test_an_owner_finds_a_material_by_its_name_in_the_order_of_their_own_alphabet(bin_: Bin, path: str) -> None:
+    page = owner_of(bin_)[0].get(path, headers={"Accept-Language": "id"}).text
+    told = re.findall(r'value="\w+">(\w[\w ]+)</button>|<label>(\w[\w ]+)\n\s+<select name="materials', page)
+    words = ["".join(either) for either in told]
+    assert words == sorted(words) and {"Kaca", "Kayu", "Kertas"} <= set(words)
+
+
 def test_whoever_must_log_in_first_is_led_there(bin_: Bin) -> None:
     client, token = owner_of(bin_)
     client.post("/logout", data={"csrf_token": token})

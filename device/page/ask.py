@@ -149,7 +149,6 @@ def page() -> ResponseReturnValue:
         bytes_at_most=BYTES_AT_MOST,
         pixels_at_most=PIXELS_AT_MOST,
         can_teach=bin_.journal is not None,
-        materials=bin_.contract.classes,
     )
 
 
