@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
-from dataclasses import replace
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +16,9 @@ from device.classifier import Classifier
 from device.clock import ManualClock
 from device.config import CompartmentSection, Config
 from device.decision import Policy
-from device.drops import Drop, Search
+from device.drops import Drop
 from device.events import Event, EventBus, LidEvent, StateEvent
+from device.journal import Journal
 from device.page.bin import Bin
 from device.page.owner import Password
 from device.requests import Request
@@ -100,41 +98,10 @@ class PlayedAppliance:
         self.requests.append(request)
 
 
-class ListJournal:
-    """A history in memory."""
-
-    def __init__(self, drops: Iterable[Drop] = ()) -> None:
-        self.kept = {drop.id: drop for drop in drops}
-        self.photos: list[tuple[str, bytes]] = []
-
-    def drops(self, search: Search, limit: int, before_id: int | None = None) -> list[Drop]:
-        found = [d for d in self._found(search) if before_id is None or d.id < before_id]
-        return sorted(found, key=lambda drop: -drop.id)[:limit]
-
-    def counts(self, search: Search) -> list[tuple[date, str, str, int]]:
-        days = Counter((date.fromtimestamp(d.time_s), d.compartment, d.verdict) for d in self._found(search))
-        return [(*key, number) for key, number in days.items()]
-
-    def to_teach(self, limit: int) -> list[Drop]:
-        open_ = [drop for drop in self.kept.values() if drop.has_thumbnail and drop.corrected is None]
-        return sorted(open_, key=lambda drop: (drop.verdict == "sure", -drop.id))[:limit]
-
-    def thumbnail(self, drop: int) -> bytes | None:
-        return photo_of(self.kept[drop].material) if drop in self.kept else None
-
-    def correct(self, drop: int, material: str) -> bool:
-        if drop in self.kept:
-            self.kept[drop] = replace(self.kept[drop], corrected=material)
-        return drop in self.kept
-
-    def keep_photo(self, encoded: bytes, material: str) -> None:
-        self.photos.append((material, encoded))
-
-    def _found(self, search: Search) -> list[Drop]:
-        return [
-            drop
-            for drop in self.kept.values()
-            if (search.since_s or 0) <= drop.time_s < (search.until_s or 1e12)
-            and search.compartment in (None, drop.compartment)
-            and search.verdict in (None, drop.verdict)
-        ]
+def journal_in(folder: Path, drops: Iterable[Drop] = ()) -> Journal:
+    """A history of these drops, numbered from 1 in their order; those that say so have a picture."""
+    journal = Journal(folder / "journal.db", thumbnails_at_most=500)
+    journal.open()
+    for drop in drops:
+        journal.write(drop, photo_of(drop.material) if drop.has_thumbnail else None)
+    return journal

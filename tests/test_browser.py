@@ -13,7 +13,7 @@ import pytest
 from device.checks import Check
 from device.clock import SystemClock
 from device.config import CompartmentSection, Config
-from device.drops import Drop
+from device.drops import Drop, Search
 from device.events import DecisionEvent, FaultEvent, LidEvent, SignalEvent, StateEvent
 from device.page.app import create_app
 from device.page.ask import PIXELS_AT_MOST
@@ -23,7 +23,7 @@ from device.page.server import PageServer
 from device.presence import Sighting, unrest
 from device.requests import Maintenance, OpenLid
 from tests.bundles import plain
-from tests.page_parts import PASSWORD, ListJournal, PlayedAppliance, jpeg, lids_labelled, make_bin, photo_of
+from tests.page_parts import PASSWORD, PlayedAppliance, journal_in, jpeg, lids_labelled, make_bin, photo_of
 from tests.visitor import CHROMIUM, KIOSK, PHONE, Visitor
 
 playwright = pytest.importorskip("playwright.sync_api")
@@ -133,14 +133,14 @@ def chromium() -> Iterator[Any]:
 def bin_(tmp_path: Path) -> Bin:
     now_s = time.time()
     drops = [
-        Drop(1, now_s - 60, "glass", "recyclable", 0.9, "sure", {"glass": 0.9, "plastic": 0.1}, "1", True),
-        Drop(2, now_s - 30, "plastic", "residual", 0.4, "unsure", {"plastic": 0.4, "glass": 0.3}, "1", True),
+        Drop(0, now_s - 60, "glass", "recyclable", 0.9, "sure", {"glass": 0.9, "plastic": 0.1}, "1", True),
+        Drop(0, now_s - 30, "plastic", "residual", 0.4, "unsure", {"plastic": 0.4, "glass": 0.3}, "1", True),
     ]
     return make_bin(
         tmp_path,
         clock=SystemClock(),
         appliance=PlayedAppliance(Config().compartments),
-        journal=ListJournal(drops),
+        journal=journal_in(tmp_path, drops),
         diagnose=lambda: [Check("disk", False, "The card is full; remove something.")],
         edit_config=lambda changes: None,
     )
@@ -348,13 +348,13 @@ def test_the_owner_logs_in_corrects_a_photo_and_a_drop_and_logs_out(visitor: Vis
     card = visitor.tab.locator(".answer")
     card.get_by_role("button", name="Plastic").click()
     card.get_by_text("Saved. Thank you!").wait_for()
-    assert [material for material, _ in bin_.journal.photos] == ["plastic"]
+    assert [material for _, material, _ in bin_.journal.lessons()] == ["plastic"]
     visitor.tab.goto("/teach")
     first = visitor.tab.get_by_role("article").first
     assert "unsure" in first.inner_text()
     first.get_by_role("button", name="Glass").click()
     first.get_by_text("Saved. Thank you!").wait_for()
-    assert bin_.journal.kept[2].corrected == "glass"
+    assert bin_.journal.drops(Search(), 1)[0].corrected == "glass"
     visitor.tab.get_by_role("button", name="Log out").click()
     visitor.tab.get_by_role("link", name="Log in").wait_for()
     visitor.tab.goto("/teach")

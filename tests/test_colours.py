@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from device.config import CompartmentSection, Config
 from device.page.app import create_app
-from tests.page_parts import ListJournal, PlayedAppliance, lids_labelled, make_bin
+from tests.page_parts import PlayedAppliance, journal_in, lids_labelled, make_bin
 
 LIDS = "ABCDEFGHIJ"
 SEEN = {
@@ -39,7 +39,7 @@ def _lab(linear: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def test_lids_whose_owner_chose_no_colour_are_told_apart_in_the_chart_and_on_the_bin(tmp_path: Path) -> None:
     config = lids_labelled(*LIDS)
-    bin_ = make_bin(tmp_path, config, appliance=PlayedAppliance(config.compartments), journal=ListJournal())
+    bin_ = make_bin(tmp_path, config, appliance=PlayedAppliance(config.compartments), journal=journal_in(tmp_path))
     visitor = create_app(bin_).test_client()
     chart = json.loads(visitor.get("/history").text.split('id="chart-values">')[1].split("</script>")[0])
     assert len({one["colour"] for one in chart["series"]}) == len(LIDS)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
 import re
+import sqlite3
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -38,28 +40,43 @@ from device.page.estimate import saving
 from device.page.health import GOOD_FOR_S
 from device.page.words import LANGUAGES
 from tests.bundles import plain
-from tests.page_parts import PASSWORD, ListJournal, jpeg, make_bin, photo_of
+from tests.page_parts import PASSWORD, journal_in, jpeg, make_bin, photo_of
 
 NOON_S = datetime(2026, 6, 15, 12).timestamp()
 DAY_S = 86_400.0
 
 
-def drop(number: int, material: str, verdict: str = "sure", days_ago: int = 0) -> Drop:
+def drop(material: str, verdict: str = "sure", days_ago: int = 0) -> Drop:
     compartment = Config().materials[material] if verdict == "sure" else "residual"
     return Drop(
-        number, NOON_S - days_ago * DAY_S, material, compartment, 0.9, verdict, {material: 0.9}, "1", has_thumbnail=True
+        0, NOON_S - days_ago * DAY_S, material, compartment, 0.9, verdict, {material: 0.9}, "1", has_thumbnail=True
     )
 
 
+def many_drops(folder: Path, number: int) -> Journal:
+    """So many of the same metal."""
+    journal = journal_in(folder, [drop("metal")])
+    columns = "time_s, material, compartment, verdict, confidence, probabilities"
+    with contextlib.closing(sqlite3.connect(journal.path)) as database, database:
+        copy = f"INSERT INTO drops ({columns}) SELECT {columns} FROM drops WHERE id = 1"
+        database.executemany(copy, [()] * (number - 1))
+    return journal
+
+
+def corrected(journal: Journal, number: int) -> str | None:
+    return journal.drops(Search(), 1, before_id=number + 1)[0].corrected
+
+
 @pytest.fixture
-def journal() -> ListJournal:
-    return ListJournal(
+def journal(tmp_path: Path) -> Journal:
+    return journal_in(
+        tmp_path,
         [
-            drop(1, "glass", days_ago=40),
-            drop(2, "organic", days_ago=2),
-            drop(3, "glass", "unsure", days_ago=1),
-            drop(4, "metal"),
-        ]
+            drop("glass", days_ago=40),
+            drop("organic", days_ago=2),
+            drop("glass", "unsure", days_ago=1),
+            drop("metal"),
+        ],
     )
 
 
@@ -75,7 +92,7 @@ def owner_of(bin_: Bin) -> tuple[FlaskClient, str]:
 
 
 @pytest.fixture
-def bin_(tmp_path: Path, journal: ListJournal) -> Bin:
+def bin_(tmp_path: Path, journal: Journal) -> Bin:
     return make_bin(tmp_path, journal=journal, clock=ManualClock(wall_s=NOON_S))
 
 
@@ -107,15 +124,16 @@ def test_the_last_two_weeks_are_shown_first_as_counts_a_chart_and_a_table(bin_: 
 
 
 def test_methane_is_told_of_what_goes_into_the_lid_for_organic_whatever_its_name_and_of_none_without_one(
-    bin_: Bin,
+    bin_: Bin, journal: Journal
 ) -> None:
     lids = {name: CompartmentSection(servo_pin=pin) for name, pin in (("compost", 12), ("residual", 13))}
-    kept = ListJournal([replace(drop(number, "organic"), compartment="compost") for number in range(1, 4)])
+    for _ in range(3):
+        journal.write(replace(drop("organic"), compartment="compost"))
 
     def page(organic: dict[str, str]) -> str:
         materials = {**dict.fromkeys(Config().materials, "residual"), **organic}
         config = Config(compartments=lids, materials=materials)
-        return create_app(replace(bin_, config=config, journal=kept)).test_client().get("/history").text
+        return create_app(replace(bin_, config=config)).test_client().get("/history").text
 
     assert "≈ 0.01 kg</span><span>methane kept out of the air" in page({"organic": "compost"})
     told = page({"organic": "residual"})
@@ -162,9 +180,8 @@ def test_all_drops_since_ever_are_asked_for_by_the_first_and_the_last_day(bin_: 
     assert [row["id"] for row in rows] == ["4", "3", "2", "1"]
 
 
-def test_a_long_history_is_written_whole_a_page_at_a_time(tmp_path: Path) -> None:
-    many = ListJournal([drop(number, "metal") for number in range(1, 1202)])
-    client = create_app(make_bin(tmp_path, journal=many, clock=ManualClock(wall_s=NOON_S))).test_client()
+def test_a_long_history_is_written_whole_a_page_at_a_time(bin_: Bin, tmp_path: Path) -> None:
+    client = create_app(replace(bin_, journal=many_drops(tmp_path / "many", 1201))).test_client()
     assert len({row["id"] for row in rows_of(client)}) == 1201
     page = client.get("/history").text
     assert page.count("<tr><td>") == 50
@@ -175,14 +192,14 @@ def test_tables_that_many_fetch_at_once_are_made_one_part_at_a_time_so_that_lids
     """Six at once made the loop take twice as long from a thing that lies still to its lid."""
     one_at_a_time = threading.Lock()
 
-    class WatchedJournal(ListJournal):
+    class WatchedJournal(Journal):
         def drops(self, search: Search, limit: int, before_id: int | None = None) -> list[Drop]:
             assert one_at_a_time.acquire(blocking=False), "two parts are made at once"
             time.sleep(0.01)
             one_at_a_time.release()
             return super().drops(search, limit, before_id)
 
-    journal = WatchedJournal(drop(number, "metal") for number in range(1, 2001))
+    journal = WatchedJournal(many_drops(tmp_path, 2000).path)
     app = create_app(make_bin(tmp_path, journal=journal, clock=ManualClock(wall_s=NOON_S)))
     with ThreadPoolExecutor(4) as many:
         tables = list(many.map(lambda _: app.test_client().get("/history.csv?from=1970-01-01").text, range(4)))
@@ -211,17 +228,17 @@ def test_ten_kilograms_of_peels_are_worth_what_the_ipcc_s_sum_says() -> None:
     assert spared.co2e_kg == pytest.approx(0.4 * 27 - 10 * (0.004 * 27 + 0.00024 * 273))
 
 
-def test_unsure_drops_are_asked_about_first_and_one_tap_corrects_one(bin_: Bin, journal: ListJournal) -> None:
+def test_unsure_drops_are_asked_about_first_and_one_tap_corrects_one(bin_: Bin, journal: Journal) -> None:
     client, token = owner_of(bin_)
     page = client.get("/teach").text
     assert re.findall(r"/teach/drops/(\d)\.jpg", page) == ["3", "4", "2", "1"]
-    assert f"/teach/drops/3.jpg?at={journal.kept[3].time_s}" in page, "a new history's third drop has another picture"
+    assert f"/teach/drops/3.jpg?at={NOON_S - DAY_S}" in page, "a new history's third drop has another picture"
     client.post("/teach/drops/3", data={"material": "plastic", "csrf_token": token})
-    assert journal.kept[3].corrected == "plastic"
+    assert corrected(journal, 3) == "plastic"
     assert "/teach/drops/3.jpg" not in client.get("/teach").text
 
 
-def test_a_slip_of_the_finger_is_mended_from_the_history(bin_: Bin, journal: ListJournal) -> None:
+def test_a_slip_of_the_finger_is_mended_from_the_history(bin_: Bin, journal: Journal) -> None:
     client, token = owner_of(bin_)
     for slip, mended in (("plastic", "glass"), ("glass", "paper")):
         client.post("/teach/drops/3", data={"material": slip, "csrf_token": token})
@@ -230,7 +247,7 @@ def test_a_slip_of_the_finger_is_mended_from_the_history(bin_: Bin, journal: Lis
         assert re.findall(r'value="(\w+)" aria-pressed="true"', card) == [slip]
         assert re.findall(r'action="([^"]+)"', card) == ["/teach/drops/3"]
         client.post("/teach/drops/3", data={"material": mended, "csrf_token": token})
-        assert journal.kept[3].corrected == mended
+        assert corrected(journal, 3) == mended
 
 
 def test_a_drop_that_waits_for_correction_is_asked_about_once_and_first_where_it_was_chosen(bin_: Bin) -> None:
@@ -243,19 +260,19 @@ def test_a_drop_that_waits_for_correction_is_asked_about_once_and_first_where_it
 def test_an_owner_who_has_switched_pictures_on_reads_that_the_bin_must_start_again(tmp_path: Path) -> None:
     file = tmp_path / "pilah.toml"
     file.write_text("")
-    client, token = owner_of(replace(bin_with(file), journal=ListJournal()))
+    client, token = owner_of(replace(bin_with(file), journal=journal_in(tmp_path)))
     client.post("/health/settings", data={"journal.thumbnails": "yes", "csrf_token": token})
     assert read_config(file).journal.thumbnails
     assert "start the bin again" in client.get("/teach").text
 
 
 def test_only_an_owner_is_led_from_the_history_to_corrections_and_only_of_what_can_be_seen(
-    bin_: Bin, journal: ListJournal
+    bin_: Bin, journal: Journal
 ) -> None:
     assert "teach?drop" not in create_app(bin_).test_client().get("/history").text
     client, _ = owner_of(bin_)
     assert "To correct a drop" in client.get("/history").text
-    journal.kept = {number: replace(one, has_thumbnail=False) for number, one in journal.kept.items()}
+    Journal(journal.path).open()  # as a bin that keeps no pictures any more
     page = client.get("/history").text
     assert "teach?drop" not in page and "To correct a drop" not in page
     assert "<img" not in client.get("/teach?drop=4").text.split("<article")[1].split("</article>")[0]
@@ -272,34 +289,34 @@ def test_a_drop_that_is_not_in_the_history_is_not_found(tmp_path: Path, number: 
     assert taught.status_code == 404
 
 
-def test_a_material_that_the_model_does_not_know_is_refused(bin_: Bin, journal: ListJournal) -> None:
+def test_a_material_that_the_model_does_not_know_is_refused(bin_: Bin, journal: Journal) -> None:
     client, token = owner_of(bin_)
     for material in ("", "../../etc", "uranium"):
         assert client.post("/teach/drops/3", data={"material": material, "csrf_token": token}).status_code == 400
-    assert journal.kept[3].corrected is None
+    assert corrected(journal, 3) is None
 
 
-def test_a_kept_photo_holds_its_pixels_and_nothing_else(bin_: Bin, journal: ListJournal) -> None:
+def test_a_kept_photo_holds_its_pixels_and_nothing_else(bin_: Bin, journal: Journal) -> None:
     client, token = owner_of(bin_)
     photo = photo_of("glass") + b"<script>alert(1)</script>"
     form: dict[str, Any] = {"photo": (io.BytesIO(photo), "x.html"), "material": "plastic", "csrf_token": token}
     assert client.post("/teach/photos", data=form).status_code == 200
-    [(material, kept)] = journal.photos
+    [(_, material, kept)] = journal.lessons()
     assert material == "plastic"
     assert b"script" not in kept
     assert np.asarray(cv2.imdecode(np.frombuffer(kept, np.uint8), cv2.IMREAD_COLOR)).shape == (48, 64, 3)
 
 
-def test_a_file_that_is_no_picture_is_not_kept(bin_: Bin, journal: ListJournal) -> None:
+def test_a_file_that_is_no_picture_is_not_kept(bin_: Bin, journal: Journal) -> None:
     client, token = owner_of(bin_)
     form: dict[str, Any] = {"photo": (io.BytesIO(b"PK\3\4"), "x.jpg"), "material": "plastic", "csrf_token": token}
     assert client.post("/teach/photos", data=form).status_code == 415
-    assert journal.photos == []
+    assert list(journal.lessons()) == []
 
 
 @pytest.mark.parametrize("picture", [plain("glass", 400, 20), plain("glass", 400, 400)], ids=["small", "blank"])
 def test_a_photo_that_training_would_leave_out_is_refused_in_the_owners_language(
-    bin_: Bin, journal: ListJournal, picture: NDArray[np.uint8]
+    bin_: Bin, journal: Journal, picture: NDArray[np.uint8]
 ) -> None:
     client, token = owner_of(bin_)
     for tag, sentence in (("en", "too small or shows nothing"), ("id", "terlalu kecil atau tidak memperlihatkan")):
@@ -307,7 +324,7 @@ def test_a_photo_that_training_would_leave_out_is_refused_in_the_owners_language
         answer = client.post("/teach/photos", data=form, headers={"Accept-Language": tag})
         assert answer.status_code == 415
         assert sentence in answer.json["error"]
-    assert journal.photos == []
+    assert list(journal.lessons()) == []
 
 
 def test_only_what_the_owner_changed_is_written(tmp_path: Path) -> None:
@@ -594,8 +611,8 @@ def test_a_threshold_of_many_decimals_stays_as_it_is_when_another_setting_is_sav
     assert written == [{"decision.fallback": "reuse"}]
 
 
-def test_drops_of_a_lid_that_is_gone_are_drawn_and_can_be_asked_for(bin_: Bin, journal: ListJournal) -> None:
-    journal.kept[5] = replace(drop(5, "glass"), compartment="bottles")
+def test_drops_of_a_lid_that_is_gone_are_drawn_and_can_be_asked_for(bin_: Bin, journal: Journal) -> None:
+    journal.write(replace(drop("glass"), compartment="bottles"))
     client = create_app(bin_).test_client()
     page = client.get("/history").text
     assert sum(next(one["values"] for one in chart_of(page)["series"] if one["label"] == "Bottles")[-1:]) == 1
@@ -611,19 +628,17 @@ def test_a_chart_that_leaves_out_days_says_so(bin_: Bin) -> None:
     assert sentence not in client.get("/history").text
 
 
-def test_a_drop_that_an_older_model_judged_is_offered_the_materials_of_this_one(
-    bin_: Bin, journal: ListJournal
-) -> None:
-    journal.kept = {1: replace(drop(1, "glass"), probabilities={"ceramic": 0.6, "wood": 0.3, "glass": 0.1})}
+def test_a_drop_that_an_older_model_judged_is_offered_the_materials_of_this_one(bin_: Bin, journal: Journal) -> None:
+    old = replace(drop("glass", "unsure"), probabilities={"ceramic": 0.6, "wood": 0.3, "glass": 0.1})
+    journal.write(old, photo_of("glass"))
     offered = re.findall(r'name="material" value="(\w+)"', owner_of(bin_)[0].get("/teach").text)
     assert offered[:2] == ["wood", "glass"], "the likeliest first"
     assert set(offered) == set(bin_.contract.classes)
 
 
 @pytest.mark.parametrize("query", ["endpoint=x", "_method=POST", "_external=1", "_anchor=x"])
-def test_what_a_link_to_the_history_adds_changes_nothing(tmp_path: Path, query: str) -> None:
-    many = ListJournal([drop(number, "metal") for number in range(1, 60)])
-    client = create_app(make_bin(tmp_path, journal=many, clock=ManualClock(wall_s=NOON_S))).test_client()
+def test_what_a_link_to_the_history_adds_changes_nothing(bin_: Bin, tmp_path: Path, query: str) -> None:
+    client = create_app(replace(bin_, journal=many_drops(tmp_path / "many", 59))).test_client()
     page = client.get(f"/history?from=2026-06-01&verdict=sure&{query}").text
     assert 'href="/history.csv?from=2026-06-01&amp;verdict=sure"' in page
     assert 'href="/history?before=10&amp;from=2026-06-01&amp;verdict=sure#drops"' in page
@@ -670,7 +685,7 @@ def test_a_refused_form_that_is_loaded_again_is_the_page(bin_: Bin) -> None:
 
 
 def test_numbers_are_told_as_the_visitor_s_language_writes_them(tmp_path: Path) -> None:
-    one = make_bin(tmp_path, journal=ListJournal([drop(1, "organic")]), clock=ManualClock(wall_s=NOON_S))
+    one = make_bin(tmp_path, journal=journal_in(tmp_path, [drop("organic")]), clock=ManualClock(wall_s=NOON_S))
     client = create_app(one).test_client()
     assert '<span class="number">1</span><span>drop</span>' in client.get("/history").text
     indonesian = client.get("/history", headers={"Accept-Language": "id"}).text
@@ -680,10 +695,9 @@ def test_numbers_are_told_as_the_visitor_s_language_writes_them(tmp_path: Path) 
 
 @pytest.mark.parametrize(("language", "many", "when"), [("en", "1,200", "12:00"), ("id", "1.200", "12.00")])
 def test_large_numbers_days_and_times_are_told_as_the_visitor_s_language_writes_them(
-    tmp_path: Path, language: str, many: str, when: str
+    bin_: Bin, tmp_path: Path, language: str, many: str, when: str
 ) -> None:
-    journal = ListJournal([drop(number, "metal") for number in range(1, 1201)])
-    client = create_app(make_bin(tmp_path, journal=journal, clock=ManualClock(wall_s=NOON_S))).test_client()
+    client = create_app(replace(bin_, journal=many_drops(tmp_path / "many", 1200))).test_client()
     page = client.get("/history", headers={"Accept-Language": language}).text
     assert f'<span class="number">{many}</span>' in page
     assert f"<td>15 Jun 2026, {when}</td>" in page

@@ -40,7 +40,7 @@ from device.page.stream import (
 from device.page.uploads import BODIES_BYTES_AT_MOST, BYTES_AT_MOST
 from device.pictures import decode_picture
 from tests.bundles import plain
-from tests.page_parts import ListJournal, PlayedAppliance, make_bin, photo_of
+from tests.page_parts import PlayedAppliance, journal_in, make_bin, photo_of
 
 
 @pytest.fixture
@@ -169,8 +169,8 @@ def test_clients_that_never_read_take_the_page_from_nobody_for_long(
 ) -> None:
     monkeypatch.setattr("device.page.server.UNREAD_AT_MOST_S", 0.5)
     monkeypatch.setattr("device.page.server.STREAMS_AT_MOST", 0)
-    drops = [Drop(number, 0.0, "x" * 200_000, "residual", 0.9, "sure") for number in range(50)]
-    bin_ = make_bin(tmp_path, appliance=appliance, journal=ListJournal(drops))
+    drops = [Drop(0, 0.0, "x" * 200_000, "residual", 0.9, "sure")] * 50
+    bin_ = make_bin(tmp_path, appliance=appliance, journal=journal_in(tmp_path, drops))
     with PageServer(create_app(bin_), "127.0.0.1", 0) as server:
         deaf = [socket.socket() for _ in range(WORKERS)]
         for client in deaf:

@@ -23,7 +23,7 @@ from device.page.limits import CLIENTS_AT_MOST, RateLimit, client_key
 from device.page.owner import GUESSES_OF_ALL, GUESSES_OF_ONE, SESSION_S, Password, cookie_key
 from device.page.server import address_of
 from device.requests import Maintenance, OpenLid
-from tests.page_parts import PASSWORD, ListJournal, PlayedAppliance, make_bin
+from tests.page_parts import PASSWORD, PlayedAppliance, journal_in, make_bin
 
 OWNERS = ["/teach", "/teach/drops/1.jpg"]
 CHANGES = {
@@ -40,7 +40,7 @@ def bin_(tmp_path: Path) -> Bin:
     return make_bin(
         tmp_path,
         appliance=PlayedAppliance(Config().compartments),
-        journal=ListJournal(),
+        journal=journal_in(tmp_path),
         edit_config=lambda changes: None,
     )
 
