@@ -403,12 +403,12 @@ def test_the_owner_moves_a_lid_in_maintenance(visitor: Visitor, bin_: Bin) -> No
 
 
 def test_an_owner_at_health_sees_a_fault_come_and_go(owner: Visitor, bin_: Bin) -> None:
-    owner.tab.get_by_text("The bin is in order.").wait_for()
+    owner.tab.get_by_text("No fault right now.").wait_for()
     bin_.appliance.tell(FaultEvent(time.time(), "lid organic", "The lid organic is stuck."))
     owner.tab.get_by_text("The lid organic is stuck.").wait_for()
-    assert not owner.tab.get_by_text("The bin is in order.").is_visible()
+    assert not owner.tab.get_by_text("No fault right now.").is_visible()
     bin_.appliance.tell(FaultEvent(time.time(), "lid organic", "The lid organic closes again.", is_over=True))
-    owner.tab.get_by_text("The bin is in order.").wait_for()
+    owner.tab.get_by_text("No fault right now.").wait_for()
     assert owner.tab.locator(".faults li").count() == 0
 
 
@@ -452,9 +452,9 @@ def test_an_owner_at_health_does_not_read_that_a_bin_out_of_reach_is_in_order(ow
     owner.tab.route("**/events", lambda route: route.abort())
     owner.tab.goto("/health")
     owner.tab.get_by_role("status").filter(has_text="The connection to the bin is lost.").wait_for()
-    assert not owner.tab.get_by_text("The bin is in order.").is_visible()
+    assert not owner.tab.get_by_text("No fault right now.").is_visible()
     owner.tab.unroute("**/events")
-    owner.tab.get_by_text("The bin is in order.").wait_for()
+    owner.tab.get_by_text("No fault right now.").wait_for()
 
 
 def test_an_owner_who_taps_twice_begins_maintenance_and_does_not_end_it_at_once(owner: Visitor, bin_: Bin) -> None:
