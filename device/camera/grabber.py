@@ -101,4 +101,4 @@ class Grabber:
             )
         if not self._hangs:
             self._hangs = True
-            self._reports.append(CameraReport(f"The camera has not answered for {silent_s:.1f} s."))
+            self._reports.append(CameraReport(f"The camera has not answered for {self._settings.lost_after_s:g} s."))
