@@ -24,6 +24,8 @@ SETTLE_S = 0.2
 HOMES_S = 0.6
 """How long a lid that was left open, by a power cut for example, may take to fall back to its place."""
 RETRIES = 2
+HAIR_DEG = 1e-9
+"""gpiozero works its largest angle out anew, for some servos as a hair less, and refuses what is larger."""
 
 
 class Lid:
@@ -259,7 +261,7 @@ def open_servo(settings: CompartmentSection, pins: Any) -> AngularServo:
         settings.servo_pin,
         initial_angle=None,
         min_angle=settings.min_angle_deg,
-        max_angle=settings.max_angle_deg,
+        max_angle=settings.max_angle_deg + HAIR_DEG,
         min_pulse_width=settings.min_pulse_ms / 1000,
         max_pulse_width=settings.max_pulse_ms / 1000,
         pin_factory=pins,

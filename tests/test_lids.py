@@ -108,6 +108,16 @@ def test_a_lid_that_opens_the_other_way_round_gets_shorter_pulses() -> None:
         assert (widths[0], widths[-1]) == (pytest.approx(1.667), pytest.approx(1.167))
 
 
+@given(st.floats(-180, -1).map(lambda deg: round(deg, 1)), st.floats(1, 180).map(lambda deg: round(deg, 1)))
+def test_a_lid_may_open_as_far_as_its_servo_turns(least_deg: float, most_deg: float) -> None:
+    pins, clock = mock_pins(), ManualClock()
+    settings = {"min_angle_deg": least_deg, "max_angle_deg": most_deg, "closed_deg": least_deg, "open_deg": most_deg}
+    with make_lid(pins, **settings) as lid:
+        lid.open(clock.now())
+        run(lid, clock)
+        assert (lid.state, pulses_ms(pins)[0], pulses_ms(pins)[-1]) == ("open", 0.5, 2.5)
+
+
 def test_a_lid_told_to_close_while_it_opens_turns_back_from_where_it_is() -> None:
     pins, clock = mock_pins(), ManualClock()
     with make_lid(pins) as lid:
