@@ -130,10 +130,15 @@ class Lid:
             with pin_faults(f"The pins of the lid {self.name} cannot be driven ({{}}); check their wiring."):
                 return self._follow(self._motion, now_s)
         except LidError as fault:
-            self.fault = str(fault)
-            with contextlib.suppress(LidError), pin_faults("{}"):  # the servo may still be let go
-                self._end("fault")
-            return self.state
+            is_first, self.fault = self.fault is None, str(fault)
+        with contextlib.suppress(LidError), pin_faults("{}"):
+            if is_first and self.is_moving:  # only its switch may have failed, or a pulse: it is not let go while open
+                self._legs = [self.settings.closed_deg]
+                self._turn(now_s)
+                return self._follow(self._motion, now_s)
+        with contextlib.suppress(LidError), pin_faults("{}"):  # the servo may still be let go
+            self._end("fault")
+        return self.state
 
     def __enter__(self) -> Lid:
         return self

@@ -341,6 +341,31 @@ def test_pins_that_were_let_go_are_free_for_another() -> None:
     make_lid(pins, switch_pin=SWITCH, button_pin=BUTTON).release()
 
 
+def test_a_lid_whose_switch_cannot_be_read_is_closed_before_it_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    pins, clock = mock_pins(), ManualClock()
+    with make_lid(pins, switch_pin=SWITCH) as lid:
+        monkeypatch.setattr(pins.pin(SWITCH), "_get_state", _refuse)
+        lid.open(clock.now())
+        run(lid, clock)
+        assert lid.state == "fault" and "I/O error" in str(lid.fault)
+        assert (max(pulses_ms(pins)), pulses_ms(pins)[-1], pins.pin(SERVO).frequency) == (2.5, 1.5, None)
+
+
+def test_a_lid_whose_servo_fails_for_a_moment_is_closed_before_it_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    pins, clock = mock_pins(), ManualClock()
+    with make_lid(pins) as lid:
+        lid.open(clock.now())
+        while (lid.angle_deg or 0) < 60:
+            lid.tick(clock.now())
+            clock.sleep(0.02)
+        with monkeypatch.context() as patch:
+            fails = iter([_refuse])
+            set_state = pins.pin(SERVO)._set_state
+            patch.setattr(pins.pin(SERVO), "_set_state", lambda value: next(fails, set_state)(value))
+            run(lid, clock)
+        assert (lid.state, pulses_ms(pins)[-1], pins.pin(SERVO).frequency) == ("fault", 1.5, None)
+
+
 def _refuse_to_stop(pin: MockPWMPin, frequency_hz: float | None) -> None:
     if frequency_hz is None:
         _refuse()
