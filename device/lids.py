@@ -6,6 +6,7 @@ import contextlib
 import logging
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from gpiozero import AngularServo, InputDevice
@@ -24,6 +25,8 @@ SETTLE_S = 0.2
 HOMES_S = 0.6
 """How long a lid that was left open, by a power cut for example, may take to fall back to its place."""
 RETRIES = 2
+LATE_S = 0.1
+"""A motion that nobody follows for longer, where the machine is busy, goes on from where it is: a lid never jumps."""
 HAIR_DEG = 1e-9
 """gpiozero works its largest angle out anew, for some servos as a hair less, and refuses what is larger."""
 
@@ -39,8 +42,8 @@ class Lid:
     >>> from gpiozero.pins.mock import MockFactory, MockPWMPin
     >>> with Lid("organic", CompartmentSection(servo_pin=12), MockFactory(pin_class=MockPWMPin)) as lid:
     ...     lid.open(now_s=0.0)
-    ...     lid.tick(now_s=0.5), round(lid.angle_deg), lid.tick(now_s=1.0), lid.angle_deg
-    (None, 64, 'open', 90.0)
+    ...     [state for state in (lid.tick(now_s=turn / 50) for turn in range(60)) if state], lid.angle_deg
+    (['open'], 90.0)
 
     Nothing here waits: `open` and `close` begin a motion, and each `tick` takes it to where it should be at that time.
     A servo tells nobody where it stands, so a lid is taken to be closed until `home` has sent it there. After closing
@@ -67,10 +70,11 @@ class Lid:
         self.button_fault: str | None = None
         self._legs: list[float] = []
         self._motion: Motion | None = None
+        self._followed_s = 0.0
         self._last_deg = settings.closed_deg
         self._speed_deg_per_s = settings.speed_deg_per_s
         self._retries = 0
-        self._is_trusted = False
+        self._is_hurried = False
         self._is_known = False
         with contextlib.ExitStack() as opened, pin_faults(f"The lid {name} cannot use its pins: {{}}."):
             self._servo = opened.enter_context(open_servo(settings, pins))
@@ -119,7 +123,7 @@ class Lid:
         if within_s is not None:
             way_deg = abs(self._last_deg - self.settings.closed_deg)
             self._speed_deg_per_s = max(self._speed_deg_per_s, PEAK_OF_EASE * way_deg / within_s)
-        self._begin(self.settings.closed_deg, now_s, is_trusted=within_s is not None)
+        self._begin(self.settings.closed_deg, now_s, is_hurried=within_s is not None)
         self.state = "closing"
 
     def tick(self, now_s: float) -> LidState | None:
@@ -151,8 +155,8 @@ class Lid:
         self._motion = None
         self._devices.close()
 
-    def _begin(self, target_deg: float, now_s: float, is_trusted: bool = False) -> None:
-        self._is_trusted = is_trusted or self._switch is None
+    def _begin(self, target_deg: float, now_s: float, is_hurried: bool = False) -> None:
+        self._is_hurried = is_hurried
         self._retries = RETRIES
         self.fault = None
         self._legs = [target_deg]
@@ -160,8 +164,12 @@ class Lid:
 
     def _turn(self, now_s: float) -> None:
         self._motion = Motion.at_speed(self._last_deg, self._legs[0], now_s, self._speed_deg_per_s)
+        self._followed_s = now_s
 
     def _follow(self, motion: Motion, now_s: float) -> LidState | None:
+        late_s, self._followed_s = now_s - self._followed_s - LATE_S, now_s
+        if late_s > 0 and not self._is_hurried and self._last_deg != motion.to_deg:
+            self._motion = motion = replace(motion, start_s=motion.start_s + late_s)
         self._servo.angle = self.angle_deg = self._last_deg = motion.angle_deg(now_s)
         if now_s < motion.end_s + SETTLE_S:
             return None
@@ -175,7 +183,7 @@ class Lid:
 
     def _arrive(self, is_closing: bool, now_s: float) -> LidState | None:
         """Believe the switch: what did not reach its place goes back and tries again, and gives up in the end."""
-        if self._is_trusted or self._switch is None or bool(self._switch.is_active) == is_closing:
+        if self._is_hurried or self._switch is None or bool(self._switch.is_active) == is_closing:
             return self._end("closed" if is_closing else "open")
         closed_deg, open_deg = self.settings.closed_deg, self.settings.open_deg
         if self._retries > 0:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from device.clock import ManualClock
 from device.config import CompartmentSection
 from device.errors import LidError
-from device.lids import HOMES_S, RETRIES, SETTLE_S, Lid, close_all
+from device.lids import HOMES_S, LATE_S, RETRIES, SETTLE_S, Lid, close_all
 from device.motion import Motion
 from device.pins import open_pins
 
@@ -70,6 +70,8 @@ def test_a_servo_is_trusted_to_have_arrived_a_moment_after_its_last_pulse() -> N
     with make_lid(mock_pins()) as lid:
         lid.open(0.0)
         end_s = Motion.at_speed(0, 90, 0.0, lid.settings.speed_deg_per_s).end_s
+        for turn in range(51):
+            lid.tick(turn / 50 * end_s)
         assert lid.tick(end_s + SETTLE_S - 0.01) is None
         assert lid.tick(end_s + SETTLE_S) == "open"
 
@@ -129,6 +131,23 @@ def test_a_lid_told_to_close_while_it_opens_turns_back_from_where_it_is() -> Non
         run(lid, clock)
         assert lid.state == "closed"
         assert 1.5 < max(pulses_ms(pins)) == half_way < 2.5
+
+
+def test_a_lid_that_nobody_follows_for_a_while_goes_on_from_where_it_is_and_is_not_let_go_on_its_way() -> None:
+    pins, clock = mock_pins(), ManualClock()
+    with make_lid(pins) as lid:
+        lid.open(clock.now())
+        run(lid, clock)
+        lid.close(clock.now())
+        for _ in range(20):
+            lid.tick(clock.now())
+            clock.sleep(0.02)
+        before_deg = lid.angle_deg
+        clock.sleep(60)
+        assert lid.tick(clock.now()) is None
+        assert lid.angle_deg == pytest.approx(before_deg, abs=180 * (LATE_S + 0.02))
+        run(lid, clock)
+        assert (lid.state, pulses_ms(pins)[-1]) == ("closed", 1.5)
 
 
 @given(st.floats(-90, 90), st.floats(-90, 90), st.floats(10, 2000), st.lists(st.floats(0, 30), min_size=2, max_size=20))
