@@ -436,6 +436,19 @@ def test_a_stuck_button_opens_nothing_until_it_is_released_and_the_bin_sorts_on(
     assert bin_.lids["organic"] == "opening"
 
 
+def test_a_stuck_button_holds_its_lid_open_for_no_drop() -> None:
+    bin_ = Bin()
+    bin_.tell(Pressed(frozenset({"organic"})))
+    bin_.lid_arrives()
+    bin_.wait(HELD_AT_MOST_S)
+    bin_.lid_arrives()
+    bin_.drop(1, "organic")
+    bin_.lid_arrives()
+    bin_.sees_tray("empty")
+    bin_.wait(LIDS["organic"].hold_s)
+    assert bin_.lids["organic"] == "closing"
+
+
 def test_a_button_that_is_pressed_while_another_lid_is_open_opens_its_own_in_turn() -> None:
     bin_ = Bin()
     bin_.drop(1)
