@@ -257,7 +257,7 @@ def _heed(
     match request:
         case OpenLid(compartment):
             if phase is not None and phase.compartment == compartment and phase.lid != "closing":
-                return situation
+                return replace(situation, phase=replace(phase, stays=phase.stays or situation.is_maintenance))
             situation = replace(situation, asked=compartment)
             if phase is not None and phase.stays:
                 return _close_now(situation, phase, now_s, effects)

@@ -559,6 +559,19 @@ def test_in_maintenance_nothing_is_sorted_and_an_opened_lid_stays_open_until_tol
     assert bin_.lids["residual"] == "closing"
 
 
+def test_a_lid_that_is_open_already_stays_open_for_an_owner_who_asks_for_it_in_maintenance() -> None:
+    bin_ = Bin()
+    bin_.drop(1)
+    bin_.lid_arrives()
+    bin_.tell(Maintenance(True))
+    bin_.tell(OpenLid("recyclable"))
+    bin_.sees_tray("empty")
+    bin_.wait(3600)
+    assert bin_.lids["recyclable"] == "open"
+    bin_.tell(Maintenance(False))
+    assert bin_.lids["recyclable"] == "closing"
+
+
 def test_the_end_of_maintenance_closes_no_lid_over_waste_that_is_still_served() -> None:
     bin_ = Bin()
     bin_.drop(1)
