@@ -183,7 +183,8 @@ class Sorter:
     def _stays_open(self, situation: Situation, phase: Serving, now_s: float) -> bool:
         lid, open_for_s = self.lids[phase.compartment], now_s - phase.since_s
         is_held = phase.compartment in situation.pressed - situation.stuck and open_for_s < HELD_AT_MOST_S
-        awaits = phase.drop is not None and not phase.is_cleared and open_for_s < lid.hold_at_most_s
+        stirs = situation.sighting is not None and situation.sighting.state in ("arriving", "leaving")  # maybe a hand
+        awaits = (stirs or (phase.drop is not None and not phase.is_cleared)) and open_for_s < lid.hold_at_most_s
         return phase.stays or is_held or awaits or open_for_s < lid.hold_s
 
 

@@ -193,6 +193,18 @@ def test_a_lid_holds_for_what_is_not_taken_and_closes_in_the_end() -> None:
     assert bin_.situation.state == "still"
 
 
+def test_a_lid_does_not_close_while_a_hand_moves_over_the_tray_but_it_does_in_the_end() -> None:
+    bin_ = Bin()
+    bin_.drop(1)
+    bin_.lid_arrives()
+    bin_.sees_tray("empty")
+    bin_.sees_tray("arriving")
+    bin_.wait(LIDS["recyclable"].hold_at_most_s - 0.2)
+    assert bin_.lids["recyclable"] == "open"
+    bin_.wait(0.2)
+    assert bin_.lids["recyclable"] == "closing"
+
+
 def test_a_new_thing_while_a_lid_is_open_waits_for_its_turn() -> None:
     bin_ = Bin()
     bin_.drop(1)
