@@ -164,9 +164,8 @@ class Situation:
     """All that the sorter remembers.
 
     `judged_id`: the object that was decided about; `free_since_s`: when the last lid was closed; `asked`: the lid that
-    waits for its turn; `unclosed`: the lids that may be open; `out_of_service`: the lids that failed; `to_mend`: those
-    of them that are about to be tried again; `mends_at_s`: when all of them are; `failed_s`: when each lid failed last;
-    `stuck`: the buttons that were pressed for too long, and still are.
+    waits for its turn; `unclosed`: the lids that may be open; `out_of_service`: the lids that failed; `mends_at_s`:
+    when each lid that failed is or was tried again; `stuck`: the buttons that were pressed for too long, and still are.
     """
 
     phase: Phase = Waiting()
@@ -181,9 +180,7 @@ class Situation:
     stuck: frozenset[str] = frozenset()
     unclosed: frozenset[str] = frozenset()
     out_of_service: frozenset[str] = frozenset()
-    to_mend: tuple[str, ...] = ()
-    mends_at_s: float = 0.0
-    failed_s: Mapping[str, float] = field(default_factory=dict)
+    mends_at_s: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def state(self) -> SorterState:

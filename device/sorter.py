@@ -101,19 +101,14 @@ class Sorter:
         if state in ("closed", "fault"):
             situation = replace(situation, unclosed=situation.unclosed - {compartment}, free_since_s=now_s)
         if state == "closed":
-            to_mend = tuple(name for name in situation.to_mend if name != compartment)
-            situation = replace(situation, out_of_service=situation.out_of_service - {compartment}, to_mend=to_mend)
+            situation = replace(situation, out_of_service=situation.out_of_service - {compartment})
         if state == "fault":
-            failed_s = situation.failed_s.get(compartment, -math.inf)
-            is_again = now_s - failed_s < 2 * MENDS_AFTER_S
-            mends_at_s = now_s + (MENDS_AFTER_S if is_again else MENDS_SOON_S)
-            if situation.out_of_service and now_s < situation.mends_at_s:
-                mends_at_s = min(mends_at_s, situation.mends_at_s)  # nobody's try is put off by another's fault
+            is_again = now_s - situation.mends_at_s.get(compartment, -math.inf) < MENDS_AFTER_S
+            at_s = now_s + (MENDS_AFTER_S if is_again else MENDS_SOON_S)
             situation = replace(
                 situation,
                 out_of_service=situation.out_of_service | {compartment},
-                mends_at_s=mends_at_s,
-                failed_s={**situation.failed_s, compartment: now_s},
+                mends_at_s={**situation.mends_at_s, compartment: at_s},
             )
         phase = situation.phase
         if not isinstance(phase, Serving) or phase.compartment != compartment:
@@ -142,12 +137,8 @@ class Sorter:
             since_s = max(sighting.at_rest_since_s or 0.0, situation.free_since_s)
             effects += [Show("thinking"), Look()]
             return replace(situation, phase=Deciding(since_s, sighting.time_s))
-        if situation.out_of_service and now_s >= situation.mends_at_s:
-            broken = tuple(sorted(situation.out_of_service))
-            situation = replace(situation, to_mend=broken)
-        if situation.to_mend:
-            return _mend(situation, now_s, effects)
-        return situation
+        due = sorted(lid for lid in situation.out_of_service if now_s >= situation.mends_at_s.get(lid, now_s))
+        return _mend(situation, due[0], now_s, effects) if due else situation
 
     def _decide(self, situation: Situation, phase: Deciding, now_s: float, effects: list[Effect]) -> Situation:
         sighting = situation.sighting
@@ -214,16 +205,11 @@ def _open(situation: Situation, phase: Serving, signal: Signal, effects: list[Ef
     return replace(situation, phase=phase, unclosed=situation.unclosed | {phase.compartment})
 
 
-def _mend(situation: Situation, now_s: float, effects: list[Effect]) -> Situation:
+def _mend(situation: Situation, compartment: str, now_s: float, effects: list[Effect]) -> Situation:
     """Close a lid that failed, in the hope that it can be closed again."""
-    first, *rest = situation.to_mend
-    effects.append(Close(first))
-    return replace(
-        situation,
-        phase=Serving(first, None, now_s, lid="closing"),
-        to_mend=tuple(rest),
-        unclosed=situation.unclosed | {first},
-    )
+    effects.append(Close(compartment))
+    phase = Serving(compartment, None, now_s, lid="closing")
+    return replace(situation, phase=phase, unclosed=situation.unclosed | {compartment})
 
 
 def _close_now(situation: Situation, phase: Serving, now_s: float, effects: list[Effect]) -> Situation:
@@ -271,7 +257,7 @@ def _heed(
             return situation
         case Maintenance(is_on):
             # Lids that failed are tried again as soon as it is over.
-            situation = replace(situation, is_maintenance=is_on, asked=None, mends_at_s=now_s)
+            situation = replace(situation, is_maintenance=is_on, asked=None, mends_at_s={})
             if phase is not None and phase.stays and not is_on:
                 return _close_now(situation, phase, now_s, effects)
             return situation
