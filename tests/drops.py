@@ -22,7 +22,7 @@ import numpy as np
 from device.classifier import Classifier, Observation
 from device.clock import Clock, ManualClock
 from device.config import Config
-from device.decision import decide
+from device.decision import Policy, decide
 from device.events import DecisionEvent
 from device.model import open_classifier
 from device.presence import Sighting
@@ -30,7 +30,8 @@ from device.sight import crop_object
 from tests.trays import GROUNDS, HEIGHT, WIDTH, Chance, Fall, MadeUpTray, Picture, Thing, whole_thing
 from tests.trials.bench import PacedWatch, simulated_bin, trial_config
 from training.augment import read_photo
-from training.evaluate import NO_THRESHOLDS, in_percent, opened_well, organic_into_recyclable, policy, share
+from training.evaluate import in_percent, share
+from training.lids import NO_THRESHOLDS, gravely_wrong, opened_well, policy, told_grave
 from training.options import Told, run_option
 from training.split import Photo, load_split, require_held_out
 
@@ -159,8 +160,8 @@ def measured(number: int, seed: int, photos: list[Photo], classifier: Classifier
         yield from dropped(kind, some[tray : tray + DROPS_A_TRAY], classifier, *chance.spawn(1))
 
 
-def told(drops: list[Drop]) -> str:
-    """All figures, as a table."""
+def told(drops: list[Drop], rule: Policy) -> str:
+    """All figures, as a table; `rule`: of the bin."""
 
     def answers(who: str) -> list[tuple[Answer, Answer]]:
         return [(drop.right, getattr(drop, who) or NEVER) for drop in drops]
@@ -177,13 +178,13 @@ def told(drops: list[Drop]) -> str:
         materials = np.array([answer.material == right.material for right, answer in answers(who)])
         parts = [in_percent(share("", "", right)) for right in (opened_well(lids(who)), materials)]
         lines.append(f"{name:<32}{parts[0]:<24}{parts[1]}")
-    spoilt = organic_into_recyclable(lids("loop"))
+    grave = gravely_wrong(lids("loop"), rule)
     return "\n".join(
         (
             f"{len(drops)} drops of {len({drop.photo for drop in drops})} things, of which the bin never judged "
             f"{sum(drop.loop is None for drop in drops)}",
             *lines,
-            f"organic into recyclables: {spoilt.sum()} of {len(spoilt)}",
+            f"{told_grave(rule)}: {grave.sum()} of {len(grave)}",
             f"lids that opened twice for a thing, or for nothing: {sum(drop.opened_for_nothing for drop in drops)}",
             f"looks at a thing: {np.median([drop.looks for drop in drops]):g} (median)",
         )
@@ -201,7 +202,7 @@ def drops(folder: Path, model: Path | None, number: int, seed: int, as_json: boo
     cv2.setNumThreads(1)
     split = load_split(folder / "split.json")
     require_held_out(folder, split)
-    policy(split.classes, NO_THRESHOLDS)  # told before the photos are looked at
+    rule = policy(split.classes, NO_THRESHOLDS)  # told before the photos are looked at
     classifier = open_classifier(Config(), model)
     found = []
     for drop in measured(number, seed, split.part("val"), classifier):
@@ -209,7 +210,7 @@ def drops(folder: Path, model: Path | None, number: int, seed: int, as_json: boo
         if as_json:
             click.echo(json.dumps(asdict(drop)))
     if not as_json:
-        click.echo(told(found))
+        click.echo(told(found, rule))
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ def test_every_plain_thing_that_drops_on_a_plain_tray_opens_the_lid_of_its_colou
     assert "3 drops of 3 things, of which the bin never judged 0" in found
     all_right = "100.0 % (43.9…100.0)"
     assert found["the bin"] == found["the model, true outline"] == f"{all_right} {all_right}"
-    assert found["organic into recyclables"] == "0 of 1"
+    assert found["organic into recyclable"] == "0 of 1"
     assert found["lids that opened twice for a thing, or for nothing"] == "0"
 
 

@@ -13,17 +13,15 @@ from device.config import Config, DecisionSection
 from training.errors import DataError
 from training.evaluate import (
     CAUTION,
-    COST_MATRIX,
     choose_thresholds,
     cross_fitted_calibration_error,
     evaluate,
     expected_calibration_error,
     fit_temperature,
-    mean_cost,
     open_lids,
-    policy,
     wilson,
 )
+from training.lids import COST_MATRIX, mean_cost, policy
 from training.outcome import Outcome
 from training.split import Photo
 
@@ -84,6 +82,22 @@ def test_the_chosen_threshold_keeps_organic_waste_out_of_recyclables() -> None:
     assert organic.count("recyclable") / len(organic) <= 0.01
     careless = open_lids(rash, 1.0, policy(CLASSES, Thresholds(confidence=0.0)))
     assert [o for r, o in careless if r == "organic"].count("recyclable") > 0
+
+
+def test_which_mistakes_are_grave_follows_from_what_they_cost_the_bin_and_not_from_the_names_of_its_lids() -> None:
+    rash, lids = outcome(1.7, wrong=0.4), ("grey", "green", "blue", "black")
+    dear, grave = (
+        Config(
+            compartments={lid: {"servo_pin": pin} for pin, lid in enumerate(lids, start=12)},
+            materials=dict(zip(CLASSES, lids, strict=True)),
+            decision={"fallback": "black", "cost": {"green": {"blue": cost, "black": cost}}},
+        )
+        for cost in (9.999, 10.0)
+    )
+    none, told = (evaluate(rash, config=own)["compartments"]["val"]["grave_mistakes"] for own in (dear, grave))
+    assert (none["data"], none["photos"]) == ("", 0)
+    assert (told["data"], told["photos"]) == ("green into blue", int((rash.targets == 1).sum()))
+    assert choose_thresholds(rash, 1.0, grave).confidence > choose_thresholds(rash, 1.0, dear).confidence
 
 
 def test_the_chosen_threshold_is_the_strictest_that_costs_little_more() -> None:

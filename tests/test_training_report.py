@@ -22,7 +22,8 @@ from tests.drawn import save
 from tests.test_training_evaluation import outcome
 from training.__main__ import main as training_command
 from training.errors import DataError
-from training.evaluate import expected_calibration_error, policy
+from training.evaluate import expected_calibration_error
+from training.lids import policy
 from training.outcome import observe
 from training.report import plots
 from training.report.figures import figures
@@ -100,7 +101,7 @@ def test_the_lids_are_those_that_open_in_the_bin_whose_configuration_is_named(ru
     assert "lids: the configured bin&#39;s" in page and "lids: the default bin&#39;s" in report(run)[0]
 
 
-def test_organic_waste_is_told_of_only_where_some_was_measured() -> None:
+def test_grave_mistakes_are_told_of_only_where_some_could_be_made() -> None:
     dry = replace(outcome(2.0), classes=("glass", "wood", "textile", "trash"))
     for measured, is_told in ((outcome(2.0), True), (dry, False)):
         told = figures({"val": measured}, 1.4, policy(measured.classes, Thresholds(confidence=0.6)))

@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from device.bundle import CostMatrix, Thresholds
+from device.bundle import Thresholds
 from device.classifier import Observation
 from device.config import Config
-from device.decision import Decision, Policy, decide, lid_cost
-from device.evidence import rule_of
+from device.decision import Decision, Policy, decide
 from training.errors import DataError
 from training.files import sha256_of
+from training.lids import FOUR_LIDS, NO_THRESHOLDS, gravely_wrong, mean_cost, opened_well, policy, told_grave
 from training.outcome import Outcome
 
 BINS = 15
@@ -30,23 +30,8 @@ TEMPERATURES = 0.2, 10.0
 """Beyond these, a few held-out photos that are all right, or a model that knows nothing, would take it to 0 or ∞."""
 CAUTION = 0.0025
 """What the mean cost of known things may rise by, so that more of what is unknown goes to the fallback."""
-WORST_SHARE = 0.01
-"""Share of organic photos that may open the recyclable lid."""
-FOUR_LIDS = Config()
-"""The bin whose lids are measured unless another is named."""
-NO_THRESHOLDS = Thresholds(confidence=0.0)
-"""Nothing is sent to the fallback for doubt."""
-
-COST_MATRIX: CostMatrix = {
-    "organic": {"recyclable": 10.0, "reuse": 5.0, "residual": 1.0},
-    "recyclable": {"organic": 4.0, "reuse": 1.0, "residual": 1.0},
-    "reuse": {"organic": 4.0, "recyclable": 2.0, "residual": 1.0},
-    "residual": {"organic": 4.0, "recyclable": 3.0, "reuse": 2.0},
-}
-"""Cost of opening a lid when another is right, in the price of burning something that could have been used (1).
-
-Organic waste among recyclables spoils what lies around it and rots into methane: the worst.
-"""
+GRAVE_SHARE = 0.01
+"""Of the photos that a grave mistake could be made with, the share that it may be made with."""
 
 
 def wilson(correct: int, photos: int) -> tuple[float, float]:
@@ -110,22 +95,6 @@ def cross_fitted_calibration_error(outcome: Outcome) -> float:
     return expected_calibration_error(probabilities, outcome.targets)
 
 
-def policy(
-    classes: Sequence[str], thresholds: Thresholds, costs: CostMatrix = COST_MATRIX, config: Config = FOUR_LIDS
-) -> Policy:
-    """The policy of the bin that `config` describes with a model of such thresholds and costs, as the device has it.
-
-    Raises `DataError` for a class that the bin sends nowhere.
-    """
-    if homeless := config.homeless(classes):
-        whose = "the default bin" if config is FOUR_LIDS else "this bin"
-        raise DataError(
-            f"The lids cannot be measured, for {whose} sends {', '.join(homeless)} nowhere: name the configuration "
-            f"that maps them in [materials], --config pilah.toml (`make model LIDS=pilah.toml`)."
-        )
-    return rule_of(config, thresholds, costs)
-
-
 def decisions(outcome: Outcome, temperature: float, rule: Policy) -> list[Decision]:
     """What the device decides on each photo, by its own rule."""
     energies = outcome.energies if outcome.tells_energy else [None] * len(outcome.photos)
@@ -147,23 +116,8 @@ def lids_of(outcome: Outcome, decided: Sequence[Decision], rule: Policy) -> list
     return [(owner, decision.compartment) for owner, decision in zip(owners, decided, strict=True)]
 
 
-def opened_well(lids: Sequence[tuple[str, str]]) -> NDArray[np.bool_]:
-    """For each photo, whether the right lid opens."""
-    return np.array([right == opened for right, opened in lids], dtype=bool)
-
-
-def organic_into_recyclable(lids: Sequence[tuple[str, str]]) -> NDArray[np.bool_]:
-    """For each photo of organic waste, whether the recyclable lid opens."""
-    return np.array([opened == "recyclable" for right, opened in lids if right == "organic"], dtype=bool)
-
-
-def mean_cost(lids: Sequence[tuple[str, str]], costs: CostMatrix) -> float:
-    """Average cost of the opened lids."""
-    return float(np.mean([lid_cost(costs, right, opened) for right, opened in lids]))
-
-
 def choose_thresholds(outcome: Outcome, temperature: float, config: Config = FOUR_LIDS) -> Thresholds:
-    """The strictest confidence that costs little more than the cheapest one and keeps organic waste out of recyclables.
+    """The strictest confidence that costs little more than the cheapest one and makes hardly any grave mistake.
 
     No threshold on the energy: at the same loss of right lids, confidence sends more unknown things to the fallback
     (docs/training.md).
@@ -171,8 +125,8 @@ def choose_thresholds(outcome: Outcome, temperature: float, config: Config = FOU
     costs, rule = {}, policy(outcome.classes, NO_THRESHOLDS, config=config)
     for confidence in np.round(np.arange(0.30, 0.96, 0.05), 2):
         lids = open_lids(outcome, temperature, replace(rule, thresholds=Thresholds(confidence=float(confidence))))
-        organic = organic_into_recyclable(lids)
-        if not len(organic) or organic.mean() <= WORST_SHARE:
+        grave = gravely_wrong(lids, rule)
+        if not len(grave) or grave.mean() <= GRAVE_SHARE:
             costs[float(confidence)] = mean_cost(lids, rule.cost_matrix)
     affordable = [confidence for confidence, cost in costs.items() if cost <= min(costs.values()) + CAUTION]
     return Thresholds(confidence=max(affordable, default=0.95))
@@ -226,11 +180,10 @@ def read_evaluation(folder: Path) -> dict[str, Any]:
 
 def _judge_lids(outcome: Outcome, temperature: float, rule: Policy, part: str) -> dict[str, Any]:
     lids = open_lids(outcome, temperature, rule)
-    organic = organic_into_recyclable(lids)
     forced = open_lids(outcome, temperature, replace(rule, thresholds=NO_THRESHOLDS))
     return {
         "as_shipped": share("all sources", part, opened_well(lids)),
         "without_fallback": share("all sources", part, opened_well(forced)),
-        "organic_into_recyclable": share("organic", part, organic),
+        "grave_mistakes": share(told_grave(rule), part, gravely_wrong(lids, rule)),
         "mean_cost": round(mean_cost(lids, rule.cost_matrix), 4),
     }

@@ -13,8 +13,9 @@ from device.bundle import Bundle
 from device.config import Config
 from device.pictures import picture_files
 from training.checkpoints import load_run
-from training.evaluate import NO_THRESHOLDS, evaluate, in_percent, policy, share
+from training.evaluate import evaluate, in_percent, share
 from training.files import sha256_of, write_text
+from training.lids import NO_THRESHOLDS, policy
 from training.models import Normalised, Student, Teacher
 from training.options import config_option, run_option, workers_option
 from training.outcome import Outcome, predict, predict_strained, predict_under
@@ -125,6 +126,7 @@ def _tell(result: dict[str, Any]) -> None:
     for row in result["metrics"]:
         _tell_row(row)
     for part, lids in result["compartments"].items():
-        for name in ("as_shipped", "without_fallback", "organic_into_recyclable"):
+        for name in ("as_shipped", "without_fallback", "grave_mistakes"):
             if lids[name]["photos"]:
-                click.echo(f"{part:<5} lids, {name}: {in_percent(lids[name])}")
+                told = lids[name]["data"] if name == "grave_mistakes" else name
+                click.echo(f"{part:<5} lids, {told}: {in_percent(lids[name])}")

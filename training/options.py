@@ -10,7 +10,7 @@ import click
 
 from device.config import read_config
 from device.errors import PilahError
-from training.evaluate import FOUR_LIDS
+from training.lids import FOUR_LIDS
 from training.processes import quick_workers
 
 

@@ -13,8 +13,8 @@ from tqdm import tqdm
 from device.config import Config
 from device.counting import counted
 from training.augment import VIEWS, reader_of
-from training.evaluate import FOUR_LIDS
 from training.files import write_atomically, write_picture, write_text
+from training.lids import FOUR_LIDS
 from training.options import config_option, data_options, run_option
 from training.prepare import HELD_OUT, contact_sheet, newcomers, prepare
 from training.sources import DataDescription, read_description

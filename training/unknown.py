@@ -18,7 +18,8 @@ from device.decision import Decision, Policy, decide
 from device.errors import PictureError
 from training.augment import read_photo
 from training.errors import DataError
-from training.evaluate import FOUR_LIDS, NO_THRESHOLDS, decisions, lids_of, opened_well, policy
+from training.evaluate import decisions, lids_of
+from training.lids import FOUR_LIDS, NO_THRESHOLDS, opened_well, policy
 from training.outcome import observe
 from training.split import Photo
 

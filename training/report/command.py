@@ -17,8 +17,9 @@ from device.config import Config
 from device.decision import Policy
 from training.checkpoints import load_run
 from training.errors import DataError
-from training.evaluate import FOUR_LIDS, in_percent, policy, read_evaluation
+from training.evaluate import in_percent, read_evaluation
 from training.files import require_place, write_picture, write_text
+from training.lids import FOUR_LIDS, policy
 from training.options import config_option, run_option
 from training.outcome import Outcome, observe, predict
 from training.report.figures import figures

@@ -13,25 +13,20 @@ from numpy.typing import NDArray
 from device.decision import Decision, Policy, lid_cost
 from training.evaluate import (
     BINS,
-    NO_THRESHOLDS,
     cross_fitted_calibration_error,
     decisions,
     expected_calibration_error,
     lids_of,
-    mean_cost,
     open_lids,
-    opened_well,
-    organic_into_recyclable,
     share,
 )
+from training.lids import NO_THRESHOLDS, Openings, gravely_wrong, mean_cost, opened_well, told_grave
 from training.outcome import Outcome
 
 POOLED = "held out"
 """The part that joins all others: every photo that the model was not trained on."""
 THRESHOLDS = np.round(np.arange(0.0, 1.0, 0.05), 2)
 """Confidence thresholds at which the cost of wrong lids is shown."""
-Lids = list[tuple[str, str]]
-"""For each photo the compartment that is right and the one that opens."""
 
 
 def figures(parts: Mapping[str, Outcome], temperature: float, rule: Policy) -> dict[str, Any]:
@@ -73,7 +68,7 @@ def _part(outcome: Outcome, name: str, temperature: float, rule: Policy) -> dict
         "lids": {
             "as_shipped": share("all sources", name, well),
             "without_fallback": share("all sources", name, chosen_well),
-            "organic_into_recyclable": share("organic", name, organic_into_recyclable(lids)),
+            "grave_mistakes": share(told_grave(rule), name, gravely_wrong(lids, rule)),
             "per_compartment": [share(c, name, well[owners == c]) for c in sorted(set(owners.tolist()))],
             "confusion": _counts(lids),
             "mean_cost": round(mean_cost(lids, rule.cost_matrix), 4),
@@ -89,7 +84,7 @@ def _part(outcome: Outcome, name: str, temperature: float, rule: Policy) -> dict
     }  # fmt: skip
 
 
-def _counts(pairs: Lids) -> dict[str, dict[str, int]]:
+def _counts(pairs: Openings) -> dict[str, dict[str, int]]:
     """How often each first goes with each second: first → second → photos."""
     counts: dict[str, dict[str, int]] = {}
     for (first, second), photos in sorted(Counter(pairs).items()):
@@ -97,7 +92,7 @@ def _counts(pairs: Lids) -> dict[str, dict[str, int]]:
     return counts
 
 
-def _wrong(lids: Lids, rule: Policy) -> list[dict[str, Any]]:
+def _wrong(lids: Openings, rule: Policy) -> list[dict[str, Any]]:
     """The wrong lids by what they cost together, dearest first."""
     rows = [
         {"right": right, "opened": opened, "photos": n, "cost": round(n * lid_cost(rule.cost_matrix, right, opened), 2)}
@@ -110,12 +105,12 @@ def _wrong(lids: Lids, rule: Policy) -> list[dict[str, Any]]:
 def _at_threshold(confidence: float, outcome: Outcome, temperature: float, rule: Policy) -> dict[str, float]:
     rule = replace(rule, thresholds=rule.thresholds.model_copy(update={"confidence": confidence}))
     lids = open_lids(outcome, temperature, rule)
-    organic = organic_into_recyclable(lids)
+    grave = gravely_wrong(lids, rule)
     return {
         "confidence": confidence,
         "mean_cost": round(mean_cost(lids, rule.cost_matrix), 4),
         "right": round(float(opened_well(lids).mean()), 4),
-        "organic_into_recyclable": round(float(organic.mean()) if len(organic) else 0.0, 4),
+        "grave_mistakes": round(float(grave.mean()) if len(grave) else 0.0, 4),
     }
 
 

@@ -130,12 +130,12 @@ def risk_coverage(curves: dict[str, Any], name: str) -> str:
 
 
 def cost(lids: dict[str, Any], chosen: float, name: str) -> str:
-    """What wrong lids cost, and how much organic waste spoils recyclables, over the confidence threshold."""
+    """What wrong lids cost, and how often mistakes are grave, over the confidence threshold."""
     rows = lids["by_threshold"]
     with mpl.rc_context(STYLE):
         panels = [("mean_cost", 1, "mean cost of a drop")]
-        if lids["organic_into_recyclable"]["photos"]:
-            panels.append(("organic_into_recyclable", 100, "organic into recyclable, %"))
+        if lids["grave_mistakes"]["photos"]:
+            panels.append(("grave_mistakes", 100, f"{lids['grave_mistakes']['data']}, %"))
         figure, places = _figure(3.6 * len(panels), 3.2, len(panels))
         at = [row["confidence"] for row in rows]
         for axes, (key, scale, label) in zip(places, panels, strict=True):
