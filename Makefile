@@ -73,6 +73,7 @@ $(OLDEST)/.pilah: $(SOURCES)
 bookworm: ## run the bin with the oldest libraries that a Pi may have (Python 3.11)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' \
 	  || { echo "Skipped: Bookworm's numpy needs Python 3.11; name one with: make bookworm PYTHON=python3.11"; exit 0; } \
+	  && { $(OLDEST)/bin/python -c 'import pip' >/dev/null 2>&1 || rm -rf $(OLDEST); } \
 	  && $(MAKE) --no-print-directory $(OLDEST)/.pilah \
 	  && $(OLDEST)/bin/python -m device run --camera simulated --pins mock --drops 2 --no-page \
 	  && $(OLDEST)/bin/python -m device classify device/camera/samples --json >/dev/null \
