@@ -21,7 +21,7 @@ from device.events import (
 )
 from device.heartbeat import Heartbeat
 from device.lids import Lid
-from device.situation import Drop
+from device.situation import DecidedDrop
 
 
 class Reports:
@@ -53,7 +53,7 @@ class Reports:
     def signal(self, signal: Signal, compartment: str | None) -> None:
         self._publish(SignalEvent(self._clock.wall(), signal, compartment))
 
-    def decision(self, drop: Drop, file: str | None) -> None:
+    def decision(self, drop: DecidedDrop, file: str | None) -> None:
         decision = drop.decision
         self._publish(
             DecisionEvent(
@@ -71,7 +71,7 @@ class Reports:
             )
         )
 
-    def lid(self, lid: Lid, drop: Drop | None) -> None:
+    def lid(self, lid: Lid, drop: DecidedDrop | None) -> None:
         """A lid came to a state; for a drop, the event says again what was decided about it."""
         self._publish(
             LidEvent(

@@ -14,8 +14,8 @@ from device.requests import CloseLid, Maintenance, OpenLid
 
 
 @dataclass(frozen=True)
-class Drop:
-    """One object's way through the bin. `latency_s`: from lying still, with the bin free, to the decision."""
+class DecidedDrop:
+    """What was decided of one object. `latency_s`: from lying still, with the bin free, to the decision."""
 
     number: int
     decision: Decision
@@ -83,7 +83,7 @@ class Look:
 class Announce:
     """A decision was made."""
 
-    drop: Drop
+    drop: DecidedDrop
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class Show:
 class Finish:
     """A drop is done with."""
 
-    drop: Drop
+    drop: DecidedDrop
 
 
 Effect = Look | Announce | Open | Close | CloseAll | Show | Finish
@@ -141,7 +141,7 @@ class Serving:
     """
 
     compartment: str
-    drop: Drop | None
+    drop: DecidedDrop | None
     since_s: float
     lid: Literal["opening", "open", "closing"] = "opening"
     stays: bool = False

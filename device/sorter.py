@@ -16,8 +16,8 @@ from device.situation import (
     CameraLost,
     Close,
     CloseAll,
+    DecidedDrop,
     Deciding,
-    Drop,
     Effect,
     Failed,
     Finish,
@@ -148,7 +148,7 @@ class Sorter:
         if sighting.state == "still":
             decision = self.jury.verdict(phase.observations, now_s - phase.since_s)
             if decision is not None:
-                drop = Drop(situation.drops + 1, decision, now_s - phase.since_s)
+                drop = DecidedDrop(situation.drops + 1, decision, now_s - phase.since_s)
                 situation = replace(situation, drops=drop.number, judged_id=sighting.object_id)
                 return self._serve(situation, drop, now_s, effects, is_new=True)
         if sighting.time_s > phase.looked_s and self.jury.wants_more(len(phase.observations)):
@@ -157,7 +157,7 @@ class Sorter:
         return situation
 
     def _serve(
-        self, situation: Situation, drop: Drop, now_s: float, effects: list[Effect], is_new: bool = False
+        self, situation: Situation, drop: DecidedDrop, now_s: float, effects: list[Effect], is_new: bool = False
     ) -> Situation:
         """Open the lid of the decision, or the fallback where that lid is out of service."""
         lids = (drop.decision.compartment, self.jury.policy.fallback)

@@ -24,7 +24,7 @@ from device.situation import (
     CameraLost,
     Close,
     CloseAll,
-    Drop,
+    DecidedDrop,
     Effect,
     Elapsed,
     Failed,
@@ -619,7 +619,7 @@ def test_every_material_opens_the_lid_it_belongs_to(material: str, object_id: in
     bin_ = Bin()
     bin_.drop(object_id, material)
     assert bin_.asked_for(Open) == [Open(POLICY.compartment_of[material])]
-    drop: Drop = bin_.asked_for(Announce)[0].drop
+    drop: DecidedDrop = bin_.asked_for(Announce)[0].drop
     assert (drop.number, drop.decision.material) == (1, material)
 
 
