@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import io
 import logging
 import os
-import signal
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from typing import NoReturn
@@ -15,7 +13,7 @@ from typing import NoReturn
 import click
 
 from device.errors import PilahError
-from device.options import Commands
+from device.options import Commands, load
 
 COMMANDS = {
     "run": "device.run:run",
@@ -41,13 +39,7 @@ class _Commands(Commands):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module, _, name = COMMANDS[cmd_name].partition(":")
-        # Libraries in C turn a KeyboardInterrupt into faults of their own; nothing has begun yet that must end well.
-        answer = signal.signal(signal.SIGINT, signal.SIG_DFL)
-        try:
-            command: click.Command = getattr(importlib.import_module(module), name)
-        finally:
-            signal.signal(signal.SIGINT, answer)
+        command: click.Command = load(COMMANDS[cmd_name])
         return command
 
 

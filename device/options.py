@@ -1,8 +1,11 @@
-"""The options that several commands have, and the help that groups of them give."""
+"""The options that several commands have, the help that groups of them give, and what they read only when called."""
 
 from __future__ import annotations
 
+import importlib
+import signal
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -16,6 +19,19 @@ pins_option = click.option(
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 json_lines_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+
+
+def load(place: str) -> Any:
+    """What lies at `module:name`, of a module that is read only now: that may take seconds, in which Ctrl-C ends all.
+
+    Libraries in C turn a KeyboardInterrupt into faults of their own, and nothing has begun yet that must end well.
+    """
+    module, _, name = place.partition(":")
+    answer = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        return getattr(importlib.import_module(module), name)
+    finally:
+        signal.signal(signal.SIGINT, answer)
 
 
 class Commands(click.Group):

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import logging
-import signal
 import sys
 from datetime import date
 from pathlib import Path
 
 import click
 
-if __name__ == "__main__":  # reading PyTorch takes seconds, and nothing has begun yet that Ctrl-C must end well
-    _answer = signal.signal(signal.SIGINT, signal.SIG_DFL)
-
 from device.errors import PilahError
-from export.bundle import CALIBRATION_PHOTOS, Limits, export_bundle
-from export.graph import OPSET
-from training.evaluate import in_percent
+from device.options import load
+from export.limits import CALIBRATION_PHOTOS, OPSET, Limits
 from training.options import run_option
 
 
@@ -50,6 +45,7 @@ def main(
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     logging.getLogger("export").setLevel(logging.INFO)  # the exporter of PyTorch talks of its own passes
     version = version or f"{date.today():%Y.%m.%d}-1"
+    export_bundle = load("export.bundle:export_bundle")
     try:
         metadata = export_bundle(folder, out, version, Limits(accuracy_lost, agreement), calibration_photos, opset)
     except PilahError as fault:
@@ -61,10 +57,10 @@ def main(
         )
         sys.exit(1)
     click.echo(f"{out} ({out.stat().st_size / 1e6:.2f} MB), version {version}")
+    in_percent = load("training.evaluate:in_percent")
     for row in metadata["metrics"]:
         click.echo(f"  {row['split']:<5} {row['data']:<14} {row['correct']:>4}/{row['photos']:<4} {in_percent(row)}")
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, _answer)
     main()

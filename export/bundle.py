@@ -24,7 +24,8 @@ from export.calibrate import measure_ranges
 from export.equalise import Range, equalise, narrow
 from export.errors import ExportError
 from export.floating import compare, export_float
-from export.graph import OPSET, check_opset, int8_model
+from export.graph import int8_model
+from export.limits import CALIBRATION_PHOTOS, OPSET, Limits, check_opset
 from export.network import Network, from_checkpoint, run
 from export.quantize import BATCH, choose_quantization
 from training.augment import EVALUATION_PX, evaluation_view, read_photo
@@ -36,18 +37,9 @@ from training.split import Photo, Split, require_photos
 
 log = logging.getLogger(__name__)
 
-CALIBRATION_PHOTOS = 1024
 MEASURED_EVERY = 4
 """One in so many of them calibrates nothing: ways to quantize are compared on it, and the held-out ones stay untouched.
 """
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What INT8 may cost at most: points of accuracy (0…1), and how often it must agree with float."""
-
-    accuracy_lost: float = 0.005
-    agreement: float = 0.985
 
 
 @dataclass(frozen=True)

@@ -16,16 +16,11 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from export.columns import GroupedConvolution, group_columns, outputs_of
-from export.errors import ExportError
+from export.limits import OPSET
 from export.network import Clip, Convolution, Network
 
 STEP = 1 / 255
 """Of every 8-bit intermediate."""
-OPSET = 17
-"""ONNX Runtime 1.13 of 2022 and later read it."""
-OPSETS = range(13, OPSET + 1)
-"""Before 13 softmax meant another thing and quantization had one scale a tensor; from 18 on reductions take their axes
-as an input."""
 IR_VERSION = 8
 LARGEST_BIAS = 2**31 - 1
 COLUMNS = 4
@@ -62,16 +57,6 @@ class _Graph:
 
     def zero(self) -> str:
         return self.constant("zero", np.array(0, np.uint8))
-
-
-def check_opset(opset: int) -> None:
-    """Raises `ExportError` where the graph cannot be written in this opset."""
-    if opset not in OPSETS:
-        age = "old" if opset < OPSETS.start else "new"
-        raise ExportError(
-            f"Opset {opset} is too {age} for the INT8 graph: name one of {OPSETS.start} to {OPSETS.stop - 1}; "
-            f"no bundle was written."
-        )
 
 
 def round_weights(

@@ -20,7 +20,8 @@ from export.correct import bias_corrections, shifts  # noqa: E402
 from export.equalise import SMALLEST_SPAN, equalise, narrow  # noqa: E402
 from export.errors import ExportError  # noqa: E402
 from export.floating import compare  # noqa: E402
-from export.graph import OPSETS, int8_model, round_weights, whole_bounds  # noqa: E402
+from export.graph import int8_model, round_weights, whole_bounds  # noqa: E402
+from export.limits import OPSETS  # noqa: E402
 from export.network import Arithmetic, Clip, Convolution, Network, from_checkpoint, run  # noqa: E402
 from export.quantize import agreement, choose_quantization, divergence, nearest, probabilities_of  # noqa: E402
 from export.sensitivity import Rounding, names, sensitivities  # noqa: E402

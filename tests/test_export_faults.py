@@ -14,8 +14,9 @@ torch = pytest.importorskip("torch")
 from click.testing import CliRunner  # noqa: E402
 
 from export.__main__ import main  # noqa: E402
-from export.bundle import Limits, Verification, judge  # noqa: E402
+from export.bundle import Verification, judge  # noqa: E402
 from export.errors import ExportError  # noqa: E402
+from export.limits import Limits  # noqa: E402
 from training.models import Student  # noqa: E402
 
 PREVIOUS = b"the previous bundle"

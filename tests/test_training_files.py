@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from export.__main__ import main as export_command
 from export.floating import export_float
 from tests.disks import disk_that_takes
+from training.__main__ import main as training_command
 from training.files import write_picture, write_text
-from training.report.command import report_command
 
 
 class TinyStudent(nn.Module):
@@ -64,5 +64,5 @@ def test_a_place_that_takes_no_bundle_or_report_is_told_before_minutes_of_work(
     if ending == ".onnx":
         assert "the old bundle is in place" in CliRunner().invoke(export_command, [*none, "--out", str(out)]).output
     else:
-        assert isinstance(CliRunner().invoke(report_command, [*none, "--out", page]).exception, OSError)
+        assert isinstance(CliRunner().invoke(training_command, ["report", *none, "--out", page]).exception, OSError)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a file", f"a folder{ending}"]

@@ -26,8 +26,9 @@ from device.bundle import Bundle, digest
 from device.classifier import Classifier
 from device.errors import PilahError
 from device.pictures import read_picture
-from export.bundle import Limits, all_sources, export_bundle
+from export.bundle import all_sources, export_bundle
 from export.errors import ExportError
+from export.limits import Limits
 from export.quantize import Quantization
 from tests.drawn import a_picture, save
 from training.__main__ import main as training_command

@@ -32,7 +32,8 @@ import export.plot  # noqa: E402
 import export.sensitivity  # noqa: E402
 import training.pace  # noqa: E402
 from device.errors import PilahError  # noqa: E402
-from export.bundle import Limits, export_bundle  # noqa: E402
+from export.bundle import export_bundle  # noqa: E402
+from export.limits import Limits  # noqa: E402
 from tests.disks import disk_that_takes  # noqa: E402
 from tests.drawn import a_picture, save  # noqa: E402
 from tests.trainings import start  # noqa: E402
@@ -113,13 +114,38 @@ def has_begun(training: BaseProcess, run: Path) -> bool:
     return False
 
 
-@pytest.mark.parametrize("program", ["training", "export"])
-def test_ctrl_c_while_pytorch_is_read_ends_without_a_word(tmp_path: Path, program: str) -> None:
-    (tmp_path / "torch.py").write_text("import signal\nsignal.raise_signal(signal.SIGINT)\n")
-    env = {**os.environ, "PYTHONPATH": f"{tmp_path}:{Path(__file__).parents[1]}"}
-    command = [sys.executable, "-m", program, "--help"]
-    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
+def with_other_pytorch(folder: Path, pytorch: str, *command: str) -> tuple[int, str, str]:
+    """How a program ends that reads these lines of Python as PyTorch, and what it says."""
+    (folder / "torch.py").write_text(pytorch)
+    env = {**os.environ, "PYTHONPATH": f"{folder}:{Path(__file__).parents[1]}"}
+    command = (sys.executable, "-m", *command)
+    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("command", [["training", "evaluate"], ["training", "train", "--data", "."], ["export"]])
+def test_ctrl_c_while_pytorch_is_read_ends_without_a_word(tmp_path: Path, command: list[str]) -> None:
+    interrupted = "import signal\nsignal.raise_signal(signal.SIGINT)\n"
+    assert with_other_pytorch(tmp_path, interrupted, *command) == (-signal.SIGINT, "", "")
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "says"),
+    [
+        (["training", "--help"], 0, "Train and evaluate the material classifier."),
+        *((["training", name, "--help"], 0, "Show this message and exit.") for name in training_command.commands),
+        (["training", "trian"], 2, "No such command 'trian'"),
+        (["training", "train"], 2, "Missing option '--data'"),
+        (["training", "train", "--data", ".", "--recipe", "quick"], 2, "'quick' is not one of 'auto'"),
+        (["export", "--help"], 0, "Turn the run in --run into the bundle --out"),
+        (["export", "--agreement", "2"], 2, "2.0 is not in the range"),
+    ],
+)
+def test_help_and_wrong_options_are_told_without_pytorch_which_takes_seconds(
+    tmp_path: Path, command: list[str], code: int, says: str
+) -> None:
+    ended, *said = with_other_pytorch(tmp_path, "raise SystemExit('It was read.')\n", *command)
+    assert ended == code and says in "".join(said), said
 
 
 @pytest.mark.timeout(900)
@@ -276,7 +302,7 @@ def test_a_run_that_was_begun_otherwise_is_told_before_a_teacher_is_fitted(
     trained: tuple[list[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     where, run = trained
-    monkeypatch.setattr("training.__main__.teacher_of", lambda *_: pytest.fail("it was fitted"))
+    monkeypatch.setattr("training.train.teacher_of", lambda *_: pytest.fail("it was fitted"))
 
     def refused() -> str:
         fault = in_process(*taught(run, where)).exception
@@ -416,7 +442,7 @@ def test_photos_that_are_gone_are_counted_before_the_earlier_training_is_set_asi
     split = load_split(run / "split.json")
     moved = tuple(replace(photo, path=f"{photo.path}.moved") for photo in split.photos)
     save_split(replace(split, photos=moved), run / "split.json")
-    monkeypatch.setattr("training.__main__.teacher_of", lambda *_: pytest.fail("it was fitted"))
+    monkeypatch.setattr("training.train.teacher_of", lambda *_: pytest.fail("it was fitted"))
     for command in (
         [*fast(run, where), "--restart"], ["tune", *where, "--run", str(run)], ["seed", "--run", str(run)],
         ["augment", "--run", str(run)],
@@ -432,7 +458,7 @@ def test_a_study_that_was_begun_otherwise_is_told_before_a_teacher_is_fitted(
     where, run = prepared(tmp_path, "run"), tmp_path / "run"
     (run / "tuning").mkdir()
     open_study(run / "tuning").set_user_attr(BEGUN_WITH, {"start": "imagenet"})
-    monkeypatch.setattr("training.__main__.teacher_of", lambda *_: pytest.fail("it was fitted"))
+    monkeypatch.setattr("training.train.teacher_of", lambda *_: pytest.fail("it was fitted"))
     refused = in_process("tune", *where, "--run", str(run), "--recipe", "short", "--start", "random").exception
     assert isinstance(refused, DataError) and "was begun otherwise (start was imagenet, now random)" in str(refused)
 
@@ -549,7 +575,7 @@ def test_a_batch_that_cannot_be_dealt_out_is_told_before_a_teacher_is_fitted(
     where, run = prepared(tmp_path, "run"), tmp_path / "run"
     monkeypatch.setattr(Processes, "join", lambda: Processes(1, 3, torch.device("cpu")))
     monkeypatch.setattr(Processes, "wait", lambda _: None)
-    monkeypatch.setattr("training.__main__.teacher_of", lambda *_: pytest.fail("it was fitted"))
+    monkeypatch.setattr("training.train.teacher_of", lambda *_: pytest.fail("it was fitted"))
     refused = in_process(*taught(run, where))
     assert isinstance(refused.exception, DataError)
     assert "cannot be dealt out evenly to 3 processes" in str(refused.exception)

@@ -8,6 +8,7 @@ import sys
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
+import training.train  # noqa: F401 - read once, before processes are forked
 from training.__main__ import run
 
 FORKS = multiprocessing.get_context("forkserver")

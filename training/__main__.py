@@ -1,42 +1,21 @@
-"""`python -m training`: photos → split → teacher → student → evaluation, each step a command on a run's folder."""
+"""`python -m training`: photos → split → teacher → student → evaluation, each step a command on a run's folder.
+
+What may be typed stands here; what is done lies in other modules, which are read once it is: PyTorch takes seconds.
+"""
 
 from __future__ import annotations
 
 import logging
-import shlex
-import signal
 import sys
-from dataclasses import replace
 from pathlib import Path
+from typing import Any, get_args
 
 import click
 
-if __name__ == "__main__":  # reading PyTorch takes seconds, and nothing has begun yet that Ctrl-C must end well
-    _answer = signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-import torch
-
-from device.counting import counted
 from device.errors import PilahError
-from device.options import Commands
-from training.average import averaged
-from training.errors import DataError
-from training.files import write_checkpoint
-from training.loop import Training
-from training.measure import evaluate_command, seed_command, strain_command, unknown_command
-from training.models import Explainer, Student, together
-from training.options import data_options, run_option, workers_option
-from training.photos import augment_command, prepare_command
-from training.processes import Processes, alone_in
-from training.recipes import RECIPES, Phase, recipe_named
-from training.report.command import report_command
-from training.resume import read_state, require_as_begun, set_aside
-from training.sampling import weights_by_source
-from training.sources import read_description
-from training.split import digest_of, load_split, require_held_out, require_photos
-from training.start import IMAGENET, RANDOM, begin, identity, place, trained
-from training.teach import teacher_from, teacher_identity, teacher_of
-from training.tune import Tuning, complete_trials, with_tuned
+from device.options import Commands, load
+from training.options import HELD_OUT, config_option, data_options, run_option, workers_option
+from training.recipes import IMAGENET, RECIPES, Views
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -78,73 +57,12 @@ def main() -> None:
     help="Of chance; to go on from a model, take one that it has not seen.",
 )
 @workers_option
-def train_command(
-    data: Path, description: Path, folder: Path, name: str, start: str, sizes: tuple[int, ...], other: Path | None,
-    beside: tuple[Path, ...], resume: bool, tuned: Path | None, seed: int, workers: int,
-) -> None:  # fmt: skip
+def train_command(**given: Any) -> None:
     """Train by a recipe; stopped at any moment and started again, it goes on.
 
     On several GPUs, or CPUs: torchrun --nproc-per-node N -m -- training train …
     """
-    described, split, recipe = (
-        read_description(description, data), load_split(folder / "split.json"),
-        replace(recipe_named(name), seed=seed),
-    )  # fmt: skip
-    recipe = recipe if tuned is None else with_tuned(recipe, tuned)
-    described.require_sources(photo.source for photo in split.part("train"))
-    require_photos([*split.part("train"), *split.part("val")])
-    given = {"--teacher": sizes, "--taught-by": other, "--co-teacher": beside}
-    if not recipe.learns_from_teacher and (vain := [option for option, value in given.items() if value]):
-        raise DataError(f"The recipe {name} has no teacher: leave {' and '.join(vain)} out, or take another recipe.")
-    processes = Processes.join()
-    processes.share_of(recipe.batch)  # before a teacher is fitted
-    if processes.is_first:
-        click.get_current_context().with_resource(alone_in(folder))
-    goes_on = resume and (folder / "last.pt").exists()
-    is_begun = goes_on or (resume and (folder / "log.jsonl").exists() and not (folder / "model.pt").exists())
-    sizes = tuple(dict.fromkeys(sizes or (() if beside and other is None else (0,))))
-    sizes = sizes if recipe.learns_from_teacher else ()
-    source_weights = {source.name: source.weight for source in described.source}
-    begun_with = {"start": place(start), "co_teachers": [identity(path) for path in beside]}
-
-    def chosen() -> list[str]:
-        return [teacher_identity(other or folder, size, bool(other or recipe.teacher_epochs)) for size in sizes]
-
-    if goes_on and processes.is_first:  # before anything is made that takes minutes
-        photos = split.part("train")
-        require_as_begun(
-            folder, read_state(folder / "last.pt", torch.device("cpu")), recipe, digest_of(photos),
-            {**begun_with, "teachers": chosen(), "source_weights": weights_by_source(photos, source_weights)},
-        )  # fmt: skip
-    co_teachers = [trained(path, split, split.classes) for path in beside]
-    lent = {} if other is None else {size: teacher_from(other, split.classes, size) for size in sizes}
-    torch.manual_seed(recipe.seed)
-    student = Student(len(split.classes), "seed" if name == "seed" else "linear", recipe.norms)
-    origin = None if goes_on else begin(student, start, split)
-    processes.wait()  # all have read what it begins from, which may lie in this very run
-    if processes.is_first and not is_begun:
-        for path in set_aside(folder, teachers=not resume and other is None):
-            click.echo(f"The earlier training is kept as {path}.")
-    processes.wait()
-    teachers: dict[int, Explainer] = {
-        size: lent.get(size) or teacher_of(folder, split, recipe, size, workers, processes) for size in sizes
-    }
-    training = Training(
-        student, recipe, split.part("train"), split.part("val"), split.classes, folder,
-        teacher=together([*teachers.values(), *(student for student, *_ in co_teachers)]),
-        source_weights=source_weights,
-        provenance={
-            "command": f"python -m training {shlex.join(sys.argv[1:])}",
-            "recipe_name": name, "seed": recipe.seed, "start": origin,
-            "teachers": [f"EfficientNet-Lite{size}" for size in teachers],
-            "co_teachers": [told for *_, told in co_teachers],
-        },
-        begun_with={**begun_with, "teachers": chosen()},
-        workers=workers, processes=processes,
-    )  # fmt: skip
-    training.run()
-    if processes.is_first:
-        click.echo(f"{folder / 'model.pt'}: {training.epoch} of {counted(recipe.epochs, 'epoch')}")
+    load("training.train:train")(**given)
 
 
 @main.command("average")
@@ -154,20 +72,12 @@ def train_command(
     "--imagenet", type=click.FloatRange(0, 1, max_open=True), default=0.0, show_default=True,
     help="Share of ImageNet's weights to mix in.",
 )  # fmt: skip
-def average_command(checkpoints: tuple[Path, ...], folder: Path, imagenet: float) -> None:
+def average_command(**given: Any) -> None:
     """Average trained CHECKPOINTS or bundles that went on from the same weights or from one another, into model.pt.
 
     Run evaluate afterwards: networks that have nothing in common average to one that knows nothing.
     """
-    path = folder / "model.pt"
-    values = averaged(checkpoints, load_split(folder / "split.json"), imagenet, folder)
-
-    def make_room() -> None:
-        for earlier in set_aside(folder):
-            click.echo(f"The earlier training is kept as {earlier}.")
-
-    write_checkpoint(path, values, first=make_room)
-    click.echo(f"{path}: the mean of {len(checkpoints)}, {100 * imagenet:g} % of ImageNet's weights mixed in")
+    load("training.average:average")(**given)
 
 
 @main.command("tune")
@@ -181,48 +91,101 @@ def average_command(checkpoints: tuple[Path, ...], folder: Path, imagenet: float
 @click.option("--size", type=click.IntRange(32), default=96, show_default=True, help="Side of a view in pixels.")
 @click.option("--per-class", type=click.IntRange(2), default=None, help="Use so many photos of a class and part.")
 @workers_option
-def tune_command(
-    data: Path, description: Path, folder: Path, trials: int, name: str, start: str, teacher: int, epochs: int,
-    size: int, per_class: int | None, workers: int,
-) -> None:  # fmt: skip
+def tune_command(**given: Any) -> None:
     """Search for better values of a recipe; stopped and started again, the study goes on."""
-    described, split = read_description(description, data), load_split(folder / "split.json")
-    described.require_sources(photo.source for photo in split.part("train"))
-    require_held_out(folder, split)
-    require_photos([*split.part("train"), *split.part("val")])
-    recipe = replace(recipe_named(name), phases=(Phase(epochs, size),), teacher_epochs=0)
-    click.get_current_context().with_resource(alone_in(folder))
-    torch.manual_seed(recipe.seed)
-    student = Student(len(split.classes), norms=recipe.norms)
-    begin(student, start, split)
-
-    def chosen() -> dict[str, str | None]:
-        is_taught = recipe.learns_from_teacher
-        return {
-            "start": start if start in (IMAGENET, RANDOM) else identity(Path(start)),
-            "teacher": teacher_identity(folder, teacher, is_fine_tuned=False) if is_taught else None,
-        }
-
-    tuning = Tuning(
-        folder / "tuning", recipe, split if per_class is None else split.thinned(per_class), student, None,
-        {source.name: source.weight for source in described.source}, workers, chosen(),
-    )  # fmt: skip
-    if recipe.learns_from_teacher:
-        tuning.require_as_begun()  # before a teacher is fitted for minutes
-        taught_by = teacher_of(folder, split, recipe, teacher, workers, Processes.join())
-        tuning = replace(tuning, teacher=taught_by, begun_with=chosen())
-    study = tuning.run(trials)
-    if not complete_trials(study):
-        raise DataError(f"No trial of {folder / 'tuning'} came to its end: tune with more --trials.")
-    click.echo(f"{folder / 'tuning'}: {counted(len(study.trials), 'trial')}; best loss {study.best_value:.4f} with")
-    for key, value in study.best_params.items():
-        click.echo(f"  {key:<14} {value:.4g}")
+    load("training.train:tune")(**given)
 
 
-for _command in (
-    prepare_command, augment_command, seed_command, evaluate_command, strain_command, unknown_command, report_command,
-):  # fmt: skip
-    main.add_command(_command)
+@main.command("prepare")
+@data_options
+@run_option
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option(
+    "--like", type=click.Path(path_type=Path), default=None, metavar="SPLIT",
+    help="An earlier split.json: its photos keep their parts, so that models of before are measured fairly.",
+)  # fmt: skip
+@click.option(
+    "--rendered", type=click.Path(path_type=Path, exists=True, file_okay=False), default=None,
+    help="Folder made by training.render.",
+)  # fmt: skip
+@click.option("--per-class", type=click.IntRange(2), default=None, help="Keep only so many photos of a class and part.")
+@click.option(
+    "--held-out", type=click.FloatRange(0, 0.5, min_open=True), default=HELD_OUT, show_default=True,
+    help="Share that is not trained on; a smaller one, of the same seed, lies within a larger one.",
+)  # fmt: skip
+@config_option
+def prepare_command(**given: Any) -> None:
+    """Check all photos, find near-duplicates, split, and write it down; a split that exists is reused."""
+    load("training.photos:prepare_run")(**given)
+
+
+@main.command("augment")
+@run_option
+@click.option("--size", type=click.IntRange(32), default=160, show_default=True, help="Side of a view in pixels.")
+@click.option("--strength", type=click.FloatRange(0, 2), default=1.0, show_default=True)
+@click.option(
+    "--views", type=click.Choice(get_args(Views)), default="bin", show_default=True, help="As a recipe names them."
+)
+def augment_command(**given: Any) -> None:
+    """Save a grid of augmented views, to look at before hours of training."""
+    load("training.photos:show_views")(**given)
+
+
+@main.command("seed")
+@run_option
+@click.option(
+    "--views", type=click.IntRange(1, 20), default=2, show_default=True, help="Augmented views of each photo."
+)
+@workers_option
+@config_option
+def seed_command(**given: Any) -> None:
+    """Measure the student project's recipe on the same split: DenseNet121 with ImageNet weights, frozen, and its head.
+
+    Where those weights cannot be had, EfficientNet-Lite0 with its own stands in.
+    """
+    load("training.measure:measure_seed")(**given)
+
+
+@main.command("evaluate")
+@run_option
+@config_option
+def evaluate_command(**given: Any) -> None:
+    """Fit temperature and thresholds on the held-out part, and measure on it and on the test part."""
+    load("training.measure:measure_run")(**given)
+
+
+@main.command("strain")
+@run_option
+def strain_command(**given: Any) -> None:
+    """Measure on altered views of the held-out photos: what other cameras, light and tilt might cost.
+
+    First one augmented view of each, with everything at once; then each strain alone.
+    """
+    load("training.measure:measure_strained")(**given)
+
+
+@main.command("unknown")
+@click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path))
+@run_option
+@click.option("--bundle", type=click.Path(path_type=Path), required=True, help="The bundle to ask.")
+@config_option
+def unknown_command(**given: Any) -> None:
+    """Measure what happens to things that no class covers, of which FOLDERS hold photos."""
+    load("training.measure:measure_unknown")(**given)
+
+
+@main.command("report")
+@run_option
+@click.option(
+    "--bundle", type=click.Path(path_type=Path), default=None,
+    help="Measure this bundle, as the device runs it; without it the run's float model is measured.",
+)  # fmt: skip
+@click.option("--out", type=click.Path(path_type=Path), default=None, help="The page; default: report.html in the run.")
+@click.option("--pictures/--no-pictures", default=True, show_default=True, help="Show the worst mistakes' photos.")
+@config_option
+def report_command(**given: Any) -> None:
+    """Write the report of a run: one page with plots, and the same figures as JSON beside it."""
+    load("training.report.command:report")(**given)
 
 
 def run() -> None:
@@ -239,5 +202,4 @@ def run() -> None:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, _answer)
     run()

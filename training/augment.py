@@ -17,6 +17,7 @@ from device.bundle import Preprocess
 from device.classifier import prepare
 from device.pictures import read_picture
 from training.grounds import OnOtherGround, cut_out
+from training.recipes import Views
 from training.tray import LONG_PX, is_whole, on_a_tray, seen_by_camera
 
 Reader = Callable[[str], NDArray[np.uint8]]
@@ -235,7 +236,7 @@ def seed_view(size_px: int, strength: float = 1.0) -> v2.Transform:
     return v2.Compose([v2.RandomRotation(30), v2.RandomResizedCrop(size_px, antialias=True), v2.RandomHorizontalFlip()])
 
 
-VIEWS: dict[str, Callable[[int, float], torch.nn.Module]] = {
+VIEWS: dict[Views, Callable[[int, float], torch.nn.Module]] = {
     "bin": training_view, "plain": plain_view, "poor lens": poor_lens_view, "other ground": other_ground_view,
     "tray": TrayView, "seed": seed_view,
 }  # fmt: skip

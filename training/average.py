@@ -11,17 +11,33 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import click
 import torch
 from torch import Tensor
 
 from training.checkpoints import load_checkpoint
 from training.errors import CheckpointError
+from training.files import write_checkpoint
 from training.models import Student
 from training.options import RUN
-from training.split import Split
+from training.resume import set_aside
+from training.split import Split, load_split
 from training.start import take_imagenet, trained
 
 HEAD = "classifier."
+
+
+def average(checkpoints: Sequence[Path], folder: Path, imagenet: float) -> None:
+    """Put the mean of trained networks into `folder` as `model.pt`; what lay there is kept. Raises `PilahError`."""
+    path = folder / "model.pt"
+    values = averaged(checkpoints, load_split(folder / "split.json"), imagenet, folder)
+
+    def make_room() -> None:
+        for earlier in set_aside(folder):
+            click.echo(f"The earlier training is kept as {earlier}.")
+
+    write_checkpoint(path, values, first=make_room)
+    click.echo(f"{path}: the mean of {len(checkpoints)}, {100 * imagenet:g} % of ImageNet's weights mixed in")
 
 
 @torch.no_grad()

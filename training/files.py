@@ -10,7 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
 from PIL import Image
 
 from device.files import replacing
@@ -59,6 +58,8 @@ def write_checkpoint(path: Path, values: dict[str, Any], first: Callable[[], obj
 
     `first` is called once there was room for the file, and before it takes its place.
     """
+    import torch  # only now: `prepare` writes files too, and need not wait for it
+
     _write_by_way_of_memory(path, lambda file: torch.save(values, file), first)
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import permutations
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from device.bundle import CostMatrix, Thresholds
-from device.config import Config
+from device.config import Config, read_config
 from device.decision import Policy, lid_cost
 from device.evidence import rule_of
 from training.errors import DataError
@@ -33,6 +34,11 @@ Organic waste among recyclables spoils what lies around it and rots into methane
 """
 GRAVE = 10.0
 """What a mistake costs, at least, that must hardly ever be made."""
+
+
+def bin_of(file: Path | None) -> Config:
+    """The bin that a configuration describes; without one the four lids. Raises `ConfigError`."""
+    return FOUR_LIDS if file is None else read_config(file)
 
 
 def policy(

@@ -1,4 +1,4 @@
-"""Commands that say how good a trained model is: evaluate, strain, unknown, and the seed's recipe to compare with."""
+"""What `evaluate`, `strain`, `unknown` and `seed` do: say how good a trained model is, or the seed's recipe."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from training.evaluate import evaluate, in_percent, share
 from training.files import sha256_of, write_text
 from training.lids import NO_THRESHOLDS, policy
 from training.models import Normalised, Student, Teacher
-from training.options import config_option, run_option, workers_option
 from training.outcome import Outcome, predict, predict_strained, predict_under
 from training.report.command import asking
 from training.sampling import Photos
@@ -28,18 +27,8 @@ from training.strains import STRAINS
 from training.unknown import caution
 
 
-@click.command("seed")
-@run_option
-@click.option(
-    "--views", type=click.IntRange(1, 20), default=2, show_default=True, help="Augmented views of each photo."
-)
-@workers_option
-@config_option
-def seed_command(folder: Path, views: int, workers: int, config: Config) -> None:
-    """Measure the student project's recipe on the same split: DenseNet121 with ImageNet weights, frozen, and its head.
-
-    Where those weights cannot be had, EfficientNet-Lite0 with its own stands in.
-    """
+def measure_seed(folder: Path, views: int, workers: int, config: Config) -> None:
+    """Measure the student project's recipe on the split of the run in `folder`. Raises `PilahError`."""
     split = load_split(folder / "split.json")
     require_held_out(folder, split)
     require_photos(split.photos)
@@ -60,11 +49,8 @@ def seed_command(folder: Path, views: int, workers: int, config: Config) -> None
     _tell(result)
 
 
-@click.command("evaluate")
-@run_option
-@config_option
-def evaluate_command(folder: Path, config: Config) -> None:
-    """Fit temperature and thresholds on the held-out part, and measure on it and on the test part."""
+def measure_run(folder: Path, config: Config) -> None:
+    """Fit temperature and thresholds of the run in `folder`, and measure them. Raises `PilahError`."""
     student, checkpoint, split = load_run(folder)
     classes, test = tuple(checkpoint["classes"]), split.part("test")
     require_held_out(folder, split)
@@ -77,13 +63,8 @@ def evaluate_command(folder: Path, config: Config) -> None:
     _tell(result)
 
 
-@click.command("strain")
-@run_option
-def strain_command(folder: Path) -> None:
-    """Measure on altered views of the held-out photos: what other cameras, light and tilt might cost.
-
-    First one augmented view of each, with everything at once; then each strain alone.
-    """
+def measure_strained(folder: Path) -> None:
+    """Measure the run in `folder` on altered views of its held-out photos. Raises `PilahError`."""
     student, checkpoint, split = load_run(folder)
     photos, classes = split.part("val"), tuple(checkpoint["classes"])
     _tell_share("augmented", predict_strained(student, photos, classes))
@@ -99,13 +80,8 @@ def _tell_row(row: dict[str, Any]) -> None:
     click.echo(f"{row['split']:<5} {row['data']:<14} {in_percent(row)}")
 
 
-@click.command("unknown")
-@click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path))
-@run_option
-@click.option("--bundle", type=click.Path(path_type=Path), required=True, help="The bundle to ask.")
-@config_option
-def unknown_command(folders: tuple[Path, ...], folder: Path, bundle: Path, config: Config) -> None:
-    """Measure what happens to things that no class covers, of which FOLDERS hold photos."""
+def measure_unknown(folders: tuple[Path, ...], folder: Path, bundle: Path, config: Config) -> None:
+    """Measure what a bundle does with the things in `folders`, that no class covers. Raises `PilahError`."""
     unknown = [path for one in folders for path in picture_files(one)]
     known = load_split(folder / "split.json").part("val")
     found = caution(Bundle.open(bundle), known, unknown, asking, config)

@@ -8,10 +8,8 @@ from typing import Any
 
 import click
 
-from device.config import read_config
 from device.errors import PilahError
-from training.lids import FOUR_LIDS
-from training.processes import quick_workers
+from device.options import load
 
 
 class Told(click.Command):
@@ -48,12 +46,14 @@ run_option = click.option(
 )  # fmt: skip
 config_option = click.option(
     "--config", "config", type=click.Path(path_type=Path), default=None,
-    callback=lambda _, __, file: FOUR_LIDS if file is None else read_config(file),
+    callback=lambda _, __, file: load("training.lids:bin_of")(file),
     help="Of the bin whose lids are measured; it maps materials to them. [default: the four lids]",
 )  # fmt: skip
 
+HELD_OUT = 0.2
+"""The share that becomes `val`, where no other is asked for."""
 
 workers_option = click.option(
-    "--workers", type=click.IntRange(0), default=quick_workers,
+    "--workers", type=click.IntRange(0), default=lambda: load("training.processes:quick_workers")(),
     help="Processes that make views. [default: all cores but one with a GPU, else 1]",
 )  # fmt: skip

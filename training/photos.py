@@ -1,4 +1,4 @@
-"""Commands that look at the photos before anything is trained on them: prepare, and augment."""
+"""What `prepare` and `augment` do: look at the photos before anything is trained on them."""
 
 from __future__ import annotations
 
@@ -6,52 +6,31 @@ import json
 from pathlib import Path
 
 import click
-import torch
 from click.core import ParameterSource
 from tqdm import tqdm
 
 from device.config import Config
 from device.counting import counted
-from training.augment import VIEWS, reader_of
 from training.files import write_atomically, write_picture, write_text
 from training.lids import FOUR_LIDS
-from training.options import config_option, data_options, run_option
-from training.prepare import HELD_OUT, contact_sheet, newcomers, prepare
+from training.prepare import contact_sheet, newcomers, prepare
+from training.recipes import Views
 from training.sources import DataDescription, read_description
 from training.split import Split, gone, load_split, require_photos, save_split, table
 
 
-@click.command("prepare")
-@data_options
-@run_option
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
-@click.option(
-    "--like", type=click.Path(path_type=Path), default=None, metavar="SPLIT",
-    help="An earlier split.json: its photos keep their parts, so that models of before are measured fairly.",
-)  # fmt: skip
-@click.option(
-    "--rendered", type=click.Path(path_type=Path, exists=True, file_okay=False), default=None,
-    help="Folder made by training.render.",
-)  # fmt: skip
-@click.option("--per-class", type=click.IntRange(2), default=None, help="Keep only so many photos of a class and part.")
-@click.option(
-    "--held-out", type=click.FloatRange(0, 0.5, min_open=True), default=HELD_OUT, show_default=True,
-    help="Share that is not trained on; a smaller one, of the same seed, lies within a larger one.",
-)  # fmt: skip
-@config_option
-@click.pass_context
-def prepare_command(
-    context: click.Context, data: Path, description: Path, folder: Path, seed: int, like: Path | None,
-    rendered: Path | None, per_class: int | None, held_out: float, config: Config,
+def prepare_run(
+    data: Path, description: Path, folder: Path, seed: int, like: Path | None, rendered: Path | None,
+    per_class: int | None, held_out: float, config: Config,
 ) -> None:  # fmt: skip
-    """Check all photos, find near-duplicates, split, and write it down; a split that exists is reused."""
+    """Make the split of the run in `folder`, or reuse the one that is there, and tell of it. Raises `PilahError`."""
     path, described = folder / "split.json", read_description(description, data)
     if path.exists():
         split = load_split(path)
         given = [
             f"--{name.replace('_', '-')}"
             for name in ("seed", "like", "held_out")
-            if context.get_parameter_source(name) is not ParameterSource.DEFAULT
+            if click.get_current_context().get_parameter_source(name) is not ParameterSource.DEFAULT
         ]
         vain = f", so {', '.join(given)} changes nothing" if given else ""
         click.echo(f"{path} exists and is reused{vain}; remove it to split anew.")
@@ -98,16 +77,12 @@ def _tell_what_has_changed(path: Path, split: Split, described: DataDescription,
         )
 
 
-@click.command("augment")
-@run_option
-@click.option("--size", type=click.IntRange(32), default=160, show_default=True, help="Side of a view in pixels.")
-@click.option("--strength", type=click.FloatRange(0, 2), default=1.0, show_default=True)
-@click.option(
-    "--views", type=click.Choice(list(VIEWS)), default="bin", show_default=True, help="As a recipe names them."
-)
-def augment_command(folder: Path, size: int, strength: float, views: str) -> None:
-    """Save a grid of augmented views, to look at before hours of training."""
+def show_views(folder: Path, size: int, strength: float, views: Views) -> None:
+    """Save a grid of augmented views of the training photos of the run in `folder`. Raises `PilahError`."""
+    import torch
     from torchvision.utils import make_grid, save_image
+
+    from training.augment import VIEWS, reader_of
 
     photos = load_split(folder / "split.json").part("train")
     require_photos(photos)

@@ -19,13 +19,12 @@ from device.counting import counted
 from device.errors import PictureError
 from device.pictures import SMALLEST_SIDE_PX, is_blank, read_picture
 from training.errors import DataError
+from training.options import HELD_OUT
 from training.sources import DataDescription, Part, Source, list_photos, other_files
 from training.split import Photo, Rejected, Split
 
 log = logging.getLogger(__name__)
 
-HELD_OUT = 0.2
-"""The share that becomes `val`, where no other is asked for."""
 NEAR_BITS = 6
 """Two 64-bit perceptual hashes that differ in at most this many bits are near-duplicates (of 64; chance: ~32)."""
 TILE_PX = 96

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-import torch
-
 from training.errors import DataError
+
+IMAGENET, RANDOM = "imagenet", "random"
+"""What a training may start from besides a file."""
+Views = Literal["bin", "plain", "poor lens", "other ground", "tray", "seed"]
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class Recipe:
     clip_norm: float = 2.0
     ema_decay: float = 0.995
     frozen_backbone: bool = False
-    views: Literal["bin", "plain", "poor lens", "other ground", "tray", "seed"] = "bin"
+    views: Views = "bin"
     seed: int = 0
     teacher_epochs: int = 0
     echo: int = 1
@@ -153,6 +155,8 @@ project's, to measure against."""
 
 def recipe_named(name: str) -> Recipe:
     """The recipe of that name; `auto` is `default` with a GPU and `short` without. Raises `DataError`."""
+    import torch  # only now: the names of recipes stand in help, which need not wait for it
+
     if name == "auto":
         name = "default" if torch.cuda.is_available() else "short"
     if name not in RECIPES:

@@ -16,13 +16,13 @@ from training.errors import CheckpointError
 from training.files import sha256_of
 from training.imagenet import IMAGENET_MEAN, imagenet_densenet121
 from training.models import DEVIATION, MEAN, Student
+from training.recipes import IMAGENET, RANDOM
 from training.revive import student_from_bundle
 from training.sampling import Photos
 from training.split import Split
 
 log = logging.getLogger(__name__)
 
-IMAGENET, RANDOM = "imagenet", "random"
 REVIVED_ON = 200
 """Photos, at most, on whose training views a bundle's BatchNorms are measured: what they see once training begins."""
 

@@ -1,4 +1,4 @@
-"""`python -m training report`: measure a run or a bundle, and write the page and its figures."""
+"""What `report` does: measure a run or a bundle, and write the page and its figures."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ from training.errors import DataError
 from training.evaluate import in_percent, read_evaluation
 from training.files import require_place, write_picture, write_text
 from training.lids import FOUR_LIDS, policy
-from training.options import config_option, run_option
 from training.outcome import Outcome, observe, predict
 from training.report.figures import figures
 from training.report.mistakes import mistake_sheet, short_names, worst_mistakes
@@ -40,17 +39,8 @@ class Measured:
     made: dict[str, str]
 
 
-@click.command("report")
-@run_option
-@click.option(
-    "--bundle", type=click.Path(path_type=Path), default=None,
-    help="Measure this bundle, as the device runs it; without it the run's float model is measured.",
-)  # fmt: skip
-@click.option("--out", type=click.Path(path_type=Path), default=None, help="The page; default: report.html in the run.")
-@click.option("--pictures/--no-pictures", default=True, show_default=True, help="Show the worst mistakes' photos.")
-@config_option
-def report_command(folder: Path, bundle: Path | None, out: Path | None, pictures: bool, config: Config) -> None:
-    """Write the report of a run: one page with plots, and the same figures as JSON beside it."""
+def report(folder: Path, bundle: Path | None, out: Path | None, pictures: bool, config: Config) -> None:
+    """Write the page of the run in `folder`, and its figures as JSON beside it. Raises `PilahError`."""
     out = out or folder / "report.html"
     if out.suffix == ".json":
         raise DataError(f"{out} is where the page's figures go: give --out another ending, such as .html.")
