@@ -174,7 +174,7 @@ def test_what_training_cannot_read_is_left_out_and_hidden_folders_are_no_class(t
     save_split(split, tmp_path / "split.json")
     assert [one.why.split(" (")[0] for one in split.rejected] == [
         "it is no JPEG, PNG or WebP file",
-        "training cannot read it",
+        "it cannot be read",
         "its name is not UTF-8",
     ]
     assert (split.classes, len(split.photos)) == (("glass", "paper"), 11)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import struct
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from typing import Any
 import imagehash
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
 from device.counting import counted
 from device.errors import PictureError
@@ -209,29 +208,15 @@ def _check(path: Path) -> int | str:
     except UnicodeEncodeError:
         return "its name is not UTF-8"
     try:
-        with Image.open(path) as opened:
-            if min(opened.size) < SMALLEST_SIDE_PX:
-                return f"it is only {opened.width}×{opened.height} px"
-            mode, image = opened.mode, _upright(opened).convert("RGB")
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError, SyntaxError) as fault:
-        return f"it cannot be read ({fault})"
-    try:
         pixels = read_picture(path)
     except PictureError as fault:
-        return f"training cannot read it ({fault})"
-    if mode.startswith("I"):  # 16 bits, of which Pillow keeps the lower ones
-        image = Image.fromarray(pixels)
+        return f"it cannot be read ({fault})"
+    height, width = pixels.shape[:2]
+    if min(height, width) < SMALLEST_SIDE_PX:
+        return f"it is only {width}×{height} px"
     if is_blank(pixels):
         return "it is blank"
-    return int(str(imagehash.phash(image)), 16)
-
-
-def _upright(opened: Image.Image) -> Image.Image:
-    """As EXIF says; as it is where that is broken, in one of the ways that Pillow stumbles over."""
-    try:
-        return ImageOps.exif_transpose(opened)
-    except (AttributeError, SyntaxError, TypeError, ValueError, struct.error):
-        return opened
+    return int(str(imagehash.phash(Image.fromarray(pixels))), 16)
 
 
 def cluster_hashes(hashes: NDArray[np.uint64], near_bits: int = NEAR_BITS) -> NDArray[np.int64]:
