@@ -325,7 +325,7 @@ def test_photos_that_moved_since_the_split_are_told_and_another_run_takes_them_w
     moved.rename(tmp_path / "taught/paper/moved.jpg")
     told = CliRunner().invoke(main, [*command, str(tmp_path / "run")]).output
     assert f"1 of its photos is gone (first: {moved})" in told
-    again = [*command, str(tmp_path / "again"), "--like", str(tmp_path / "run/split.json")]
+    again = [*command, str(tmp_path / "again"), "--like", str(tmp_path / "run")]
     assert CliRunner().invoke(main, again).exit_code == 0
     assert "gone" not in CliRunner().invoke(main, [*command, str(tmp_path / "again")]).output
 

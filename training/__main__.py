@@ -101,8 +101,8 @@ def tune_command(**given: Any) -> None:
 @run_option
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @click.option(
-    "--like", type=click.Path(path_type=Path), default=None, metavar="SPLIT",
-    help="An earlier split.json: its photos keep their parts, so that models of before are measured fairly.",
+    "--like", type=click.Path(path_type=Path), default=None, metavar="RUN",
+    help="An earlier run or its split.json: its photos keep their parts, so that models of before are measured fairly.",
 )  # fmt: skip
 @click.option(
     "--rendered", type=click.Path(path_type=Path, exists=True, file_okay=False), default=None,

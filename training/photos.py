@@ -38,7 +38,7 @@ def prepare_run(
     else:
         if rendered is not None:
             described = described.with_rendered(rendered)
-        before = None if like is None else load_split(like)
+        before = None if like is None else load_split(like / "split.json" if like.is_dir() else like)
         split = prepare(described, seed, held_out, lambda x: tqdm(x, desc="checking"), before)
         split = split if per_class is None else split.thinned(per_class)
         write_picture(folder / "contact-sheet.jpg", contact_sheet(split.photos))
