@@ -389,7 +389,10 @@ def test_a_mistyped_configuration_of_the_bin_is_told_before_photos_are_looked_at
     refused = CliRunner().invoke(main, [*command, "--config", str(tmp_path / "bni.toml")]).exception
     assert isinstance(refused, ConfigError) and "bni.toml" in str(refused)
     assert not (tmp_path / "run").exists()
-    assert "nowhere" in CliRunner().invoke(main, command).output
+    assert "nowhere" in (told := CliRunner().invoke(main, command)).output and told.exit_code == 0
+    four_lids = str(Path(__file__).parents[1] / "device/config/presets/four-lids.toml")  # as `make model` names it
+    refused = CliRunner().invoke(main, [*command, "--config", four_lids]).exception
+    assert isinstance(refused, DataError) and "this bin sends botol, kain nowhere: name the" in str(refused)
     mapped = CliRunner().invoke(main, [*command, "--config", str(tmp_path / "bin.toml")])
     assert mapped.exit_code == 0 and "nowhere" not in mapped.output
 

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from device.config import Config
 from device.counting import counted
 from training.files import write_atomically, write_picture, write_text
-from training.lids import FOUR_LIDS
+from training.lids import FOUR_LIDS, NO_THRESHOLDS, policy
 from training.prepare import contact_sheet, newcomers, prepare
 from training.recipes import Views
 from training.sources import DataDescription, read_description
@@ -49,10 +49,11 @@ def prepare_run(
         click.echo(
             f"No photo of {', '.join(unmeasured)} is held out, so how well it is named stays unknown: add photos."
         )
-    if homeless := config.homeless(split.classes):
-        whose = "The default bin" if config is FOUR_LIDS else "This bin"
+    if config is not FOUR_LIDS:
+        policy(split.classes, NO_THRESHOLDS, config=config)  # told before an hour of training, not after
+    elif homeless := config.homeless(split.classes):
         click.echo(
-            f"{whose} sends {', '.join(homeless)} nowhere: evaluate and report need the configuration of one "
+            f"The default bin sends {', '.join(homeless)} nowhere: evaluate and report need the configuration of one "
             f"that does, --config pilah.toml (`make model LIDS=pilah.toml`)."
         )
 
