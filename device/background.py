@@ -226,7 +226,7 @@ def _outlined(rest: Floats, expected: Floats, noise: float) -> Mask:
     steps = np.zeros(closed.shape, bool)
     steps[1:-1, 1:-1] = _steps(rest[around]) > max(EDGE, NOISES * noise)
     count, labels, sizes, _ = cv2.connectedComponentsWithStats(closed)
-    outlines = np.bincount(labels[steps], minlength=count)
+    outlines = np.bincount(labels[steps].astype(np.intp), minlength=count)
     lengths = 2 * (sizes[:, cv2.CC_STAT_WIDTH] + sizes[:, cv2.CC_STAT_HEIGHT])
     is_thing = (outlines > OUTLINED * lengths) & (sizes[:, cv2.CC_STAT_AREA] >= 6)
     is_thing[0] = False

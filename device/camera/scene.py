@@ -179,7 +179,7 @@ def _tray(width: int, height: int, noise: np.random.Generator) -> tuple[Pixels, 
     """The empty tray by daylight, and what the lamp adds: brushed along its width, darker in the corners."""
     rows, columns = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j].astype(np.float32)
     brushed = cv2.GaussianBlur(noise.normal(0, 1, (height, width)).astype(np.float32), (0, 0), 12, sigmaY=0.6)
-    brushed *= BRUSH / brushed.std()
+    brushed = brushed * (BRUSH / brushed.std())
     albedo = (185 + brushed)[..., None] * np.array([1.0, 1.0, 0.985], np.float32)
     vignette = (1 - 0.16 * (rows**2 + columns**2))[..., None]
     lamp = (0.35 * np.exp(-((columns + 1.1) ** 2 + (rows + 0.3) ** 2) / 4))[..., None]
