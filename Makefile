@@ -59,8 +59,9 @@ $(TRAIN): $(SOURCES) | $(STAMPS)
 run: $(BASE) ## start the bin with mock GPIO and a simulated camera (ARGS="--drops 5 --json")
 	@$(BIN)/python -m device run --camera simulated --pins mock $(ARGS)
 
+# PYTHONUNBUFFERED, which many containers set, hides what a newcomer's file would have late or in another order.
 test: $(TRAIN) ## install what tests need and run them all (ARGS="-k lids"; PILAH_DATA=folder of photos)
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@env -u PYTHONUNBUFFERED OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 OLDEST := $(VENV)-bookworm
 

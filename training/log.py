@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ class Log:
         self.rows.append(row)
         write_text(self.path, "".join(json.dumps(one) + "\n" for one in self.rows))
         tqdm.write(json.dumps(row))
+        sys.stdout.flush()  # tqdm does not: a file would have it 60 epochs late, and after a fault that ends them
         for key, value in row.items():
             if key != "epoch":
                 self._board.add_scalar(key, value, row["epoch"])
