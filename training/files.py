@@ -71,7 +71,7 @@ def _write_by_way_of_memory(
     save(written)
 
     def write(partial: Path) -> None:
-        partial.write_bytes(written.getbuffer())
+        partial.write_bytes(written.getvalue())  # the same memory; a view in a fault crashes Python 3.12
         first()
 
     write_atomically(path, write)
