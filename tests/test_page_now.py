@@ -169,7 +169,7 @@ def test_clients_that_never_read_take_the_page_from_nobody_for_long(
 ) -> None:
     monkeypatch.setattr("device.page.server.UNREAD_AT_MOST_S", 0.5)
     monkeypatch.setattr("device.page.server.STREAMS_AT_MOST", 0)
-    drops = [Drop(0, 0.0, "x" * 200_000, "residual", 0.9, "sure")] * 50
+    drops = [Drop(0, 0.0, "x" * 200_000, "residual", 0.9, "sure")] * 12
     bin_ = make_bin(tmp_path, appliance=appliance, journal=journal_in(tmp_path, drops))
     with PageServer(create_app(bin_), "127.0.0.1", 0) as server:
         deaf = [socket.socket() for _ in range(WORKERS)]

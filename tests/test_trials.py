@@ -20,6 +20,9 @@ from tests.trials.leaving import leave
 from tests.trials.powercut import THUMBNAIL, cut_power
 from tests.trials.speed import latencies_ms
 
+# From Python 3.12 on; the writer of powercut touches nothing that another thread of the tests could hold.
+pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+
 
 def test_no_committed_drop_is_lost_when_the_writer_is_killed(tmp_path: Path) -> None:
     found = cut_power(tmp_path, kills=15, seed=1)
