@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import socket
 import statistics
 import subprocess
 import sys
@@ -24,6 +23,7 @@ import numpy as np
 
 from device.config import Config
 from tests.load_clients import UPLOADERS, WATCHERS
+from tests.ports import free_ports
 
 SETTLES = 2
 """Drops at the start of a turn that are not counted: clients are coming or going."""
@@ -73,8 +73,7 @@ def _bin(folder: Path, model: Path | None) -> Iterator[tuple[int, subprocess.Pop
 
 def _prepare(folder: Path) -> tuple[Path, int]:
     """Settings under which drops follow each other quickly, and each is looked at equally often."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
+    [port] = free_ports(1)
     lids = "".join(
         f"[compartments.{name}]\nservo_pin = {one.servo_pin}\nhold_s = 0.2\nspeed_deg_per_s = 360\n"
         for name, one in Config().compartments.items()

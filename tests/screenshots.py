@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -25,6 +24,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from device.journal import Journal
 from device.page.owner import Password
 from tests.made_up import encoded, made_up_drops, rendered_trays, thumbnail
+from tests.ports import free_ports
 
 PASSWORD = "only for the pictures"
 PAGES = ("history", "login", "teach", "health", "ask", "now")
@@ -74,8 +74,7 @@ def _bin(model: Path | None) -> Iterator[str]:
 def _run(folder: Path, model: Path | None) -> Iterator[str]:
     Password(folder).set(PASSWORD)
     _write_history(folder / "journal.db")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    [port] = free_ports(1)
     config = folder / "pilah.toml"
     journal = f'[journal]\npath = "{folder}/journal.db"\nthumbnails = true\n'
     config.write_text(f'{journal}[page]\nport = {port}\naddress = "127.0.0.1"\n')

@@ -6,7 +6,6 @@ import csv
 import io
 import os
 import random
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from device.model import model_path
 from device.page.owner import Password
 from tests.made_up import encoded, rendered_trays
 from tests.page_parts import PASSWORD
+from tests.ports import free_ports
 from tests.screenshots import wait_for_drop
 from tests.visitor import CHROMIUM, KIOSK, PHONE, Visitor
 
@@ -30,8 +30,7 @@ PHOTOS = os.environ.get("PILAH_DATA")
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    [port] = free_ports(1)
     Password(tmp_path).set(PASSWORD)
     file = tmp_path / "pilah.toml"
     file.write_text(f'[page]\nport = {port}\n[journal]\npath = "{tmp_path}/journal.db"\nthumbnails = true\n')

@@ -33,6 +33,7 @@ from device.page.owner import Password
 from tests.bundles import COLOURS, plain, write_bundle
 from tests.owner import start_again
 from tests.page_parts import PASSWORD
+from tests.ports import free_ports
 
 PILAH = [sys.executable, "-m", "device"]
 QUICK = "\n".join(
@@ -600,12 +601,6 @@ def started(photos: Path, model: Path, *before: str) -> subprocess.Popen[str]:
         "99",
     ]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as held:
-        servers = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [server.getsockname()[1] for server in servers]
 
 
 def heard(systemd: socket.socket, *kinds: str) -> str:

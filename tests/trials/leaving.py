@@ -6,7 +6,6 @@ import contextlib
 import json
 import random
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -15,6 +14,8 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.ports import free_ports
 
 LIDS = ("opening", "open", "closing")
 
@@ -36,7 +37,7 @@ def leave(folder: Path, times: int, hogs: int, seed: int = 0) -> Iterator[Leavin
     """
     chance = random.Random(seed)
     for number in range(times):
-        port = _free_port()
+        [port] = free_ports(1)
         file = folder / "leaving.toml"
         file.write_text(f'[journal]\npath = "{folder}/journal.db"\n[page]\nport = {port}\naddress = "127.0.0.1"\n')
         command = [sys.executable, "-m", "device", "run", "--json", "--camera", "simulated", "--pins", "mock"]
@@ -98,8 +99,3 @@ def _watched(port: int) -> Iterator[None]:
     finally:
         is_over.set()
         watcher.join(6.0)
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
